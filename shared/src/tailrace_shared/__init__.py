@@ -1,0 +1,3 @@
+"""Contracts, planning and data plane that the Tailrace services share. It knows no service."""
+
+__version__ = "0.1.0"
