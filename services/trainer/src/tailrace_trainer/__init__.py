@@ -1,0 +1,1 @@
+"""Tailrace trainer service."""

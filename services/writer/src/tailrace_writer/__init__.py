@@ -1,0 +1,1 @@
+"""Tailrace writer service."""
