@@ -31,8 +31,19 @@ Family = Literal[
 ]
 
 Wire = Literal[
-    "bool", "int16", "int32", "int64", "float32", "float64", "decimal", "date32", "timestamp", "timestamptz", "time64",
-    "uuid", "text",
+    "bool",
+    "int16",
+    "int32",
+    "int64",
+    "float32",
+    "float64",
+    "decimal",
+    "date32",
+    "timestamp",
+    "timestamptz",
+    "time64",
+    "uuid",
+    "text",
 ]
 
 
@@ -64,10 +75,24 @@ class ColumnType(Frozen):
     def wire(self) -> Wire:
         """The type in which the column travels."""
         simple: dict[str, Wire] = {
-            "bool": "bool", "int2": "int16", "int4": "int32", "int8": "int64", "float4": "float32", "float8": "float64",
-            "date": "date32", "timestamp": "timestamp", "timestamptz": "timestamptz", "time": "time64", "uuid": "uuid",
+            "bool": "bool",
+            "int2": "int16",
+            "int4": "int32",
+            "int8": "int64",
+            "float4": "float32",
+            "float8": "float64",
+            "date": "date32",
+            "timestamp": "timestamp",
+            "timestamptz": "timestamptz",
+            "time": "time64",
+            "uuid": "uuid",
         }
-        if self.base == "numeric" and self.precision is not None and 0 < self.precision <= 38 and 0 <= (self.scale or 0) <= self.precision:
+        if (
+            self.base == "numeric"
+            and self.precision is not None
+            and 0 < self.precision <= 38
+            and 0 <= (self.scale or 0) <= self.precision
+        ):
             return "decimal"
         return simple.get(self.base, "text")
 
@@ -75,9 +100,18 @@ class ColumnType(Frozen):
 def arrow_type(column: ColumnType) -> pa.DataType:
     """The Arrow type of a column's wire type."""
     simple = {
-        "bool": pa.bool_(), "int16": pa.int16(), "int32": pa.int32(), "int64": pa.int64(), "float32": pa.float32(),
-        "float64": pa.float64(), "date32": pa.date32(), "timestamp": pa.timestamp("us"),
-        "timestamptz": pa.timestamp("us", tz="UTC"), "time64": pa.time64("us"), "uuid": pa.binary(16), "text": pa.string(),
+        "bool": pa.bool_(),
+        "int16": pa.int16(),
+        "int32": pa.int32(),
+        "int64": pa.int64(),
+        "float32": pa.float32(),
+        "float64": pa.float64(),
+        "date32": pa.date32(),
+        "timestamp": pa.timestamp("us"),
+        "timestamptz": pa.timestamp("us", tz="UTC"),
+        "time64": pa.time64("us"),
+        "uuid": pa.binary(16),
+        "text": pa.string(),
     }
     if column.wire == "decimal":
         return pa.decimal128(column.precision or 38, column.scale or 0)

@@ -1,0 +1,1 @@
+"""The PostgreSQL catalogue as Tailrace sees it: what a database holds, without any of its values."""

@@ -1,0 +1,167 @@
+"""Pure models of a PostgreSQL database's structure. Read by ``catalogue.postgres``, planned from by ``plan``.
+
+Nothing here holds a value of a row; statistics are counts and sizes only.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from tailrace_shared.types import ColumnType, Frozen
+
+
+class TableName(Frozen):
+    """A schema-qualified name; sorts by schema, then name."""
+
+    schema_name: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema_name}.{self.name}"
+
+    def __lt__(self, other: TableName) -> bool:
+        return (self.schema_name, self.name) < (other.schema_name, other.name)
+
+
+class Column(Frozen):
+    name: str
+    number: int
+    """attnum."""
+    type: ColumnType
+    nullable: bool
+    has_default: bool = False
+    identity: Literal["", "a", "d"] = ""
+    """GENERATED ALWAYS (a) or BY DEFAULT (d) AS IDENTITY."""
+    generated: Literal["", "s", "v"] = ""
+    """GENERATED … STORED (s) or VIRTUAL (v): never written."""
+
+
+class Index(Frozen):
+    """Any index; ``columns`` holds None where the index is over an expression."""
+
+    name: str
+    definition: str
+    """pg_get_indexdef: rebuilds it."""
+    columns: tuple[str | None, ...]
+    expressions: tuple[str, ...] = ()
+    unique: bool = False
+    primary: bool = False
+    constraint: str | None = None
+    """The constraint that owns it (primary key, unique, exclusion)."""
+    predicate: str | None = None
+    nulls_not_distinct: bool = False
+    valid: bool = True
+    partitioned: bool = False
+    """relkind I: on a partitioned parent."""
+    parent: str | None = None
+    """The partitioned index it is attached to: it goes and comes with that one."""
+
+
+class ForeignKey(Frozen):
+    name: str
+    table: TableName
+    columns: tuple[str, ...]
+    references: TableName
+    referenced_columns: tuple[str, ...]
+    definition: str
+    """pg_get_constraintdef."""
+    deferrable: bool = False
+    initially_deferred: bool = False
+    validated: bool = True
+    on_delete: str = "a"
+    on_update: str = "a"
+
+
+class Check(Frozen):
+    name: str
+    definition: str
+    columns: tuple[str, ...] = ()
+
+
+class Trigger(Frozen):
+    name: str
+    enabled: Literal["O", "D", "R", "A"]
+    """As pg_trigger.tgenabled."""
+
+
+class Sequence(Frozen):
+    schema_name: str
+    name: str
+    owner: TableName | None = None
+    owner_column: str | None = None
+    data_type: str = "bigint"
+    increment: int = 1
+    maximum: int = 2**63 - 1
+
+
+class Partition(Frozen):
+    """A leaf of a partitioned table: it is read on its own, and written through the parent."""
+
+    name: TableName
+    oid: int
+    filenode: int
+    pages: int
+    rows: float
+    """Estimate of the planner's statistics; −1 is unknown."""
+    bytes: int
+    """Heap and TOAST."""
+
+
+class Table(Frozen):
+    name: TableName
+    oid: int
+    kind: Literal["r", "p", "v", "m", "f"]
+    """Plain, partitioned, view, materialised view, foreign."""
+    filenode: int = 0
+    pages: int = 0
+    rows: float = -1
+    bytes: int = 0
+    columns: tuple[Column, ...]
+    indexes: tuple[Index, ...] = ()
+    checks: tuple[Check, ...] = ()
+    triggers: tuple[Trigger, ...] = ()
+    partitions: tuple[Partition, ...] = ()
+    """All leaves, of a partitioned table."""
+    partition_columns: tuple[str, ...] = ()
+    inherited_by: tuple[TableName, ...] = ()
+    row_security: bool = False
+    owner: str = ""
+    has_rows: bool | None = None
+    """Whether at least one row exists; asked of the destination only."""
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, or None."""
+        return next((c for c in self.columns if c.name == name), None)
+
+    @property
+    def primary_key(self) -> tuple[str, ...]:
+        """Names of the primary key's columns; empty without one."""
+        for index in self.indexes:
+            if index.primary:
+                return tuple(c for c in index.columns if c is not None)
+        return ()
+
+
+class Catalogue(Frozen):
+    """A database's structure, as far as its role may see it."""
+
+    server_version: int
+    """As server_version_num: 180006."""
+    database: str
+    system_id: str
+    tables: tuple[Table, ...]
+    """Partitions are inside their parents, not listed on their own."""
+    foreign_keys: tuple[ForeignKey, ...] = ()
+    sequences: tuple[Sequence, ...] = ()
+    privileges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Per ``schema.table``: what the connected role may do (SELECT, INSERT, TRUNCATE, …, OWNER)."""
+    can_create: bool = False
+    """CREATE on the database: the role may make the schema ``tailrace``."""
+    can_replicate: bool = False
+    """May set session_replication_role."""
+
+    def table(self, name: TableName) -> Table | None:
+        """The table of that name, or None."""
+        return next((t for t in self.tables if t.name == name), None)

@@ -1,0 +1,1 @@
+"""The job: what a user asks for, as a validated YAML file."""

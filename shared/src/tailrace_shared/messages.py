@@ -1,0 +1,327 @@
+"""Control messages: *facts* (past tense, to the deciders), *tasks* and *work* (imperative, from them), and the run record.
+
+All are small JSON. Every fact is harmless when delivered twice, late or out of order: the state tables decide (see
+``docs/adr``). No message carries a value of a masked column; samples in ``CheckLeaks`` are values that Tailrace has made.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from tailrace_shared.catalogue.model import Catalogue
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.model import Fingerprints, Problem
+from tailrace_shared.types import Frozen
+
+ServiceName = Literal["reader", "trainer", "generator", "writer"]
+
+State = Literal[
+    "submitted", "planned", "preparing", "loading", "finishing", "verifying", "stopping", "done", "failed", "cancelled"
+]
+TERMINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
+
+
+class Failure(Frozen):
+    """Why a run failed, in words that may be shown: no value in it."""
+
+    code: str
+    message: str
+    remedy: str = ""
+    where: str = ""
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+class RunSubmitted(Frozen):
+    fact: Literal["run-submitted"] = "run-submitted"
+    run: str
+    job: Job
+    at: datetime
+
+
+class CancelRequested(Frozen):
+    fact: Literal["cancel-requested"] = "cancel-requested"
+    run: str
+
+
+class ReplicaSeen(Frozen):
+    """Heartbeat of a reader, generator or trainer in a run (writers heartbeat in the table themselves)."""
+
+    fact: Literal["replica-seen"] = "replica-seen"
+    run: str
+    service: ServiceName
+    replica: str
+    release: str
+    fingerprints: Fingerprints | None = None
+    """A generator's own."""
+    rows: int = 0
+    bytes: int = 0
+    """Made for this run by this replica since it started."""
+    memory_bytes: int = 0
+
+
+class ReplicaRefused(Frozen):
+    """A replica that differs from the plan joins none of the run's groups and says why."""
+
+    fact: Literal["replica-refused"] = "replica-refused"
+    run: str
+    service: ServiceName
+    replica: str
+    failure: Failure
+
+
+class Planned(Frozen):
+    """A reader has planned and published the plan under this digest; it holds the snapshot."""
+
+    fact: Literal["planned"] = "planned"
+    run: str
+    attempt: int
+    replica: str
+    digest: str
+    snapshot: str
+
+
+class PlanRefused(Frozen):
+    fact: Literal["plan-refused"] = "plan-refused"
+    run: str
+    attempt: int
+    replica: str
+    problems: tuple[Problem, ...]
+
+
+class SnapshotHeld(Frozen):
+    """A reader has joined the attempt's snapshot and exported an id of its own."""
+
+    fact: Literal["snapshot-held"] = "snapshot-held"
+    run: str
+    attempt: int
+    replica: str
+    snapshot: str
+
+
+class SnapshotUnavailable(Frozen):
+    """None of the listed ids could be imported."""
+
+    fact: Literal["snapshot-unavailable"] = "snapshot-unavailable"
+    run: str
+    attempt: int
+    replica: str
+    tried: tuple[str, ...]
+
+
+class SourceRewritten(Frozen):
+    """A table's file changed under the snapshot (VACUUM FULL, TRUNCATE): the attempt cannot go on."""
+
+    fact: Literal["source-rewritten"] = "source-rewritten"
+    run: str
+    attempt: int
+    table: int
+    replica: str
+
+
+class Bound(Frozen):
+    """A place in a heap: block and line pointer."""
+
+    block: int
+    item: int = 0
+
+
+class RangeRead(Frozen):
+    """A range was read and all its batches are acknowledged by Kafka. ``rest`` is where it ended early, if it did."""
+
+    fact: Literal["range-read"] = "range-read"
+    run: str
+    attempt: int
+    table: int
+    load: int
+    range: int
+    replica: str
+    rows: int
+    batches: int
+    bytes: int
+    rest: Bound | None = None
+
+
+class StageFailed(Frozen):
+    """A stage gave up: retries are spent or the failure is terminal. The run fails."""
+
+    fact: Literal["stage-failed"] = "stage-failed"
+    run: str
+    attempt: int
+    service: ServiceName
+    replica: str
+    failure: Failure
+
+
+class LeaksChecked(Frozen):
+    """Of ``sampled`` distinct destination values of a column, ``found`` are in the source's ``source_distinct`` values."""
+
+    fact: Literal["leaks-checked"] = "leaks-checked"
+    run: str
+    attempt: int
+    table: int
+    column: str
+    sampled: int
+    found: int
+    source_distinct: int
+    replica: str
+
+
+class TrainingRefused(Frozen):
+    """The trainer's answer to a train task that it cannot serve."""
+
+    fact: Literal["training-refused"] = "training-refused"
+    run: str
+    attempt: int
+    table: int
+    replica: str
+    failure: Failure
+
+
+Fact = Annotated[
+    RunSubmitted
+    | CancelRequested
+    | ReplicaSeen
+    | ReplicaRefused
+    | Planned
+    | PlanRefused
+    | SnapshotHeld
+    | SnapshotUnavailable
+    | SourceRewritten
+    | RangeRead
+    | StageFailed
+    | LeaksChecked
+    | TrainingRefused,
+    Field(discriminator="fact"),
+]
+FACT: TypeAdapter[Fact] = TypeAdapter(Fact)
+
+
+# --- tasks (group per service on `tasks`) ----------------------------------------------------------------------------
+
+
+class PlanTask(Frozen):
+    """For a reader: read the source's catalogue under a new snapshot, plan, publish, hold the snapshot."""
+
+    task: Literal["plan"] = "plan"
+    run: str
+    attempt: int
+    job: Job
+    destination: Catalogue
+    fingerprints: Fingerprints
+
+
+class TrainTask(Frozen):
+    """For a trainer: learn a table from the run's ``training`` topic."""
+
+    task: Literal["train"] = "train"
+    run: str
+    attempt: int
+    table: int
+
+
+Task = Annotated[PlanTask | TrainTask, Field(discriminator="task")]
+TASK: TypeAdapter[Task] = TypeAdapter(Task)
+
+
+# --- work (the run's `work` topic, readers' group) -------------------------------------------------------------------
+
+
+class ReadRange(Frozen):
+    """Read places [low, high) of a leaf in ctid order and publish its batches; high None is open-ended."""
+
+    work: Literal["read-range"] = "read-range"
+    run: str
+    attempt: int
+    table: int
+    load: int
+    range: int
+    leaf: int
+    low: Bound
+    high: Bound | None
+
+
+class CheckLeaks(Frozen):
+    """Look up values that the destination holds in a source column, report only counts. ``values`` are masked values, as text."""
+
+    work: Literal["check-leaks"] = "check-leaks"
+    run: str
+    attempt: int
+    table: int
+    column: str
+    values: tuple[str, ...]
+
+
+Work = Annotated[ReadRange | CheckLeaks, Field(discriminator="work")]
+WORK: TypeAdapter[Work] = TypeAdapter(Work)
+
+
+# --- the published copy of a run's row -------------------------------------------------------------------------------
+
+
+class StageProgress(Frozen):
+    replicas: int = 0
+    rows: int = 0
+    bytes: int = 0
+
+
+class TableProgress(Frozen):
+    table: int
+    name: str
+    state: Literal["waiting", "loading", "loaded"] = "waiting"
+    estimated_rows: float = -1
+    rows_read: int = 0
+    rows_loaded: int = 0
+
+
+class Check(Frozen):
+    """One line of the verification."""
+
+    name: str
+    """``rows public.customer``, ``foreign key orders_customer_fkey``, ``leak public.customer.email``."""
+    passed: bool
+    detail: str = ""
+
+
+class Snapshot(Frozen):
+    replica: str
+    id: str
+
+
+class RunRecord(Frozen):
+    """Published by the leader on ``jobs`` (key = run) from the run's row; never the truth. A lower version is ignored."""
+
+    run: str
+    version: int
+    state: State
+    attempt: int = 1
+    job: Job
+    submitted_at: datetime
+    updated_at: datetime
+    leader: str = ""
+    digest: str = ""
+    """Of the plan, from ``planned`` on."""
+    queued: bool = False
+    """More than the allowed number of runs are active; it waits its turn."""
+    waiting_for: str = ""
+    """What the run waits for, in words: ``a generator replica``."""
+    cancel_requested: bool = False
+    snapshots: tuple[Snapshot, ...] = ()
+    credit_used: int = 0
+    credit_bytes: int = 0
+    stages: dict[ServiceName, StageProgress] = Field(default_factory=dict)
+    tables: tuple[TableProgress, ...] = ()
+    checks: tuple[Check, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    failure: Failure | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @property
+    def terminal(self) -> bool:
+        """True when nothing will change any more: members leave the run's groups."""
+        return self.state in TERMINAL_STATES

@@ -1,0 +1,196 @@
+"""The plan's models: every column's generator and what is proved of it, wire types, order, ranges, DDL, fingerprints.
+
+The plan travels as one content-addressed, compressed message on the run's ``plan`` topic; ``jobs`` carries its digest. Fields
+that hold values are sealed with the transport key (``Plan.sealed``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import zstandard
+from pydantic import Field
+
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.generators import MaskColumn, Rule
+from tailrace_shared.types import ColumnType, Frozen
+
+PLAN_VERSION = 1
+
+
+class Problem(Frozen):
+    """Something that would fail the run (error) or that somebody should know (warning)."""
+
+    severity: Literal["error", "warning"]
+    code: str
+    """Stable: ``plan.no-rule``."""
+    where: str
+    """The thing: ``public.customer.email``."""
+    message: str
+    remedy: str = ""
+
+
+class Proof(Frozen):
+    """What is known of a unique index, foreign key or NOT NULL under the plan's generators."""
+
+    about: str
+    """``public.customer unique customer_email_key``."""
+    verdict: Literal["proved", "estimated", "verified-after"]
+    reason: str
+
+
+class PlannedColumn(Frozen):
+    """A column that is carried, in the order of the wire schema."""
+
+    name: str
+    type: ColumnType
+    """Of the source; decides the wire type."""
+    destination_type: ColumnType
+    rule: Rule
+    mask: MaskColumn | None = None
+    """What its kernel is built from; None for duplicate, null and constant."""
+    why: str = ""
+    """Where the rule comes from: the job, inherited through a foreign key, a policy."""
+    masked: bool = False
+    """True where no original value may arrive: the leak scan looks at it."""
+
+
+class PlannedRange(Frozen):
+    """A unit of reading: blocks [low, high) of one heap, read in ctid order; high None is open-ended."""
+
+    number: int
+    leaf: int
+    low: int
+    high: int | None
+    estimated_bytes: int
+
+
+class Leaf(Frozen):
+    """A heap that is read: the table itself, or one partition."""
+
+    name: TableName
+    oid: int
+    filenode: int
+
+
+class PlannedTable(Frozen):
+    number: int
+    """Position in the plan; named in every batch header."""
+    name: TableName
+    mode: Literal["carry", "duplicate", "truncate"]
+    columns: tuple[PlannedColumn, ...] = ()
+    leaves: tuple[Leaf, ...] = ()
+    ranges: tuple[PlannedRange, ...] = ()
+    after: tuple[int, ...] = ()
+    """Tables that must be complete before this one's ranges are released (respect only)."""
+    copy_format: Literal["binary", "csv"] = "binary"
+    estimated_rows: float = -1
+    rows_per_batch: int = 16_384
+
+
+class DdlStep(Frozen):
+    """Something dropped or disabled while loading, and how it comes back. Rebuild statements run in order, each its own transaction."""
+
+    number: int
+    kind: Literal["foreign-key", "index", "trigger"]
+    table: TableName
+    name: str
+    drop: str
+    rebuild: tuple[str, ...]
+
+
+class SequenceStep(Frozen):
+    """A destination sequence that must start above what was loaded."""
+
+    schema_name: str
+    name: str
+    table: int
+    """Planned table that owns it."""
+    column: str
+
+
+class ForeignKeyCheck(Frozen):
+    """A foreign key of the destination that touches a carried table: no orphan may be left."""
+
+    name: str
+    table: TableName
+    columns: tuple[str, ...]
+    references: TableName
+    referenced_columns: tuple[str, ...]
+
+
+class Fingerprints(Frozen):
+    """What every generator replica must agree on; digests that reveal nothing."""
+
+    mask_secret: str
+    catalogue: str
+    """Version and digest of the generator catalogue."""
+    pools: str
+    numeric: str = ""
+    """Of the numeric library, for ``ai`` columns."""
+
+
+class DataKey(Frozen):
+    """The run's AES-256 data key, wrapped with the transport key; new with every attempt's plan."""
+
+    id: str
+    wrapped: str
+    """base64."""
+
+
+class Plan(Frozen):
+    version: int = PLAN_VERSION
+    release: str
+    """Version of Tailrace that planned."""
+    run: str
+    attempt: int
+    job_digest: str
+    source_system: str
+    destination_system: str
+    regime: Literal["bypass", "respect"]
+    replica_role: bool = False
+    """Respect: batch transactions set session_replication_role=replica (the destination role may)."""
+    truncate_first: bool = False
+    tables: tuple[PlannedTable, ...]
+    ddl: tuple[DdlStep, ...] = ()
+    sequences: tuple[SequenceStep, ...] = ()
+    foreign_keys: tuple[ForeignKeyCheck, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    fingerprints: Fingerprints
+    key: DataKey
+    sealed: str = ""
+    """Values (key bounds, filter literals), encrypted with the transport key; base64; empty when there are none."""
+    partitions: int = 12
+    message_bytes: int = 8 << 20
+    batch_bytes: int = 4 << 20
+    range_bytes_max: int = 64 << 20
+    credit_bytes: int = 256 << 20
+    leak_sample: int = 10_000
+    canaries: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """Compressed JSON, the form in which the plan travels."""
+        return zstandard.compress(self.model_dump_json().encode(), 9)
+
+    @staticmethod
+    def decode(data: bytes) -> Plan:
+        """The plan of ``encode``; raises pydantic's ValidationError for what is none."""
+        return Plan.model_validate_json(zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 30))
+
+    @staticmethod
+    def digest_of(data: bytes) -> str:
+        """SHA-256, hexadecimal, of the encoded plan: its name in ``jobs`` and in every batch header."""
+        return hashlib.sha256(data).hexdigest()
+
+    def table(self, number: int) -> PlannedTable:
+        """The table of that number. Raises IndexError."""
+        return self.tables[number]
+
+
+class PlanResult(Frozen):
+    """What planning found: a plan when nothing stands against it, and all problems."""
+
+    plan: Plan | None
+    problems: tuple[Problem, ...] = Field(default=())

@@ -1,0 +1,71 @@
+"""Names and settings of all topics, in one place.
+
+Control topics live as long as the namespace; a run's topics carry its ULID, so that names are never reused, and go with it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+RunTopic = Literal["plan", "work", "orders", "raw", "masked", "training", "models"]
+
+RUN_TOPICS: tuple[RunTopic, ...] = ("plan", "work", "orders", "raw", "masked", "training", "models")
+SINGLE: frozenset[RunTopic] = frozenset({"plan", "models"})
+"""One partition: content-addressed messages that everybody reads from the start."""
+
+CONTROL_MESSAGE_BYTES = 8 << 20
+"""A task carries a destination's catalogue; hundreds of tables stay far below."""
+SEGMENT_BYTES = 32 << 20
+"""Deleted records leave whole segments behind: the residue on disk per partition is at most this."""
+
+
+def jobs(namespace: str) -> str:
+    """Compacted: the published copy of every run's row, key = run."""
+    return f"{namespace}.jobs"
+
+
+def facts(namespace: str) -> str:
+    """What happened, key = run; any writer applies it to the state tables."""
+    return f"{namespace}.facts"
+
+
+def tasks(namespace: str) -> str:
+    """What a reader or trainer shall do once, key = run."""
+    return f"{namespace}.tasks"
+
+
+def of_run(namespace: str, run: str, topic: RunTopic) -> str:
+    """A topic of one run."""
+    return f"{namespace}.{run.lower()}.{topic}"
+
+
+def run_of(namespace: str, topic: str) -> str | None:
+    """The run (upper case ULID) whose topic this is, or None for any other topic."""
+    parts = topic.removeprefix(namespace + ".").split(".")
+    if topic.startswith(namespace + ".") and len(parts) == 2 and parts[1] in RUN_TOPICS and len(parts[0]) == 26:
+        return parts[0].upper()
+    return None
+
+
+def control_settings(topic: Literal["jobs", "facts", "tasks"]) -> dict[str, str]:
+    """Topic configuration of a control topic."""
+    common = {"max.message.bytes": str(CONTROL_MESSAGE_BYTES), "segment.bytes": str(SEGMENT_BYTES)}
+    if topic == "jobs":
+        return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}
+    return common | {"cleanup.policy": "delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
+
+
+def run_settings(message_bytes: int) -> dict[str, str]:
+    """Topic configuration of a run's topic: Kafka never deletes unread data, DeleteRecords bounds the disk."""
+    return {
+        "max.message.bytes": str(message_bytes),
+        "segment.bytes": str(SEGMENT_BYTES),
+        "retention.ms": "-1",
+        "retention.bytes": "-1",
+        "cleanup.policy": "delete",
+    }
+
+
+def group(namespace: str, service: str, topic: str) -> str:
+    """The consumer group of a service on a topic."""
+    return f"{namespace}.{service}.{topic.removeprefix(namespace + '.')}"
