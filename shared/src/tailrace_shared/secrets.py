@@ -1,0 +1,62 @@
+"""References ``${NAME}`` and how they resolve: only names travel, each service looks up its own environment."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from tailrace_shared.errors import UsageError
+
+_REFERENCE = re.compile(r"^\$\{([A-Z][A-Z0-9_]*)\}$")
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
+_PASSWORD = re.compile(r"(?i)\b(password|passwd|pwd|secret|token)=[^\s&;,]+")
+
+
+def name_of(reference: str) -> str:
+    """``NAME`` of ``${NAME}``; raises UsageError for anything else (without echoing it: it may be a secret)."""
+    match = _REFERENCE.match(reference)
+    if match is None:
+        raise UsageError(
+            "secret.literal",
+            "a URL or secret is written out where a reference is required",
+            "Write ${NAME} and put the value into the environment variable NAME or the file that NAME_FILE names.",
+        )
+    return match[1]
+
+
+def lookup(name: str, environ: Mapping[str, str]) -> str | None:
+    """The value of variable ``name``, else the content of the file that ``name_FILE`` names, else None."""
+    if value := environ.get(name):
+        return value
+    if path := environ.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text().rstrip("\n")
+        except OSError as error:
+            raise UsageError(
+                "secret.file",
+                f"the file that {name}_FILE names cannot be read ({error.strerror})",
+                f"Check the path and that this service's user may read it, or set {name} instead.",
+            ) from None
+    return None
+
+
+def resolve(reference: str, environ: Mapping[str, str] | None = None) -> SecretStr:
+    """The value behind ``${NAME}``. Raises UsageError that names the variable when it is not set."""
+    name = name_of(reference)
+    value = lookup(name, os.environ if environ is None else environ)
+    if value is None:
+        raise UsageError(
+            "secret.missing",
+            f"environment variable {name} is not set",
+            f"Set {name}, or {name}_FILE to the path of a file.",
+        )
+    return SecretStr(value)
+
+
+def redact(text: str) -> str:
+    """Text without credentials of URLs and without ``password=…`` pairs: the last net, not the first."""
+    return _PASSWORD.sub(r"\1=***", _CREDENTIALS.sub("***@", text))

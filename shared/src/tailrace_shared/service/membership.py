@@ -1,0 +1,216 @@
+"""Which runs this replica takes part in: join when a plan is published, join anew on a new attempt, leave at the end.
+
+One task per run works through its latest record, so a slow join of one run delays no other, and only the newest record
+counts. Members leave before topics are deleted: a terminal record is the sign.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+import psutil
+
+from tailrace_shared import __version__
+from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.errors import TailraceError, TerminalError, TransientError
+from tailrace_shared.messages import Failure, ReplicaRefused, ReplicaSeen, RunRecord
+from tailrace_shared.plan.model import Fingerprints, Plan
+from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.plans import Plans
+
+
+class Progress(NamedTuple):
+    """What this replica has made for a run since it joined."""
+
+    rows: int = 0
+    bytes: int = 0
+
+
+class Member(Protocol):
+    """A replica's part in one attempt of one run."""
+
+    async def update(self, record: RunRecord) -> None:
+        """A newer record of the same attempt and plan."""
+
+    async def leave(self, deadline: Deadline) -> None:
+        """Stop pumps, commit what is done, leave groups, close connections. Called once."""
+
+    def progress(self) -> Progress:
+        """Cumulative counts, for the heartbeat."""
+
+    def last_progress(self) -> float:
+        """Monotonic time of the last turn of this member's slowest pump."""
+
+
+class ReplicaDiffers(TerminalError):
+    """This replica would work differently from what was planned: it stays out and says why."""
+
+
+Join = Callable[[RunRecord, Plan], Awaitable[Member]]
+
+
+@dataclass
+class _Slot:
+    record: RunRecord
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    member: Member | None = None
+    joined: tuple[int, str] | None = None
+    """Attempt and digest that the member works on."""
+    refused: tuple[int, str] | None = None
+    task: asyncio.Task[None] | None = None
+
+
+def wanted(record: RunRecord) -> tuple[int, str] | None:
+    """The attempt and plan that members of this run work on now; None before ``planned`` and at the end."""
+    if record.terminal or not record.digest or record.state == "submitted":
+        return None
+    return record.attempt, record.digest
+
+
+class Membership:
+    """Keeps one member per active run and tells the deciders that this replica is alive."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        join: Join,
+        *,
+        fingerprints: Callable[[RunRecord], Fingerprints | None] | None = None,
+        heartbeat: bool = True,
+        steps: tuple[str, ...] = (),
+    ) -> None:
+        self._context = context
+        self._join = join
+        self._fingerprints = fingerprints
+        self._heartbeat = heartbeat
+        self._steps = steps
+        self._plans = Plans(context.kafka, context.settings.namespace)
+        self._slots: dict[str, _Slot] = {}
+        self._beat: asyncio.Task[None] | None = None
+        self._memory = psutil.Process()
+
+    def on_record(self, record: RunRecord) -> None:
+        """Note the newest record of a run; returns at once."""
+        slot = self._slots.get(record.run)
+        if slot is None:
+            if record.terminal:
+                return
+            slot = self._slots[record.run] = _Slot(record)
+            slot.task = asyncio.create_task(self._follow(slot), name=f"member {record.run}")
+            if self._heartbeat and self._beat is None:
+                self._beat = asyncio.create_task(self._heartbeats(), name="heartbeats")
+            if self._heartbeat:
+                asyncio.create_task(self._seen(record.run), name=f"hello {record.run}").add_done_callback(
+                    lambda _: None
+                )
+        slot.record = record
+        slot.changed.set()
+
+    def members(self) -> dict[str, Member]:
+        """The members of now, by run."""
+        return {run: slot.member for run, slot in self._slots.items() if slot.member is not None}
+
+    def last_progress(self) -> float:
+        """The oldest last turn of all members' pumps; now, when there is none."""
+        return min((m.last_progress() for m in self.members().values()), default=time.monotonic())
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Leave all runs."""
+        tasks = [slot.task for slot in self._slots.values() if slot.task] + ([self._beat] if self._beat else [])
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(self._leave(slot, deadline) for slot in self._slots.values()), return_exceptions=True)
+        self._slots.clear()
+
+    async def _follow(self, slot: _Slot) -> None:
+        run = slot.record.run
+        self._context.metrics.join(run, self._steps)
+        schedule = RetrySchedule()
+        try:
+            while True:
+                await slot.changed.wait()
+                slot.changed.clear()
+                record = slot.record
+                target = wanted(record)
+                if slot.member is not None and slot.joined != target:
+                    await self._leave(slot, Deadline.after(self._context.settings.drain_s))
+                if record.terminal:
+                    return
+                if slot.member is not None:
+                    await slot.member.update(record)
+                elif target is not None and slot.refused != target:
+                    try:
+                        await self._enter(slot, record, target)
+                        schedule = RetrySchedule()
+                    except TransientError as error:
+                        self._context.log.warning("join.retry", run=run, code=error.code, message=error.message)
+                        slot.changed.set()
+                        await asyncio.sleep(schedule.next_delay())
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            self._context.fail(error)
+        finally:
+            self._context.metrics.leave(run)
+            if slot.record.terminal:
+                self._slots.pop(run, None)
+
+    async def _enter(self, slot: _Slot, record: RunRecord, target: tuple[int, str]) -> None:
+        try:
+            plan = await self._plans.fetch(record.run, target[1])
+            slot.member = await self._join(record, plan)
+        except TransientError:
+            raise
+        except TailraceError as error:
+            slot.refused = target
+            failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
+            self._context.log.error("join.refused", run=record.run, code=error.code, message=error.message)
+            await self._context.control.fact(
+                ReplicaRefused(
+                    run=record.run, service=self._context.service, replica=self._context.replica, failure=failure
+                )
+            )
+            return
+        slot.joined = target
+        self._context.log.info("run.joined", run=record.run, attempt=target[0])
+
+    async def _leave(self, slot: _Slot, deadline: Deadline) -> None:
+        member, slot.member, slot.joined = slot.member, None, None
+        if member is not None:
+            try:
+                await member.leave(deadline)
+            except Exception:
+                self._context.log.exception("run.leave-failed", run=slot.record.run)
+            self._context.log.info("run.left", run=slot.record.run, state=slot.record.state)
+
+    async def _heartbeats(self) -> None:
+        while True:
+            await asyncio.sleep(self._context.settings.heartbeat_s)
+            for run in list(self._slots):
+                await self._seen(run)
+
+    async def _seen(self, run: str) -> None:
+        slot = self._slots.get(run)
+        if slot is None:
+            return
+        done = slot.member.progress() if slot.member else Progress()
+        with contextlib.suppress(TailraceError):
+            await self._context.control.fact(
+                ReplicaSeen(
+                    run=run,
+                    service=self._context.service,
+                    replica=self._context.replica,
+                    release=__version__,
+                    fingerprints=self._fingerprints(slot.record) if self._fingerprints else None,
+                    rows=done.rows,
+                    bytes=done.bytes,
+                    memory_bytes=self._memory.memory_info().rss,
+                )
+            )

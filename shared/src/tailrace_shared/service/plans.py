@@ -1,0 +1,60 @@
+"""Plans by digest: published once on the run's ``plan`` topic, fetched by every replica that joins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+
+from aiokafka import TopicPartition
+
+from tailrace_shared import topics
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.kafka import Kafka
+from tailrace_shared.plan.model import PLAN_VERSION, Plan
+
+_KEPT = 16
+_FETCH_S = 20.0
+
+
+class Plans:
+    """Fetches and keeps plans. Content-addressed: what does not hash to its name is not looked at."""
+
+    def __init__(self, kafka: Kafka, namespace: str) -> None:
+        self._kafka = kafka
+        self._namespace = namespace
+        self._known: OrderedDict[str, Plan] = OrderedDict()
+
+    async def fetch(self, run: str, digest: str) -> Plan:
+        """The plan of that digest. Raises TransientError when it is not there yet, TerminalError for another format."""
+        if digest in self._known:
+            self._known.move_to_end(digest)
+            return self._known[digest]
+        data = await self._read(run, digest)
+        plan = await asyncio.to_thread(Plan.decode, data)
+        if plan.version != PLAN_VERSION:
+            raise TerminalError(
+                "plan.version",
+                f"run {run} was planned in plan format {plan.version}, this replica speaks {PLAN_VERSION}",
+                "Run the same version of all services.",
+            )
+        self._known[digest] = plan
+        while len(self._known) > _KEPT:
+            self._known.popitem(last=False)
+        return plan
+
+    async def _read(self, run: str, digest: str) -> bytes:
+        partition = TopicPartition(topics.of_run(self._namespace, run, "plan"), 0)
+        consumer = self._kafka.consumer(group=None)
+        await consumer.start()
+        try:
+            consumer.assign([partition])
+            await consumer.seek_to_beginning(partition)
+            deadline = Deadline.after(_FETCH_S)
+            while not deadline.expired:
+                for message in (await consumer.getmany(partition, timeout_ms=200)).get(partition, ()):
+                    if Plan.digest_of(message.value) == digest:
+                        return bytes(message.value)
+        finally:
+            await consumer.stop()
+        raise TransientError("plan.absent", f"the plan of run {run} is not on its topic yet", "It is tried again.")

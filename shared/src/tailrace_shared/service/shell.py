@@ -1,0 +1,261 @@
+"""The shell around every service: FastStream for control messages, health, metrics and the AsyncAPI page; clean start and stop.
+
+Order at start: settings, broker reachable, control topics made, workload started, then the first message. Order at stop:
+workload drained while the broker is still connected, then the broker. (``AsgiFastStream.exit()`` does nothing in the version
+that we pin, so a process that cannot go on raises SIGTERM at itself and remembers why.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import structlog
+import uvicorn
+from faststream import AckPolicy
+from faststream.asgi import AsgiFastStream, AsgiResponse, get
+from faststream.kafka import KafkaBroker
+from faststream.kafka.prometheus import KafkaPrometheusMiddleware
+from faststream.specification import AsyncAPI
+from prometheus_client import make_asgi_app
+from ulid import ULID
+
+from tailrace_shared import __version__, malloc, topics
+from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.errors import ExitCode, TailraceError, TransientError
+from tailrace_shared.kafka import Kafka
+from tailrace_shared.messages import Fact, RunRecord, ServiceName, Task
+from tailrace_shared.service import logs
+from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.control import Control, control_broker, ensure_control_topics
+from tailrace_shared.service.metrics import Metrics
+from tailrace_shared.service.workload import Workload
+from tailrace_shared.settings import ServiceSettings, kafka_settings, load_settings
+
+_SUBSCRIBER: dict[str, Any] = {
+    "auto_offset_reset": "earliest",
+    "max_poll_interval_ms": 24 * 3600 * 1000,  # a long task must not cost the membership; /health/live watches instead
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 1_000,
+    "fetch_max_wait_ms": 200,
+}
+_HANDLER_TRIES = 5
+
+log = structlog.get_logger()
+
+
+class Shell:
+    """One process of one service. ``app`` is what the ASGI server runs."""
+
+    def __init__(
+        self, settings: ServiceSettings, service: ServiceName, workload: Workload, *, takes_tasks: bool
+    ) -> None:
+        self.settings = settings
+        self.service: ServiceName = service
+        self.failure: BaseException | None = None
+        self._workload = workload
+        self._ready = False
+        self._versions: dict[str, int] = {}
+        self.kafka = Kafka(kafka_settings())
+        metrics = Metrics(service)
+        self._broker = control_broker(
+            self.kafka,
+            logger=logging.getLogger("faststream"),
+            graceful_timeout=settings.drain_s,
+            middlewares=[
+                KafkaPrometheusMiddleware(
+                    registry=metrics.registry, app_name=service, metrics_prefix="tailrace_control"
+                )
+            ],
+        )
+        self.context = ServiceContext(
+            settings=settings,
+            service=service,
+            replica=f"{service}-{ULID()}".lower(),
+            kafka=self.kafka,
+            control=Control(self._broker, settings.namespace),
+            metrics=metrics,
+            fail=self.fail,
+        )
+        self._subscribe(self._broker, takes_tasks)
+        self.app = AsgiFastStream(
+            self._broker,
+            logger=None,
+            lifespan=self._lifespan,
+            specification=AsyncAPI(
+                title=f"Tailrace {service}",
+                version=__version__,
+                description="Control messages of Tailrace.",
+                schema_version="3.0.0",
+            ),
+            after_startup=[self._started],
+            on_shutdown=[self._drain],
+            asyncapi_path="/docs",
+            asgi_routes=[
+                ("/health/live", get(self._live)),
+                ("/health/ready", get(self._answer_ready)),
+                ("/metrics", make_asgi_app(metrics.registry)),
+            ],
+        )
+
+    def fail(self, error: BaseException) -> None:
+        """The process cannot go on: say why once, stop as if told to."""
+        if self.failure is None:
+            self.failure = error
+            log.critical("service.failed", exc_info=error)
+            signal.raise_signal(signal.SIGTERM)
+
+    def _subscribe(self, broker: KafkaBroker, takes_tasks: bool) -> None:
+        namespace = self.settings.namespace
+
+        @broker.subscriber(
+            topics.jobs(namespace), ack_policy=AckPolicy.ACK_FIRST, title="jobs", description="Published copy of every run's row.",
+            **_SUBSCRIBER,
+        )  # fmt: skip
+        async def on_record(record: RunRecord) -> None:
+            if record.version > self._versions.get(record.run, -1):  # a resumed former leader may publish an older one
+                self._versions[record.run] = record.version
+                await self._attempt(lambda: self._workload.on_record(record))
+
+        if takes_tasks:
+
+            @broker.subscriber(
+                topics.tasks(namespace), group_id=topics.group(namespace, self.service, topics.tasks(namespace)),
+                ack_policy=AckPolicy.ACK, max_workers=2, title="tasks", description="What this service shall do once.",
+                **_SUBSCRIBER,
+            )  # fmt: skip
+            async def on_task(task: Task) -> None:
+                await self._attempt(lambda: self._workload.on_task(task))
+
+        broker.publisher(topics.facts(namespace), schema=Fact, title="facts", description="What happened.")
+        broker.publisher(
+            topics.tasks(namespace), schema=Task, title="tasks.publish", description="Tasks of the leader."
+        )
+        broker.publisher(
+            topics.jobs(namespace), schema=RunRecord, title="jobs.publish", description="Records of the leader."
+        )
+
+    async def _attempt(self, call: Callable[[], Any]) -> None:
+        """Bounded retry around a control handler; what still fails then stops the process, unacknowledged work included."""
+        schedule = RetrySchedule()
+        for left in reversed(range(_HANDLER_TRIES)):
+            try:
+                await call()
+                return
+            except Exception as error:
+                if left == 0:
+                    self.fail(error)
+                    raise
+                log.warning("control.retry", exc_info=error)
+                await asyncio.sleep(schedule.next_delay())
+
+    @asynccontextmanager
+    async def _lifespan(self) -> AsyncIterator[None]:
+        structlog.contextvars.bind_contextvars(service=self.service, replica=self.context.replica)
+        await self._workload.start(self.context)  # before the broker: its first message finds a started workload
+        yield
+
+    async def _started(self) -> None:
+        self._ready = True
+        self.context.metrics.up_to_date.set(1)
+        gc.collect()
+        gc.freeze()  # what lives now lives on: no need to look at it at every collection
+        log.info("service.ready", version=__version__, port=self.settings.port)
+
+    async def _drain(self) -> None:
+        self._ready = False
+        self.context.metrics.up_to_date.set(0)
+        await self._workload.stop(Deadline.after(self.settings.drain_s))
+        log.info("service.drained")
+
+    async def _live(self, _scope: Any) -> AsgiResponse:
+        """Whether the event loop and every pump turn."""
+        idle = time.monotonic() - self._workload.last_progress()
+        alive = idle < self.settings.live_s and self.failure is None
+        return AsgiResponse(
+            b"live" if alive else f"no pump has turned for {idle:.0f} s".encode(), 200 if alive else 503
+        )
+
+    async def _answer_ready(self, _scope: Any) -> AsgiResponse:
+        """Whether the broker answers and the workload has started."""
+        ready = self._ready and await self._broker.ping(timeout=2.0)
+        return AsgiResponse(b"ready" if ready else b"not ready", 200 if ready else 503)
+
+
+async def _provision(shell: Shell) -> None:
+    """Wait for the broker, make the control topics. Raises TransientError when the broker stays away."""
+    schedule, deadline = RetrySchedule(), Deadline.after(shell.settings.start_s)
+    while True:
+        try:
+            async with shell.kafka.admin() as admin:
+                await ensure_control_topics(admin, shell.settings.namespace)
+            return
+        except TransientError as error:
+            if deadline.expired:
+                raise
+            log.warning("broker.waiting", message=error.message)
+            await asyncio.sleep(min(schedule.next_delay(), 2.0))
+
+
+async def _run(shell: Shell) -> None:
+    await _provision(shell)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            shell.app,
+            host=shell.settings.host,
+            port=shell.settings.port,
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+    )
+    await server.serve()
+    if not server.started and shell.failure is None:
+        raise TransientError(
+            "service.start",
+            f"the {shell.service} service did not start",
+            "Its log says why; a port in use is a common cause.",
+        )
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def serve(service: ServiceName, kind: type[S], create: Callable[[S], Shell]) -> int:
+    """Run a service until SIGTERM; the exit code says how it went. Every ``__main__`` calls this."""
+    malloc.tune()
+    try:
+        settings = load_settings(kind)
+        logs.configure(settings.log_format, settings.log_level, service=service)
+        shell = create(settings)
+        _loop_run(_run(shell))
+        if shell.failure is not None:
+            raise shell.failure
+    except TailraceError as error:
+        print(f"tailrace-{service}: {error}", file=sys.stderr)
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+    except Exception as error:
+        print(f"tailrace-{service}: unexpected {type(error).__name__}; see the log", file=sys.stderr)
+        log.critical("service.crashed", exc_info=error)
+        return int(ExitCode.FAILED)
+    return int(ExitCode.OK)
+
+
+def _loop_run(main: Any) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform; 5 % slower without
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
