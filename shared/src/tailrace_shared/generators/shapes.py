@@ -1,0 +1,32 @@
+"""A text's shape: which characters stay, and the alphabet of every other one; `mask.text` and `key` keep it."""
+
+from __future__ import annotations
+
+from math import prod
+
+from tailrace_shared.generators.alphabets import alphabets
+
+SMALL_SHAPE = 1_000_000
+"""Below, a keyed permutation of the whole shape; from here on FF1, whose domain must have a million members
+(NIST SP 800-38G rev. 1)."""
+
+
+def shape_of(text: str) -> tuple[int | str, ...]:
+    """One item per character: the number of its alphabet, or the character itself where it stays."""
+    table = alphabets()
+    found = ((table.find(ord(char)), char) for char in text)
+    return tuple(char if place is None else place[0] for place, char in found)
+
+
+def shape_size(text: str, *, folded: bool = False) -> int:
+    """How many texts share this one's shape, itself included: N of the leak scan; 1 means it can only be itself."""
+    table = alphabets()
+    if folded:
+        text = text.lower()
+    places = (table.find(ord(char)) for char in text)
+    return prod(table.sizes[place[0]] for place in places if place is not None)
+
+
+def is_immutable(text: str) -> bool:
+    """The mask can only give the text back: empty, or nothing but punctuation, spaces and symbols."""
+    return shape_size(text) == 1
