@@ -63,6 +63,7 @@ class _Slot:
     joined: tuple[int, str] | None = None
     """Attempt and digest that the member works on."""
     refused: tuple[int, str] | None = None
+    complained: bool = False
     task: asyncio.Task[None] | None = None
 
 
@@ -170,13 +171,7 @@ class Membership:
             raise
         except TailraceError as error:
             slot.refused = target
-            failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
-            self._context.log.error("join.refused", run=record.run, code=error.code, message=error.message)
-            await self._context.control.fact(
-                ReplicaRefused(
-                    run=record.run, service=self._context.service, replica=self._context.replica, failure=failure
-                )
-            )
+            await self._refuse(record.run, error)
             return
         slot.joined = target
         self._context.log.info("run.joined", run=record.run, attempt=target[0])
@@ -201,6 +196,7 @@ class Membership:
         if slot is None:
             return
         done = slot.member.progress() if slot.member else Progress()
+        prints = await self._prints(slot)
         with contextlib.suppress(TailraceError):
             await self._context.control.fact(
                 ReplicaSeen(
@@ -208,9 +204,28 @@ class Membership:
                     service=self._context.service,
                     replica=self._context.replica,
                     release=__version__,
-                    fingerprints=self._fingerprints(slot.record) if self._fingerprints else None,
+                    fingerprints=prints,
                     rows=done.rows,
                     bytes=done.bytes,
                     memory_bytes=self._memory.memory_info().rss,
                 )
             )
+
+    async def _prints(self, slot: _Slot) -> Fingerprints | None:
+        """This replica's fingerprints; a replica that cannot make them (no mask secret) says so once."""
+        if self._fingerprints is None:
+            return None
+        try:
+            return self._fingerprints(slot.record)
+        except TailraceError as error:
+            if not slot.complained:
+                slot.complained = True
+                await self._refuse(slot.record.run, error)
+            return None
+
+    async def _refuse(self, run: str, error: TailraceError) -> None:
+        failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
+        self._context.log.error("join.refused", run=run, code=error.code, message=error.message)
+        await self._context.control.fact(
+            ReplicaRefused(run=run, service=self._context.service, replica=self._context.replica, failure=failure)
+        )

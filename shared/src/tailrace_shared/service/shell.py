@@ -117,9 +117,12 @@ class Shell:
         namespace = self.settings.namespace
 
         @broker.subscriber(
-            topics.jobs(namespace), ack_policy=AckPolicy.ACK_FIRST, title="jobs", description="Published copy of every run's row.",
+            topics.jobs(namespace),
+            ack_policy=AckPolicy.ACK_FIRST,
+            title="jobs",
+            description="Published copy of every run's row.",
             **_SUBSCRIBER,
-        )  # fmt: skip
+        )
         async def on_record(record: RunRecord) -> None:
             if record.version > self._versions.get(record.run, -1):  # a resumed former leader may publish an older one
                 self._versions[record.run] = record.version
@@ -128,10 +131,14 @@ class Shell:
         if takes_tasks:
 
             @broker.subscriber(
-                topics.tasks(namespace), group_id=topics.group(namespace, self.service, topics.tasks(namespace)),
-                ack_policy=AckPolicy.ACK, max_workers=2, title="tasks", description="What this service shall do once.",
+                topics.tasks(namespace),
+                group_id=topics.group(namespace, self.service, topics.tasks(namespace)),
+                ack_policy=AckPolicy.ACK,
+                max_workers=2,
+                title="tasks",
+                description="What this service shall do once.",
                 **_SUBSCRIBER,
-            )  # fmt: skip
+            )
             async def on_task(task: Task) -> None:
                 await self._attempt(lambda: self._workload.on_task(task))
 
@@ -216,7 +223,7 @@ async def _run(shell: Shell) -> None:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=1,
-        )  # fmt: skip
+        )
     )
     await server.serve()
     if not server.started and shell.failure is None:

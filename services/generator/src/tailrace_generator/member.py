@@ -1,0 +1,188 @@
+"""A generator's part in one attempt of one run: raw batches in, masked batches out, partition by partition."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from tailrace_shared.dataplane.pump import Delivery, Pump
+from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.envelope import DataCipher, TransportKey
+
+from tailrace_generator.fingerprints import fingerprints, mask_secret
+from tailrace_generator.kernels import MaskSecret
+from tailrace_generator.masking import TableMasker
+from tailrace_generator.parts import part_limit, split
+from tailrace_generator.settings import Settings
+from tailrace_shared import topics
+from tailrace_shared.batch import BatchHead, associated_data, head_of, headers_of
+from tailrace_shared.dataplane import ipc
+from tailrace_shared.errors import TailraceError, UsageError
+from tailrace_shared.messages import Failure, RunRecord, StageFailed
+from tailrace_shared.plan.model import Plan
+from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.membership import Progress, ReplicaDiffers
+from tailrace_shared.settings import secret_setting
+
+STEPS = ("open", "mask", "encode", "send")
+_KERNEL_TRIES = 3
+
+
+class GeneratorMember:
+    """Masks every raw batch of the attempt that this replica's partitions hold. Order within a partition is kept by the commit."""
+
+    def __init__(self, context: ServiceContext, settings: Settings, record: RunRecord, plan: Plan) -> None:
+        self._context = context
+        self._plan = plan
+        self._digest = record.digest
+        self._run = record.run
+        self._secret: MaskSecret = mask_secret(record.job)
+        self._cipher = DataCipher(_transport_key().unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
+        self._maskers: dict[int, TableMasker] = {}
+        self._masked = topics.of_run(settings.namespace, record.run, "masked")
+        raw = topics.of_run(settings.namespace, record.run, "raw")
+        self._sender = Sender(context.kafka, plan.message_bytes)
+        self._pump = Pump(
+            context.kafka,
+            raw,
+            topics.group(settings.namespace, "generator", raw),
+            self._handle,
+            window_bytes=settings.window_bytes,
+            parallel=settings.parallel,
+            retry=lambda: RetrySchedule(attempts=_KERNEL_TRIES),
+            on_failure=self._failed,
+            message_bytes=plan.message_bytes,
+            name=f"raw {record.run}",
+        )
+        self._rows = 0
+        self._bytes = 0
+
+    async def start(self) -> None:
+        """Connect and join the group."""
+        await self._sender.start()
+        await self._pump.start()
+
+    async def update(self, record: RunRecord) -> None:
+        """Nothing changes for a generator while the attempt lasts."""
+        self._context.metrics.inflight.labels(self._run).set(self._pump.in_flight_bytes)
+
+    async def leave(self, deadline: Deadline) -> None:
+        """Finish what is in hand, commit, leave the group."""
+        await self._pump.stop(deadline)
+        await self._sender.stop()
+
+    def progress(self) -> Progress:
+        """Rows masked and bytes sent."""
+        return Progress(self._rows, self._bytes)
+
+    def last_progress(self) -> float:
+        """When the pump last turned."""
+        return self._pump.last_poll
+
+    async def _handle(self, delivery: Delivery) -> None:
+        head = head_of(delivery.headers)
+        metrics = self._context.metrics
+        if head.plan != self._digest or head.id.attempt != self._plan.attempt:  # of an attempt that has ended
+            metrics.batches.labels(self._run, "discarded").inc()
+            return
+        metrics.bytes.labels(self._run, "in").inc(delivery.size)
+        bodies = self._mask(head, delivery)
+        started = time.perf_counter()
+        acks = [
+            await self._sender.enqueue(self._masked, body, partition=delivery.partition, headers=headers_of(part))
+            for part, body in bodies
+        ]
+        await asyncio.gather(*acks)
+        metrics.batch_seconds.labels(self._run, "send").observe(time.perf_counter() - started)
+        sent = sum(len(body) for _, body in bodies)
+        self._rows += head.rows
+        self._bytes += sent
+        metrics.rows.labels(self._run).inc(head.rows)
+        metrics.batch_rows.labels(self._run).observe(head.rows)
+        metrics.bytes.labels(self._run, "out").inc(sent)
+        metrics.batches.labels(self._run, "done").inc()
+        metrics.last_commit.labels(self._run).set_to_current_time()
+
+    def _mask(self, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
+        """Decrypt, mask, encode; synchronous: about 10 ms per batch."""
+        observe = self._context.metrics.batch_seconds.labels
+        clock = [time.perf_counter()]
+        data = self._cipher.open(delivery.value, associated_data(delivery.headers))
+        masker = self._masker(head.id.table)
+        masked = head._replace(kind="masked", key="")
+        if masker.passes:
+            return [(masked, data)]
+        batch = ipc.decode(data)
+        clock.append(time.perf_counter())
+        made = masker(batch)
+        clock.append(time.perf_counter())
+        table = str(self._plan.table(head.id.table).name)
+        parts = split(made, part_limit(self._plan.message_bytes), table)
+        bodies = [
+            (masked._replace(id=head.id._replace(part=number), parts=len(parts), rows=part.num_rows), ipc.encode(part))
+            for number, part in enumerate(parts)
+        ]
+        clock.append(time.perf_counter())
+        for step, begin, end in zip(STEPS, clock, clock[1:], strict=False):
+            observe(self._run, step).observe(end - begin)
+        return bodies
+
+    def _masker(self, table: int) -> TableMasker:
+        if table not in self._maskers:
+            self._maskers[table] = TableMasker(self._plan.table(table), self._secret)
+        return self._maskers[table]
+
+    async def _failed(self, error: BaseException, delivery: Delivery) -> bool:
+        if isinstance(error, TailraceError):
+            failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
+        else:
+            failure = Failure(
+                code="generator.unexpected",
+                message=f"unexpected {type(error).__name__} while masking",
+                remedy="See the generator's log.",
+            )
+        self._context.log.error("batch.failed", run=self._run, code=failure.code, exc_info=error)
+        self._context.metrics.batches.labels(self._run, "failed").inc()
+        self._context.metrics.failures.labels(self._run).inc()
+        await self._context.control.fact(
+            StageFailed(
+                run=self._run,
+                attempt=self._plan.attempt,
+                service="generator",
+                replica=self._context.replica,
+                failure=failure,
+            )
+        )
+        return False  # uncommitted: nothing behind it is taken for done
+
+
+def _transport_key() -> TransportKey:
+    key = secret_setting("TAILRACE_TRANSPORT_KEY")
+    if key is None:
+        raise UsageError(
+            "transport-key.missing",
+            "TAILRACE_TRANSPORT_KEY is not set",
+            "Give reader, generator and trainer the same TAILRACE_TRANSPORT_KEY (or TAILRACE_TRANSPORT_KEY_FILE).",
+        )
+    return TransportKey.of(key)
+
+
+async def join(context: ServiceContext, settings: Settings, record: RunRecord, plan: Plan) -> GeneratorMember:
+    """Check that this replica masks as planned, then take part. Raises ReplicaDiffers when it would not."""
+    mine = fingerprints(record.job)
+    for what, own, planned, remedy in (
+        ("mask secret", mine.mask_secret, plan.fingerprints.mask_secret, "Give all generators the same mask secret."),
+        ("generator catalogue", mine.catalogue, plan.fingerprints.catalogue, "Run the same version of all generators."),
+        ("mock pools", mine.pools, plan.fingerprints.pools, "Run the same version of Faker in all generators."),
+    ):
+        if own != planned:
+            raise ReplicaDiffers(
+                "replica.differs",
+                f"this generator's {what} differs from the one that run {record.run} was planned with",
+                remedy,
+            )
+    member = GeneratorMember(context, settings, record, plan)
+    await member.start()
+    return member
