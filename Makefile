@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo test test-long lint types contract docs bench-copy clean help
+.PHONY: demo test test-long lint types isolation bench-copy torch clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -39,6 +39,9 @@ lint: $(VENV)/.test ## style and import contract
 
 types: $(VENV)/.test ## strict types
 	$(BIN)/mypy
+
+isolation: ## each service installs alone, and only the trainer may bring torch
+	$(PYTHON) tests/isolation.py
 
 bench-copy: $(VENV)/.test ## a masked copy against the bare pipe
 	$(BIN)/python -m bench.copy
