@@ -36,6 +36,8 @@ class Column(Frozen):
     """GENERATED ALWAYS (a) or BY DEFAULT (d) AS IDENTITY."""
     generated: Literal["", "s", "v"] = ""
     """GENERATED … STORED (s) or VIRTUAL (v): never written."""
+    loose: bool = False
+    """Its collation equates more than upper and lower case (accents, punctuation): no mask can follow such an equality."""
 
 
 class Index(Frozen):
@@ -57,6 +59,14 @@ class Index(Frozen):
     """relkind I: on a partitioned parent."""
     parent: str | None = None
     """The partitioned index it is attached to: it goes and comes with that one."""
+    exclusion: bool = False
+    """An exclusion constraint's."""
+    uses: tuple[str, ...] = ()
+    """All columns that keys, expressions and predicate refer to."""
+    on: TableName | None = None
+    """The partition that it is on, when it is not on the table itself."""
+    extras: tuple[str, ...] = ()
+    """Statements that restore what the definition leaves out: clustering, tablespace, statistics targets, comment."""
 
 
 class ForeignKey(Frozen):
@@ -72,18 +82,27 @@ class ForeignKey(Frozen):
     validated: bool = True
     on_delete: str = "a"
     on_update: str = "a"
+    enforced: bool = True
+    temporal: bool = False
+    """FOREIGN KEY (…, PERIOD …): equality does not decide it."""
+    extras: tuple[str, ...] = ()
+    """Statements that restore what the definition leaves out: its comment."""
 
 
 class Check(Frozen):
     name: str
     definition: str
     columns: tuple[str, ...] = ()
+    domain: str = ""
+    """The type that demands it, when it is a domain's."""
 
 
 class Trigger(Frozen):
     name: str
     enabled: Literal["O", "D", "R", "A"]
     """As pg_trigger.tgenabled."""
+    on: TableName | None = None
+    """The partition that it is on, when it is not on the table itself."""
 
 
 class Sequence(Frozen):
@@ -107,6 +126,8 @@ class Partition(Frozen):
     """Estimate of the planner's statistics; −1 is unknown."""
     bytes: int
     """Heap and TOAST."""
+    kind: Literal["r", "f"] = "r"
+    """Plain, or a foreign table, which has no heap here."""
 
 
 class Table(Frozen):
@@ -127,6 +148,9 @@ class Table(Frozen):
     partition_columns: tuple[str, ...] = ()
     inherited_by: tuple[TableName, ...] = ()
     row_security: bool = False
+    """Policies apply to the connected role: it would see only some of the rows."""
+    persistence: Literal["p", "u", "t"] = "p"
+    """Permanent, unlogged, temporary."""
     owner: str = ""
     has_rows: bool | None = None
     """Whether at least one row exists; asked of the destination only."""
@@ -156,7 +180,10 @@ class Catalogue(Frozen):
     foreign_keys: tuple[ForeignKey, ...] = ()
     sequences: tuple[Sequence, ...] = ()
     privileges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Per ``schema.table``: what the connected role may do (SELECT, INSERT, TRUNCATE, …, OWNER)."""
+    """What the connected role may do: per ``schema.table``, partitions too (SELECT, INSERT, TRUNCATE, …, OWNER), per
+    ``schema.sequence`` (UPDATE, OWNER), per ``schema`` (USAGE, CREATE)."""
+    role: str = ""
+    """The connected role."""
     can_create: bool = False
     """CREATE on the database: the role may make the schema ``tailrace``."""
     can_replicate: bool = False
