@@ -1,0 +1,163 @@
+"""An installation of the services in a namespace of its own, and a client that submits runs and waits with deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer
+from tailrace.embedded.processes import ServiceProcess
+from tailrace.embedded.runtime import Runtime
+from tailrace.embedded.services import ServiceGroup
+from tailrace_shared import topics
+from tailrace_shared.job.load import parse_job
+from tailrace_shared.job.spec import Job
+from tailrace_shared.kafka import Kafka, KafkaSettings
+from tailrace_shared.messages import CancelRequested, Fact, RunRecord, RunSubmitted
+from tailrace_shared.service.control import control_session
+from ulid import ULID
+
+from support.databases import Pair
+
+ALL_SERVICES = ("reader", "generator", "writer", "trainer")
+
+
+class Installation:
+    """Services for one pair of databases. ``with`` stops them; logs stay until the runtime ends."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        pair: Pair,
+        *,
+        replicas: Mapping[str, int] | None = None,
+        mask_secret: str = "one mask secret",
+        extra: Mapping[str, str] | None = None,
+        start: bool = True,
+    ) -> None:
+        self.runtime = runtime
+        self.pair = pair
+        self.namespace = f"t{secrets.token_hex(4)}"
+        self.kafka = Kafka(KafkaSettings(brokers=runtime.kafka_settings["TAILRACE_KAFKA"]))
+        transport = secrets.token_hex(32)
+        self.secrets_given = [transport, mask_secret]
+        common = {
+            "TAILRACE_NAMESPACE": self.namespace,
+            "TAILRACE_HEARTBEAT_S": "0.5",
+            "TAILRACE_STALE_S": "3",
+            "TAILRACE_DRAIN_S": "5",
+            **(extra or {}),
+        }
+        self.folder = runtime.directory / self.namespace
+        self.group: ServiceGroup = runtime.start_services(
+            {"reader": 0, "generator": 0, "writer": 0, "trainer": 0},
+            common=common,
+            secrets={
+                "reader": {"SOURCE_URL": pair.source_url, "TAILRACE_TRANSPORT_KEY": transport},
+                "generator": {"TAILRACE_MASK_SECRET": mask_secret, "TAILRACE_TRANSPORT_KEY": transport},
+                "trainer": {"TAILRACE_TRANSPORT_KEY": transport},
+                "writer": {"DESTINATION_URL": pair.destination_url},
+            },
+            name=self.namespace,
+        )
+        if start:
+            for service, count in ({"reader": 1, "generator": 1, "writer": 1} | dict(replicas or {})).items():
+                self.scale(service, count)
+
+    def __enter__(self) -> Installation:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.group.stop()
+
+    def scale(self, service: str, count: int, **environment: str) -> list[ServiceProcess]:
+        """Living replicas of a service; ``environment`` goes to the new ones only."""
+        return self.group.scale(service, count, environment=environment)
+
+    def logs(self) -> str:
+        """All logs of all replicas."""
+        return "\n".join(f"--- {p.name}\n{p.read_text(errors='replace')}" for p in sorted(self.folder.glob("*.log")))
+
+    def submit(self, job: Job | str) -> str:
+        """Publish the submission; the run's id."""
+        run = str(ULID())
+        spec = parse_job(job, "job.yaml") if isinstance(job, str) else job
+        self.tell(RunSubmitted(run=run, job=spec, at=datetime.now(UTC)))
+        return run
+
+    def cancel(self, run: str) -> None:
+        """Ask for the run's end."""
+        self.tell(CancelRequested(run=run))
+
+    def tell(self, *facts: Fact) -> None:
+        """Publish facts as a service would."""
+
+        async def send() -> None:
+            async with control_session(self.kafka, self.namespace) as control:
+                for fact in facts:
+                    await control.fact(fact)
+
+        asyncio.run(send())
+
+    def wait(
+        self, run: str, until: Callable[[RunRecord], bool] = lambda record: record.terminal, seconds: float = 90
+    ) -> RunRecord:
+        """The first published record of the run for which ``until`` holds; fails with the logs' end after ``seconds``."""
+        record = asyncio.run(self._wait(run, until, seconds))
+        if record is None or not until(record):
+            raise AssertionError(f"run {run} after {seconds:.0f} s: {record}\n{self.logs()[-6000:]}")
+        return record
+
+    async def _wait(self, run: str, until: Callable[[RunRecord], bool], seconds: float) -> RunRecord | None:
+        consumer: AIOKafkaConsumer = self.kafka.consumer(topics.jobs(self.namespace), group=None)
+        await consumer.start()
+        newest: RunRecord | None = None
+        deadline = time.monotonic() + seconds
+        try:
+            await consumer.seek_to_beginning()
+            while time.monotonic() < deadline:
+                for messages in (await consumer.getmany(timeout_ms=100)).values():
+                    for message in messages:
+                        if message.key != run.encode() or message.value is None:
+                            continue
+                        record = RunRecord.model_validate_json(message.value)
+                        if newest is None or record.version > newest.version:
+                            newest = record
+                            if until(record):
+                                return record
+        finally:
+            await consumer.stop()
+        return newest
+
+    def topics_left(self) -> set[str]:
+        """The namespace's topics of runs that exist now."""
+
+        async def ask() -> set[str]:
+            async with self.kafka.admin() as admin:
+                return {t for t in await admin.topics() if topics.run_of(self.namespace, t)}
+
+        return asyncio.run(ask())
+
+    def run(self, job: Job | str, seconds: float = 90) -> RunRecord:
+        """Submit and wait for the end."""
+        return self.wait(self.submit(job), seconds=seconds)
+
+
+def eventually(check: Callable[[], object], seconds: float, what: str) -> object:
+    """Poll until ``check`` is true; fails after the deadline."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"after {seconds:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+def log_files(installation: Installation) -> list[Path]:
+    """Every log of the installation."""
+    return sorted(installation.folder.glob("*.log"))
