@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from support.databases import DATABASES, Pair, make_pair
 from support.installation import Installation
 from tailrace.embedded.postgres import EmbeddedPostgres

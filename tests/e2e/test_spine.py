@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from support.databases import Pair
 from support.installation import Installation, eventually
 
@@ -32,7 +33,10 @@ def test_a_job_arrives_masked_joined_and_verified(
             "destination", f"SELECT count(*) FROM {table}"
         )
     assert shop.value("destination", "SELECT count(*) FROM audit") == 0
-    joins = "SELECT count(*) FROM shipment s JOIN order_line l USING (order_id, line) JOIN orders o USING (order_id) JOIN customer c USING (customer_id)"
+    joins = (
+        "SELECT count(*) FROM shipment s JOIN order_line l USING (order_id, line) "
+        "JOIN orders o USING (order_id) JOIN customer c USING (customer_id)"
+    )
     assert shop.value("source", joins) == shop.value("destination", joins)
     referred = "SELECT count(*) FROM customer a JOIN customer b ON a.referred_by = b.customer_id"
     assert shop.value("source", referred) == shop.value("destination", referred)

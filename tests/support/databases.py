@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
+
 from tailrace.embedded.postgres import EmbeddedPostgres
 
 DATABASES = Path(__file__).resolve().parent.parent / "e2e" / "databases"

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer
+from ulid import ULID
+
+from support.databases import Pair
 from tailrace.embedded.processes import ServiceProcess
 from tailrace.embedded.runtime import Runtime
 from tailrace.embedded.services import ServiceGroup
@@ -19,9 +22,6 @@ from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka, KafkaSettings
 from tailrace_shared.messages import CancelRequested, Fact, RunRecord, RunSubmitted
 from tailrace_shared.service.control import control_session
-from ulid import ULID
-
-from support.databases import Pair
 
 ALL_SERVICES = ("reader", "generator", "writer", "trainer")
 
