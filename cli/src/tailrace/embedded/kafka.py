@@ -169,7 +169,8 @@ class EmbeddedKafka:
         class_path = ":".join(map(str, resolve_jars(self._cache, logging=logging)))
         command = [str(java()), *jvm_flags(encrypted=encrypted), "-cp", class_path, "kafka.Kafka", str(properties)]
         self._child = self._supervising().start("Kafka broker", command, environment=plain_environment(), log=self.log)
-        while live_brokers(self._ports[INTERNAL_LISTENER]) == 0:
+        port = self._ports[INTERNAL_LISTENER]
+        while not (live_brokers(port) and self._child.listens_on(port)):
             if not self._child.alive:
                 return False
             if time.monotonic() > deadline:
@@ -180,7 +181,7 @@ class EmbeddedKafka:
                     "give this machine more memory or processor time, or name brokers by TAILRACE_KAFKA",
                 )
             time.sleep(_PROBE_EVERY_SECONDS)
-        return self._child.alive  # else the answer came from somebody else's server on that port
+        return True
 
     def _supervising(self) -> Supervisor:
         if self._supervisor is not None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +14,9 @@ from tailrace.embedded.accounts import unprivileged_account
 from tailrace.embedded.environment import plain_environment
 from tailrace.embedded.logs import last_lines
 from tailrace.embedded.ports import LOOPBACK, free_ports, is_free
-from tailrace.embedded.postgres_programs import reachable_programs, wheel_programs
+from tailrace.embedded.postgres_cluster import make_cluster
+from tailrace.embedded.postgres_programs import reachable_programs
+from tailrace.embedded.postgres_script import run_psql
 from tailrace.embedded.supervisor import Child, Supervisor
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.types import quote_ident
@@ -25,7 +24,6 @@ from tailrace_shared.types import quote_ident
 SUPERUSER = "postgres"
 START_DEADLINE_SECONDS = 60.0
 """0.2 s usually; recovery after kill -9 replays up to ``max_wal_size``."""
-_INITDB_DEADLINE_SECONDS = 120.0
 _STOP_GRACE_SECONDS = 15.0
 _PROBE_EVERY_SECONDS = 0.02
 _PORT_ATTEMPTS = 3
@@ -165,26 +163,7 @@ class EmbeddedPostgres:
         Raises:
             TerminalError: with SQLSTATE and line, never with the server's words, which may quote values.
         """
-        options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=sqlstate"]
-        source = str(script.resolve()) if isinstance(script, Path) else "-"
-        environment = {**plain_environment(), "PGPASSWORD": self.password, "PGCLIENTENCODING": "UTF8"}
-        target = ["-h", LOOPBACK, "-p", str(self.port), "-U", SUPERUSER, "-d", database]
-        done = subprocess.run(
-            [wheel_programs()["psql"], *options, *target, "-f", source],
-            input=script.encode() if isinstance(script, str) else None,
-            stdin=subprocess.DEVNULL if isinstance(script, Path) else None,
-            env=environment,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip().splitlines()
-            raise TerminalError(
-                "embedded.sql-failed",
-                f"a script failed in database {database} of {self.name}: {said[-1] if said else 'psql said nothing'}",
-                "look the SQLSTATE up in PostgreSQL's appendix of error codes",
-            )
-        return done.stdout.decode()
+        return run_psql(script, self.url(database))
 
     @property
     def _cluster(self) -> Path:
@@ -207,44 +186,16 @@ class EmbeddedPostgres:
                     f"chmod o+x {blocked}, name another data directory, or run as another user than root",
                 )
         self._programs = reachable_programs(self._account, self._data / "programs")
-        if not (self._cluster / "PG_VERSION").exists():
-            self._make_cluster()
-
-    def _make_cluster(self) -> None:
-        """initdb into a folder of its own name until finished, so that a half-made cluster is never started."""
-        unfinished = self._data / "unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        password = secrets.token_urlsafe(24)
-        handed_over = self._data / "initdb-password"
-        handed_over.touch(mode=0o600)
-        handed_over.write_text(password)
-        if self._account is not None:
-            self._account.own(handed_over)
-        log = self._data / "initdb.log"
-        child = self._supervising().start(
-            f"initdb of {self.name}",
-            [
-                *(self._programs["initdb"], "-D", str(unfinished), "-U", SUPERUSER, f"--pwfile={handed_over}"),
-                *("--auth=scram-sha-256", "--encoding=UTF8", "--no-sync", "--no-instructions"),
-                # The built-in provider sorts and folds alike on every system, whatever locales it has.
-                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
-            ],
-            environment=plain_environment(),
-            log=log,
-            account=self._account,
-        )
-        ended = child.wait(_INITDB_DEADLINE_SECONDS)
-        child.kill()
-        handed_over.unlink()
-        if not ended or child.exit_status != 0:
-            raise TerminalError(
-                "embedded.initdb-failed",
-                f"the cluster of {self.name} could not be made: {last_lines(log, 4) or 'initdb said nothing'}",
-                f"see {log}",
+        if not self._cluster.exists():
+            make_cluster(
+                self._cluster,
+                self._programs,
+                self._account,
+                self._supervising(),
+                name=self.name,
+                superuser=SUPERUSER,
+                password_file=self._password_file,
             )
-        self._password_file.touch(mode=0o600)
-        self._password_file.write_text(password)
-        unfinished.rename(self._cluster)
 
     def _launch(self, deadline: float) -> bool:
         """Start the postmaster; True once it takes connections, False when it ended by itself."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,10 +60,8 @@ def reachable_programs(account: Account | None, copies: Path) -> PostgresProgram
         unfinished = copies / "unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.copytree(package / "pginstall", unfinished / "pginstall", symlinks=True)
-        for place in (copies, *copies.rglob("*")):
+        for place in copies.rglob("*"):  # installed under a strict umask, they are closed to others
             if not place.is_symlink():
-                place.chmod(
-                    place.stat().st_mode | (0o055 if place.is_dir() else (place.stat().st_mode >> 6) * 0o11 & 0o055)
-                )
+                place.chmod(0o755 if place.is_dir() or place.stat().st_mode & stat.S_IXUSR else 0o644)
         unfinished.rename(target)
     return PostgresPrograms(target / "pginstall" / "bin")

@@ -85,7 +85,7 @@ class ServiceProcess:
         """
         deadline = time.monotonic() + deadline_seconds
         attempts = 1
-        while not (self.alive and self.is_ready()):
+        while not (self.alive and self.is_ready() and self._started().listens_on(self.port)):
             if not self.alive:
                 if attempts < _PORT_ATTEMPTS and not is_free(self.port):  # somebody was quicker to take its port
                     attempts += 1

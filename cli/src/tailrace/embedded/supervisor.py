@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +19,12 @@ from typing import IO, Self
 import psutil
 
 from tailrace.embedded.accounts import Account
-from tailrace.embedded.reaper import GRACE_SECONDS, TOKEN_VARIABLE, start_mark
+from tailrace.embedded.reaper import GRACE_SECONDS, TOKEN_VARIABLE, living, start_mark
 from tailrace_shared.errors import TerminalError
 
 _REAPER_DEADLINE_SECONDS = GRACE_SECONDS + 15
 _KILL_DEADLINE_SECONDS = 10.0
+_POLL_SECONDS = 0.005
 
 
 class Child:
@@ -56,6 +58,14 @@ class Child:
             return int(psutil.Process(self.pid).memory_info().rss) if self.alive else 0
         except psutil.Error:
             return 0
+
+    def listens_on(self, port: int) -> bool:
+        """Whether the server on that port is this process: an answer alone could come from somebody else's."""
+        try:
+            sockets = psutil.Process(self.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process alone; nothing happens when it has ended."""
@@ -99,7 +109,10 @@ class Child:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)  # what a leader that died earlier left in its group
         self._process.wait(_KILL_DEADLINE_SECONDS)
-        psutil.wait_procs(below, timeout=_KILL_DEADLINE_SECONDS)
+        # Ended counts, even where the system's first process takes its time to collect what is orphaned.
+        deadline = time.monotonic() + _KILL_DEADLINE_SECONDS
+        while living(below) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
         self._supervisor.forget(self.pid)
 
 
