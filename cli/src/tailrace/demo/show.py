@@ -1,0 +1,112 @@
+"""The demo from the first process to the last word."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+from tailrace.console import Output, duration
+from tailrace.demo.compare import sample, side_by_side
+from tailrace.demo.databases import DESTINATION, SOURCE, DemoDatabases, describe_databases, fill
+from tailrace.demo.dump import job_text
+from tailrace.environment import MASK_SECRET
+from tailrace.execute import execute
+from tailrace.interrupts import Interrupts
+from tailrace.live import display
+from tailrace.local import Installation, Runtime, external_kafka, installation
+from tailrace.runs import connect
+from tailrace.summary import closing, exit_code
+from tailrace_shared.errors import ExitCode
+from tailrace_shared.job.load import parse_job
+from tailrace_shared.job.spec import Job
+from tailrace_shared.kafka import Kafka
+from tailrace_shared.messages import RunRecord
+
+_MASK_SECRET = "the demo's secret is no secret"  # noqa: S105
+"""Fixed, so that everybody's demo shows the same rows; a real one comes from a vault."""
+_CLUSTER = "demo"
+SOURCE_URL = "TAILRACE_DEMO_SOURCE"
+DESTINATION_URL = "TAILRACE_DEMO_DESTINATION"
+"""The variables that the demo's job refers to."""
+
+NEXT_STEPS = """\
+Next:
+  tailrace demo --keep       leaves both databases up, to look around in
+  tailrace schema            the JSON Schema of job files; docs/job-example.yaml is a commented one
+  tailrace plan job.yaml     what a job of yours would do, and what would stop it; changes nothing
+  tailrace run job.yaml --embedded"""
+
+
+def show(output: Output, *, keep: bool) -> ExitCode:
+    """Run the demo; everything it started is stopped when it returns, whatever happened."""
+    job = parse_job(job_text(), "demo/job.yaml")
+    output.say(
+        f"[bold]tailrace demo[/bold]: pagila, a DVD rental chain, goes from database [red]{SOURCE}[/red] to "
+        f"[green]{DESTINATION}[/green]; customers and staff do not arrive as who they are."
+    )
+    runtime = Runtime.in_temporary_directory(kafka=external_kafka())
+    with ExitStack() as stack:
+        stack.callback(_stop, output, runtime)
+        with _step(output, "starting PostgreSQL 18 and Apache Kafka"):
+            runtime.start({_CLUSTER: {"fsync": False}})
+        databases = describe_databases(runtime.databases[_CLUSTER])
+        with _step(output, "loading pagila; starting reader, generator and writer"), ThreadPoolExecutor(1) as pool:
+            filled = pool.submit(fill, databases)
+            here = stack.enter_context(installation(job, environ=_environment(databases), runtime=runtime))
+            filled.result()
+        record = asyncio.run(_carry(output, job, here))
+        if record is None:
+            return ExitCode.INTERRUPTED
+        output.say(closing(record))
+        if record.state == "done":
+            output.say("", side_by_side(asyncio.run(sample(databases))))
+        if keep:
+            asyncio.run(_keep(output, databases, here))
+        elif record.state == "done":
+            output.say(NEXT_STEPS)
+        return exit_code(record)
+
+
+async def _carry(output: Output, job: Job, here: Installation) -> RunRecord | None:
+    """The run's last record; None when the person went away."""
+    async with connect(Kafka(here.kafka), here.namespace) as runs:
+        _, record = await execute(runs, job, display(output), check=here.require_alive)
+    return record
+
+
+async def _keep(output: Output, databases: DemoDatabases, here: Installation) -> None:
+    """Print where everything is and wait for Ctrl-C."""
+    urls = _environment(databases) | here.runtime.kafka_settings | {"TAILRACE_NAMESPACE": here.namespace}
+    output.say("[bold]Still running.[/bold] In another shell:")
+    for name, value in urls.items():
+        output.out.print(f"  export {name}={shlex.quote(value)}", markup=False, soft_wrap=True)
+    output.say("  tailrace status", f"  psql ${DESTINATION_URL}", "[bold]Ctrl-C[/bold] stops and removes everything.")
+    with Interrupts() as interrupts:
+        await interrupts.changed.wait()
+
+
+def _environment(databases: DemoDatabases) -> dict[str, str]:
+    """What the job's references stand for."""
+    return {
+        SOURCE_URL: databases.source_url,
+        DESTINATION_URL: databases.destination_url,
+        MASK_SECRET: _MASK_SECRET,
+    }
+
+
+@contextmanager
+def _step(output: Output, text: str) -> Iterator[None]:
+    """A step that takes seconds, and how many it took."""
+    began = time.monotonic()
+    with output.busy(text):
+        yield
+    output.note(f"[dim]{duration(time.monotonic() - began):>8}[/dim]  {text}")
+
+
+def _stop(output: Output, runtime: Runtime) -> None:
+    with output.busy("stopping everything"):
+        runtime.stop()

@@ -1,0 +1,100 @@
+"""A plan in words: tables and ranges, generators and where they come from, what is proved, what stands against it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tailrace.console import number, size
+from tailrace.summary import problem_text
+from tailrace_shared.generators import Constant, GeneratorSpec
+from tailrace_shared.plan.model import Plan, PlannedTable, PlanResult, Proof
+
+_VERDICTS = {"proved": "green", "estimated": "yellow", "verified-after": "cyan"}
+
+
+def plan_text(result: PlanResult, *, columns: bool) -> RenderableType:
+    """Everything there is to say about a planning result."""
+    parts: list[RenderableType] = []
+    if result.plan is not None:
+        parts.append(_tables(result.plan))
+        if columns:
+            parts += [_columns(table) for table in result.plan.tables if table.columns and table.mode == "carry"]
+        parts.append(_proofs(result.plan.proofs))
+        parts.append(_dropped(result.plan))
+    problems = list(dict.fromkeys((*result.problems, *(result.plan.warnings if result.plan else ()))))
+    problems.sort(key=lambda problem: problem.severity)  # "error" before "warning"
+    parts += [problem_text(problem) for problem in problems]
+    count = Counter(problem.severity for problem in problems)
+    if count["error"]:
+        parts.append(Text(f"refused: {count['error']} errors, {count['warning']} warnings", style="bold red"))
+    else:
+        parts.append(Text(f"nothing stands against this run; {count['warning']} warnings", style="bold green"))
+    return Group(*parts)
+
+
+def describe_rule(rule: GeneratorSpec) -> str:
+    """``mask.number relative=0.2``: name and the options that were given; a constant's value is left out."""
+    given = rule.model_dump(
+        exclude_defaults=True, exclude={"generator"} | ({"value"} if isinstance(rule, Constant) else set())
+    )
+    return " ".join([rule.generator, *(f"{name}={value}" for name, value in given.items())])
+
+
+def _tables(plan: Plan) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name, justify in (("table", "left"), ("mode", "left"), ("rows (estimate)", "right"), ("bytes", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("ranges", justify="right")
+    table.add_column("heaps", justify="right")
+    table.add_column("columns masked", justify="right")
+    for entry in plan.tables:
+        masked = sum(column.masked for column in entry.columns)
+        table.add_row(
+            escape(str(entry.name)),
+            entry.mode,
+            number(entry.estimated_rows) if entry.estimated_rows >= 0 else "unknown",
+            size(sum(r.estimated_bytes for r in entry.ranges)),
+            str(len(entry.ranges)),
+            str(len(entry.leaves)),
+            f"{masked} of {len(entry.columns)}",
+        )
+    return table
+
+
+def _columns(planned: PlannedTable) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False, title=escape(str(planned.name)), title_justify="left")
+    for name in ("column", "type", "generator", "domain", "why"):
+        table.add_column(name)
+    for column in planned.columns:
+        domain = column.mask.domain if column.mask is not None else ""
+        style = "" if column.masked else "dim"
+        row = (column.name, column.type.name, describe_rule(column.rule), domain, column.why)
+        table.add_row(*(escape(cell) for cell in row), style=style)
+    return table
+
+
+def _proofs(proofs: tuple[Proof, ...]) -> RenderableType:
+    if not proofs:
+        return Text("")
+    table = Table(box=box.SIMPLE, pad_edge=False, title="what is known beforehand", title_justify="left")
+    for name in ("constraint", "verdict", "because"):
+        table.add_column(name)
+    for proof in proofs:
+        table.add_row(escape(proof.about), f"[{_VERDICTS[proof.verdict]}]{proof.verdict}[/]", escape(proof.reason))
+    return table
+
+
+def _dropped(plan: Plan) -> Text:
+    """What is away while loading and comes back."""
+    if not plan.ddl:
+        return Text("nothing is dropped while loading")
+    count = Counter(step.kind for step in plan.ddl)
+    plural = {"foreign-key": "foreign keys", "index": "indexes", "trigger": "triggers"}
+    words = ", ".join(f"{number} {plural[kind]}" for kind, number in count.items())
+    return Text(f"away while loading and rebuilt after it: {words}")

@@ -1,0 +1,74 @@
+"""Planning in this process: both catalogues are read with the command's own environment, nothing is changed anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import asyncpg
+from tailrace_shared.plan.build import build_plan
+from tailrace_shared.plan.facts import gather_facts
+from ulid import ULID
+
+from tailrace.environment import require
+from tailrace_shared.catalogue.model import Catalogue
+from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.generators import catalogue_digest
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.model import DataKey, Fingerprints, PlanResult
+from tailrace_shared.postgres import connect, translated
+from tailrace_shared.secrets import name_of, resolve
+
+_APPLICATION = "tailrace/command"
+_LOOK_ONLY = {"default_transaction_read_only": "on"}
+"""Neither planning nor verification writes: the server holds us to it."""
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Both ends of a job, connected read-only, and what their catalogues say."""
+
+    source: asyncpg.Connection
+    destination: asyncpg.Connection
+    source_catalogue: Catalogue
+    destination_catalogue: Catalogue
+
+
+@asynccontextmanager
+async def databases(job: Job, environ: Mapping[str, str] = os.environ) -> AsyncIterator[Databases]:
+    """Sessions on source and destination. Raises UsageError naming missing variables, and connection errors."""
+    require((job.source.url, job.destination.url), environ)
+    async with AsyncExitStack() as stack:
+        sessions = []
+        for reference in (job.source.url, job.destination.url):
+            session = await connect(
+                resolve(reference, environ), _APPLICATION, variable=name_of(reference), **_LOOK_ONLY
+            )
+            stack.push_async_callback(session.close)
+            sessions.append(session)
+        source, destination = sessions
+        with translated():
+            yield Databases(
+                source,
+                destination,
+                await read_catalogue(source, job.schemas),
+                await read_catalogue(destination, job.schemas, ask_rows=True),
+            )
+
+
+async def plan_of(job: Job, ends: Databases) -> PlanResult:
+    """What a run of the job would plan now. Its key and the secret's fingerprint are placeholders."""
+    with translated():
+        facts = await gather_facts(ends.source, job, ends.source_catalogue)
+    return build_plan(
+        job,
+        ends.source_catalogue,
+        ends.destination_catalogue,
+        run=str(ULID()),
+        attempt=1,
+        fingerprints=Fingerprints(mask_secret="", catalogue=catalogue_digest(), pools=""),
+        key=DataKey(id="", wrapped=""),
+        facts=facts,
+    )

@@ -1,0 +1,148 @@
+"""Runs as the command sees them: submitted and cancelled by facts, followed on the published copy of their rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+from ulid import ULID
+
+from tailrace_shared import topics
+from tailrace_shared.errors import TransientError, UsageError
+from tailrace_shared.job.spec import Job
+from tailrace_shared.kafka import Kafka
+from tailrace_shared.messages import CancelRequested, RunRecord, RunSubmitted
+from tailrace_shared.service.control import Control, control_session
+
+PUBLISH_DEADLINE_SECONDS = 30.0
+"""A broker that does not acknowledge for so long is not there, as far as a person at a prompt is concerned."""
+_POLL_MILLISECONDS = 500
+_SNAPSHOT_DEADLINE_SECONDS = 30.0
+
+
+class Runs(Protocol):
+    """What the commands ask of an installation."""
+
+    async def submit(self, job: Job) -> str:
+        """Publish a new run of the job; its id. Durable when it returns."""
+
+    async def cancel(self, run: str) -> None:
+        """Ask for a run's cancellation. Durable when it returns; harmless for a run that has ended."""
+
+    async def latest(self) -> dict[str, RunRecord]:
+        """The newest record of every run that has one."""
+
+    def follow(self, run: str) -> AsyncGenerator[RunRecord | None, None]:
+        """Records of one run, versions rising, from the newest known on; None when nothing came for a moment."""
+
+
+class Newest:
+    """The newest record per run out of records in any order."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, RunRecord] = {}
+
+    def take(self, record: RunRecord) -> bool:
+        """Whether the record is news."""
+        known = self.records.get(record.run)
+        if known is not None and known.version >= record.version:
+            return False
+        self.records[record.run] = record
+        return True
+
+
+class PublishedRuns:
+    """Runs of the installation behind a Kafka and a namespace."""
+
+    def __init__(self, kafka: Kafka, control: Control, namespace: str) -> None:
+        self._kafka = kafka
+        self._control = control
+        self._topic = topics.jobs(namespace)
+
+    async def submit(self, job: Job) -> str:
+        run = str(ULID())
+        await _acknowledged(self._control.fact(RunSubmitted(run=run, job=job, at=datetime.now(UTC))))
+        return run
+
+    async def cancel(self, run: str) -> None:
+        await _acknowledged(self._control.fact(CancelRequested(run=run)))
+
+    async def latest(self) -> dict[str, RunRecord]:
+        newest = Newest()
+        async with self._reading() as consumer, asyncio.timeout(_SNAPSHOT_DEADLINE_SECONDS):
+            ends = await consumer.end_offsets(consumer.assignment())
+            while any([await consumer.position(p) < end for p, end in ends.items()]):
+                for record in await _poll(consumer):
+                    newest.take(record)
+        return newest.records
+
+    async def follow(self, run: str) -> AsyncGenerator[RunRecord | None, None]:
+        newest = Newest()
+        async with self._reading() as consumer:
+            while True:
+                news = [record for record in await _poll(consumer) if record.run == run and newest.take(record)]
+                yield news[-1] if news else None
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Any]:
+        """A consumer of all partitions from the beginning, in no group: it commits nothing and leaves no trace."""
+        consumer = self._kafka.consumer(self._topic, group=None)
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def connect(kafka: Kafka, namespace: str) -> AsyncIterator[PublishedRuns]:
+    """Runs of an installation; makes the control topics where they are missing. Raises TransientError without broker."""
+    async with control_session(kafka, namespace) as control:
+        yield PublishedRuns(kafka, control, namespace)
+
+
+def find(records: dict[str, RunRecord], run: str) -> RunRecord:
+    """The record of a run named by its id or the unambiguous beginning or end of it. Raises UsageError otherwise."""
+    asked = run.strip().upper()
+    exact = records.get(asked)
+    if exact is not None:
+        return exact
+    found = [r for key, r in records.items() if asked and (key.startswith(asked) or key.endswith(asked))]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError("run.ambiguous", f"{len(found)} runs are meant by {run}", "Give more of the run's id.")
+    raise UsageError(
+        "run.unknown",
+        f"no run {run} is known",
+        "`tailrace status` lists the runs. TAILRACE_KAFKA and TAILRACE_NAMESPACE must be those of the services.",
+    )
+
+
+async def _acknowledged(publishing: Awaitable[None]) -> None:
+    try:
+        await asyncio.wait_for(publishing, PUBLISH_DEADLINE_SECONDS)
+    except TimeoutError:
+        raise TransientError(
+            "kafka.no-acknowledgement",
+            f"Kafka did not acknowledge a message within {PUBLISH_DEADLINE_SECONDS:.0f} s; it may arrive all the same",
+            "Check the brokers (TAILRACE_KAFKA), then look with `tailrace status`.",
+        ) from None
+
+
+async def _poll(consumer: Any) -> list[RunRecord]:
+    """What has come, tombstones and messages that are no run records left out."""
+    records = []
+    for messages in (await consumer.getmany(timeout_ms=_POLL_MILLISECONDS)).values():
+        for message in messages:
+            if message.value is None:
+                continue
+            try:
+                records.append(RunRecord.model_validate_json(message.value))
+            except ValidationError:
+                continue  # of a newer release, or not ours: the run's later records decide
+    return records

@@ -1,0 +1,121 @@
+"""The closing words of a run: what came of it, how fast, what was verified, what to do about what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tailrace.console import duration, number
+from tailrace.progress import stage_rows
+from tailrace_shared.errors import ExitCode
+from tailrace_shared.messages import Check, RunRecord
+from tailrace_shared.plan.model import Problem
+
+STATE_STYLE = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
+
+
+def exit_code(record: RunRecord) -> ExitCode:
+    """What a terminal record makes a command end with."""
+    if record.state == "done":
+        return ExitCode.OK
+    if record.state == "cancelled":
+        return ExitCode.CANCELLED
+    return ExitCode.REFUSED if refused(record) else ExitCode.FAILED
+
+
+def refused(record: RunRecord) -> bool:
+    """True for a run that its plan stopped: nothing was changed."""
+    return record.state == "failed" and any(p.severity == "error" for p in record.problems)
+
+
+def run_seconds(record: RunRecord) -> float:
+    """From the start (else the submission) to the end (else the last news)."""
+    began = record.started_at or record.submitted_at
+    return max(0.0, ((record.finished_at or record.updated_at) - began).total_seconds())
+
+
+def closing(record: RunRecord, *, tables: bool = True) -> RenderableType:
+    """The summary of a terminal run."""
+    parts: list[RenderableType] = []
+    if tables and record.tables:
+        parts.append(table_rows(record))
+    if record.checks:
+        parts.append(check_lines(record.checks))
+    parts += [problem_text(p) for p in record.problems]
+    parts.append(headline(record))
+    if record.failure is not None:
+        where = f" ({record.failure.where})" if record.failure.where else ""
+        parts.append(Text(f"{record.failure.message}{where} [{record.failure.code}]", style="red"))
+        if record.failure.remedy:
+            parts.append(Text.assemble(("remedy: ", "bold"), record.failure.remedy))
+    return Group(*parts)
+
+
+def headline(record: RunRecord) -> Text:
+    """``done: 15 tables, 49,636 rows in 4.2 s, 11,800 rows/s``."""
+    loaded, seconds = stage_rows(record)["loaded"], run_seconds(record)
+    words = "refused by its plan, nothing was changed" if refused(record) else record.state
+    text = Text.assemble((words, STATE_STYLE.get(record.state, "bold")))
+    if record.state == "done":
+        rate = loaded / seconds if seconds > 0 else 0.0
+        text.append(f": {len(record.tables)} tables, {number(loaded)} rows in {duration(seconds)}")
+        text.append(f", {number(rate)} rows/s")
+    elif record.terminal:
+        text.append(f" after {duration(seconds)}")
+    if record.attempt > 1:
+        text.append(f", {record.attempt} attempts")
+    return text
+
+
+def table_rows(record: RunRecord) -> Table:
+    """Rows read and loaded per table."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("table")
+    table.add_column("rows read", justify="right")
+    table.add_column("rows loaded", justify="right")
+    table.add_column("state")
+    for entry in record.tables:
+        table.add_row(escape(entry.name), number(entry.rows_read), number(entry.rows_loaded), entry.state)
+    return table
+
+
+def check_lines(checks: Iterable[Check], *, all_lines: bool = False) -> Text:
+    """Verification: what failed by name, what passed by kind and count (or every line)."""
+    text = Text()
+    passed: dict[str, int] = {}
+    for check in checks:
+        if check.passed and not all_lines:
+            kind = check_kind(check.name)
+            passed[kind] = passed.get(kind, 0) + 1
+            continue
+        mark, style = ("✓", "green") if check.passed else ("✗", "bold red")
+        text.append(f"{mark} {check.name}", style)
+        text.append(f"  {check.detail}\n" if check.detail else "\n")
+    for kind, count in passed.items():
+        text.append(f"✓ {kind}", "green")
+        text.append(f"  {count} checked, all hold\n")
+    text.right_crop(1)
+    return text
+
+
+def check_kind(name: str) -> str:
+    """``foreign key`` of ``foreign key orders_customer_fkey``: the words before the thing that was checked."""
+    for kind in ("foreign key", "not null"):
+        if name.lower().startswith(kind):
+            return kind
+    return name.split(" ", 1)[0]
+
+
+def problem_text(problem: Problem) -> Text:
+    """A planning problem with its remedy."""
+    style = "bold red" if problem.severity == "error" else "yellow"
+    text = Text.assemble((problem.severity, style), f": {problem.where}: {problem.message} [{problem.code}]")
+    if problem.remedy:
+        text.append("\n  remedy: ", "bold")
+        text.append(problem.remedy)
+    return text

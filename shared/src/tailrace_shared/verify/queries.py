@@ -1,0 +1,86 @@
+"""What verification asks a database, as SQL text. Each statement returns one number or one column; none returns a row's key.
+
+Identifiers are always quoted; values travel as parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.plan.model import ForeignKeyCheck
+from tailrace_shared.types import qualified, quote_ident
+
+
+def row_count(table: TableName) -> str:
+    """Rows of a table, partitions included."""
+    return f"SELECT count(*) FROM {_name(table)}"
+
+
+def orphans(key: ForeignKeyCheck) -> str:
+    """Rows of the referencing side without a referenced row, as MATCH SIMPLE sees it: a NULL in the key exempts."""
+    pairs = list(zip(key.columns, key.referenced_columns, strict=True))
+    present = " AND ".join(f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns)
+    equal = " AND ".join(f"p.{quote_ident(parent)} = c.{quote_ident(child)}" for child, parent in pairs)
+    return (
+        f"SELECT count(*) FROM {_name(key.table)} c WHERE {present} "
+        f"AND NOT EXISTS (SELECT FROM {_name(key.references)} p WHERE {equal})"
+    )
+
+
+def duplicates(table: TableName, columns: Sequence[str], *, nulls_distinct: bool = True) -> str:
+    """Groups of rows that are equal in the columns."""
+    names = ", ".join(quote_ident(column) for column in columns)
+    present = " AND ".join(f"{quote_ident(column)} IS NOT NULL" for column in columns)
+    where = f" WHERE {present}" if nulls_distinct else ""
+    return f"SELECT count(*) FROM (SELECT FROM {_name(table)}{where} GROUP BY {names} HAVING count(*) > 1) d"
+
+
+def nulls(table: TableName, column: str) -> str:
+    """Rows with NULL in the column."""
+    return f"SELECT count(*) FROM {_name(table)} WHERE {quote_ident(column)} IS NULL"
+
+
+def largest(table: TableName, column: str) -> str:
+    """The column's largest value as bigint; NULL when there is none."""
+    return f"SELECT max({quote_ident(column)})::bigint FROM {_name(table)}"
+
+
+def next_value(schema: str, sequence: str) -> str:
+    """What nextval would return, without taking it."""
+    increment = "(SELECT seqincrement FROM pg_catalog.pg_sequence WHERE seqrelid = $1::text::regclass)"
+    return f"SELECT CASE WHEN is_called THEN last_value + {increment} ELSE last_value END FROM {qualified(schema, sequence)}"
+
+
+def distinct_values(table: TableName, column: str) -> str:
+    """Distinct values of a column, by their text."""
+    return f"SELECT count(DISTINCT {quote_ident(column)}::text) FROM {_name(table)}"
+
+
+def sample(table: TableName, column: str) -> str:
+    """At most $1 distinct values as text; the choice depends on the values alone, not on their order on disk."""
+    text = f"{quote_ident(column)}::text"
+    return (
+        f"SELECT v FROM (SELECT DISTINCT {text} AS v FROM {_name(table)} WHERE {quote_ident(column)} IS NOT NULL) d "
+        "ORDER BY md5(v) LIMIT $1"
+    )
+
+
+def overlap(table: TableName, column: str) -> str:
+    """How many of the texts $1 are values of the column."""
+    return (
+        "SELECT count(*) FROM unnest($1::text[]) AS s(v) "
+        f"WHERE EXISTS (SELECT FROM {_name(table)} t WHERE t.{quote_ident(column)}::text = s.v)"
+    )
+
+
+def strings_found(table: TableName, columns: Sequence[str]) -> str:
+    """How many of the strings $1 are in the text of any of the columns of any row."""
+    anywhere = " OR ".join(f"position(s.v IN t.{quote_ident(column)}::text) > 0" for column in columns)
+    return (
+        f"SELECT count(*) FROM unnest($1::text[]) AS s(v) WHERE EXISTS (SELECT FROM {_name(table)} t WHERE {anywhere})"
+    )
+
+
+def _name(table: TableName) -> str:
+    return qualified(table.schema_name, table.name)
