@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from tailrace_shared.errors import TerminalError, UsageError
 
 Octets: TypeAlias = bytes | bytearray | memoryview
+"""Anything contiguous that holds bytes; memoryviews of format ``B``."""
 
 KEY_BYTES = 32
 NONCE_BYTES = 12

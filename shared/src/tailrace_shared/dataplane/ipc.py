@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from typing import TypeAlias
 
 import pyarrow as pa
 
+from tailrace_shared.envelope import Octets
 from tailrace_shared.errors import TerminalError
-
-Octets: TypeAlias = bytes | bytearray | memoryview
-"""Anything contiguous that holds bytes; memoryviews of format ``B``."""
 
 
 @cache

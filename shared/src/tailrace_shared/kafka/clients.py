@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any, Literal
 
 import aiokafka.admin.client
 import aiokafka.client
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, errors
 from aiokafka.protocol.metadata import MetadataRequest
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka.admin import Admin
+from tailrace_shared.kafka.errors import FOREIGN
 from tailrace_shared.kafka.settings import KafkaSettings
 
 PARTITION_FETCH_BYTES = 1 << 20
@@ -22,6 +26,9 @@ FETCH_WAIT_MS = 200
 MAX_POLL_MS = 2**31 - 1
 """A member whose destination is dead for hours polls nothing and must stay: 24 days, the most that fits.
 Liveness is the business of ``Pump.last_poll``."""
+
+DISCARD_S = 2.0
+"""For closing sockets of a client that is given up."""
 
 
 class _PlainMetadataRequest(MetadataRequest):  # type: ignore[misc]
@@ -92,6 +99,28 @@ class Kafka:
             heartbeat_interval_ms=int(self.settings.heartbeat_s * 1000),
             session_timeout_ms=int(self.settings.session_s * 1000),
         )
+
+    async def discard(self, producer: AIOKafkaProducer) -> None:
+        """Close a producer without waiting for what it has not delivered: those sends fail, and may have been stored.
+
+        ``stop()`` would wait for them as long as the broker is away. Its parts that know no end are ended first: what
+        waits for an acknowledgement, then the connections.
+        """
+        producer._message_accumulator.fail_all(errors.ProducerClosed())
+        for step in (producer.client.close, producer.stop):
+            with suppress(Exception):  # the sending task stumbles over batches that are failed already
+                async with asyncio.timeout(DISCARD_S):
+                    await step()
+
+    async def release(self, consumer: AIOKafkaConsumer, deadline: Deadline) -> None:
+        """Stop a consumer and leave its group; when the coordinator does not answer in time, just close the connections."""
+        with suppress(*FOREIGN):
+            async with asyncio.timeout(deadline.remaining()):
+                await consumer.stop()
+                return
+        with suppress(*FOREIGN):
+            async with asyncio.timeout(DISCARD_S):
+                await consumer._client.close()
 
     def admin(self) -> Admin:
         """An administration client; an async context manager, or ``start`` and ``stop``."""
