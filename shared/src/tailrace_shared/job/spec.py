@@ -34,11 +34,11 @@ class Destination(Frozen):
 
     url: Reference = Field(description="Variable that holds the destination's PostgreSQL URL.")
     mode: Literal["existing", "truncate"] = Field(
-        "existing",
+        default="existing",
         description="existing: the carried tables exist and must be empty. truncate: they are emptied first, never with CASCADE.",
     )
     constraints: Literal["bypass", "respect"] = Field(
-        "bypass",
+        default="bypass",
         description="bypass: foreign keys and secondary indexes are dropped while loading and rebuilt exactly. respect: nothing "
         "is dropped; parents load before children.",
     )
@@ -47,70 +47,78 @@ class Destination(Frozen):
 class TableRule(Frozen):
     """How one table, or all tables that a pattern matches, travel."""
 
-    mode: Mode = Field("carry", description="carry, duplicate, truncate or exclude.")
+    mode: Mode = Field(default="carry", description="carry, duplicate, truncate or exclude.")
     columns: dict[str, Rule] = Field(
         default_factory=dict,
         description="Generator per column: a name such as mock.email, or a mapping with `generator` and its options.",
     )
-    policy: Policy | None = Field(None, description="For this table's columns without a rule; default: the job's.")
+    policy: Policy | None = Field(
+        default=None, description="For this table's columns without a rule; default: the job's."
+    )
 
 
 class Verification(Frozen):
     """What is checked after the load."""
 
     leak_sample: int = Field(
-        10_000,
+        default=10_000,
         ge=0,
         le=1_000_000,
         description="Distinct destination values looked up in the source per masked column; 0 turns the leak scan off.",
     )
     canaries: tuple[str, ...] = Field(
-        (), description="Strings planted in the source that must not be anywhere in the destination."
+        default=(), description="Strings planted in the source that must not be anywhere in the destination."
     )
 
 
 class Limits(Frozen):
     """Batch and memory settings that hold."""
 
-    rows_per_batch: int = Field(16_384, ge=1, le=1_000_000, description="A batch closes at this many rows…")
+    rows_per_batch: int = Field(default=16_384, ge=1, le=1_000_000, description="A batch closes at this many rows…")
     batch_bytes: int = Field(
-        4 << 20, ge=1 << 10, le=64 << 20, description="…or at this many bytes of row text, whichever comes first."
+        default=4 << 20,
+        ge=1 << 10,
+        le=64 << 20,
+        description="…or at this many bytes of row text, whichever comes first.",
     )
-    range_bytes: int = Field(32 << 20, ge=1 << 13, description="Aimed size of a range, the unit of reading.")
-    range_bytes_max: int = Field(64 << 20, ge=1 << 13, description="A range ends early at the first row past this.")
+    range_bytes: int = Field(default=32 << 20, ge=1 << 13, description="Aimed size of a range, the unit of reading.")
+    range_bytes_max: int = Field(
+        default=64 << 20, ge=1 << 13, description="A range ends early at the first row past this."
+    )
     credit_bytes: int = Field(
-        256 << 20,
+        default=256 << 20,
         ge=1 << 20,
         description="Bytes released for reading that the destination has not committed: the backpressure.",
     )
     partitions: int = Field(
-        12, ge=1, le=1000, description="Partitions of the run's topics: the highest replica count per stage."
+        default=12, ge=1, le=1000, description="Partitions of the run's topics: the highest replica count per stage."
     )
     message_bytes: int = Field(
-        8 << 20,
+        default=8 << 20,
         ge=1 << 16,
         le=64 << 20,
         description="Largest Kafka message; a single row above it fails the run by name.",
     )
-    restarts: int = Field(3, ge=0, description="Attempts after the first when the source snapshot is lost.")
+    restarts: int = Field(default=3, ge=0, description="Attempts after the first when the source snapshot is lost.")
 
 
 class Job(Frozen):
     """A job: from which source, to which destination, which tables, and what makes each column."""
 
-    version: Literal[1] = Field(1, description="Version of this format.")
+    version: Literal[1] = Field(default=1, description="Version of this format.")
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Name of the job: lower case, digits, dashes.")
     source: Source
     destination: Destination
     secret: Reference = Field(
-        "${TAILRACE_MASK_SECRET}", description="Variable that holds the mask secret; the generator's alone."
+        default="${TAILRACE_MASK_SECRET}", description="Variable that holds the mask secret; the generator's alone."
     )
-    policy: Policy = Field("halt", description="What happens to a column without a rule.")
-    schemas: tuple[str, ...] = Field(("public",), description="Schemas whose tables are carried.")
-    default_mode: Mode = Field("carry", description="Mode of tables that no entry of `tables` names.")
+    policy: Policy = Field(default="halt", description="What happens to a column without a rule.")
+    schemas: tuple[str, ...] = Field(default=("public",), description="Schemas whose tables are carried.")
+    default_mode: Mode = Field(default="carry", description="Mode of tables that no entry of `tables` names.")
     tables: dict[str, TableRule] = Field(
         default_factory=dict,
-        description="Rules by `schema.table`; `*` matches any characters. An exact name wins over patterns, among patterns the first.",
+        description="Rules by `schema.table`; `*` matches any characters. An exact name wins over patterns, "
+        "among patterns the first.",
     )
     verify: Verification = Field(default_factory=Verification)
     limits: Limits = Field(default_factory=Limits)
