@@ -5,12 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 
-from tailrace_shared.dataplane.pump import Delivery, Pump
-from tailrace_shared.dataplane.retry import RetrySchedule
-from tailrace_shared.dataplane.sender import Sender
-from tailrace_shared.deadline import Deadline
-from tailrace_shared.envelope import DataCipher, TransportKey
-
 from tailrace_generator.fingerprints import fingerprints, mask_secret
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.masking import TableMasker
@@ -19,7 +13,12 @@ from tailrace_generator.settings import Settings
 from tailrace_shared import topics
 from tailrace_shared.batch import BatchHead, associated_data, head_of, headers_of
 from tailrace_shared.dataplane import ipc
-from tailrace_shared.errors import TailraceError, UsageError
+from tailrace_shared.dataplane.pump import Delivery, Pump
+from tailrace_shared.dataplane.retry import FOREVER
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.envelope import DataCipher, TransportKey
+from tailrace_shared.errors import TailraceError, TerminalError, TransientError, UsageError
 from tailrace_shared.messages import Failure, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
@@ -51,7 +50,7 @@ class GeneratorMember:
             self._handle,
             window_bytes=settings.window_bytes,
             parallel=settings.parallel,
-            retry=lambda: RetrySchedule(attempts=_KERNEL_TRIES),
+            retry=FOREVER,
             on_failure=self._failed,
             message_bytes=plan.message_bytes,
             name=f"raw {record.run}",
@@ -71,7 +70,7 @@ class GeneratorMember:
     async def leave(self, deadline: Deadline) -> None:
         """Finish what is in hand, commit, leave the group."""
         await self._pump.stop(deadline)
-        await self._sender.stop()
+        await self._sender.stop(deadline)
 
     def progress(self) -> Progress:
         """Rows masked and bytes sent."""
@@ -88,7 +87,7 @@ class GeneratorMember:
             metrics.batches.labels(self._run, "discarded").inc()
             return
         metrics.bytes.labels(self._run, "in").inc(delivery.size)
-        bodies = self._mask(head, delivery)
+        bodies = self._tried(head, delivery)
         started = time.perf_counter()
         acks = [
             await self._sender.enqueue(self._masked, body, partition=delivery.partition, headers=headers_of(part))
@@ -104,6 +103,17 @@ class GeneratorMember:
         metrics.bytes.labels(self._run, "out").inc(sent)
         metrics.batches.labels(self._run, "done").inc()
         metrics.last_commit.labels(self._run).set_to_current_time()
+
+    def _tried(self, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
+        """Mask; a kernel's failure is tried again at once, then it is terminal. (Sending is tried for as long as it takes.)"""
+        for left in reversed(range(_KERNEL_TRIES)):
+            try:
+                return self._mask(head, delivery)
+            except TransientError as error:
+                self._context.metrics.retries.labels(self._run).inc()
+                if left == 0:
+                    raise TerminalError(error.code, error.message, error.remedy) from None
+        raise AssertionError("unreachable")
 
     def _mask(self, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
         """Decrypt, mask, encode; synchronous: about 10 ms per batch."""
@@ -134,7 +144,7 @@ class GeneratorMember:
             self._maskers[table] = TableMasker(self._plan.table(table), self._secret)
         return self._maskers[table]
 
-    async def _failed(self, error: BaseException, delivery: Delivery) -> bool:
+    async def _failed(self, error: BaseException, delivery: Delivery | None) -> bool:
         if isinstance(error, TailraceError):
             failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
         else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
 from pydantic import BaseModel
 
 from tailrace_shared import topics
-from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.dataplane.retry import FOREVER
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.kafka import Admin, Kafka
 from tailrace_shared.messages import Fact, RunRecord, Task
@@ -47,7 +48,7 @@ class Control:
                 f"a message of {len(body):,} bytes for topic {topic} is above its limit of {topics.CONTROL_MESSAGE_BYTES:,}",
                 "Carry fewer schemas or tables per job.",
             )
-        schedule = RetrySchedule()
+        failures = 0
         while True:
             try:
                 await self._broker.publish(
@@ -55,19 +56,13 @@ class Control:
                 )
                 return
             except KafkaError:
-                await asyncio.sleep(schedule.next_delay())
+                failures += 1
+                await asyncio.sleep(FOREVER.delay(failures) or 0)
 
 
-def control_broker(kafka: Kafka, **options: object) -> KafkaBroker:
+def control_broker(kafka: Kafka, **options: Any) -> KafkaBroker:
     """The FastStream broker of the control plane, with the settings that keep its promises."""
-    return KafkaBroker(
-        **kafka.faststream_options(),
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=topics.CONTROL_MESSAGE_BYTES,
-        allow_auto_create_topics=False,
-        **options,
-    )
+    return KafkaBroker(**kafka.faststream_options(), max_request_size=topics.CONTROL_MESSAGE_BYTES, **options)
 
 
 async def ensure_control_topics(admin: Admin, namespace: str) -> None:

@@ -28,7 +28,7 @@ def _exceptions(_: Any, __: str, event: Event) -> Event:
     if isinstance(info, BaseException):
         info = (type(info), info, info.__traceback__)
     if isinstance(info, tuple) and isinstance(info[1], BaseException):
-        event |= describe(info[1])
+        event.update(describe(info[1]))
     return event
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 import psutil
 
 from tailrace_shared import __version__
-from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.dataplane.retry import FOREVER
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 from tailrace_shared.messages import Failure, ReplicaRefused, ReplicaSeen, RunRecord
@@ -133,7 +133,7 @@ class Membership:
     async def _follow(self, slot: _Slot) -> None:
         run = slot.record.run
         self._context.metrics.join(run, self._steps)
-        schedule = RetrySchedule()
+        failures = 0
         try:
             while True:
                 await slot.changed.wait()
@@ -149,11 +149,12 @@ class Membership:
                 elif target is not None and slot.refused != target:
                     try:
                         await self._enter(slot, record, target)
-                        schedule = RetrySchedule()
+                        failures = 0
                     except TransientError as error:
                         self._context.log.warning("join.retry", run=run, code=error.code, message=error.message)
                         slot.changed.set()
-                        await asyncio.sleep(schedule.next_delay())
+                        failures += 1
+                        await asyncio.sleep(FOREVER.delay(failures, self._context.replica) or 0)
         except asyncio.CancelledError:
             raise
         except Exception as error:

@@ -28,7 +28,7 @@ from prometheus_client import make_asgi_app
 from ulid import ULID
 
 from tailrace_shared import __version__, malloc, topics
-from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.dataplane.retry import FOREVER, RetrySchedule
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import ExitCode, TailraceError, TransientError
 from tailrace_shared.kafka import Kafka
@@ -47,7 +47,7 @@ _SUBSCRIBER: dict[str, Any] = {
     "heartbeat_interval_ms": 1_000,
     "fetch_max_wait_ms": 200,
 }
-_HANDLER_TRIES = 5
+_HANDLER_RETRY = RetrySchedule(attempts=5)
 
 log = structlog.get_logger()
 
@@ -115,22 +115,15 @@ class Shell:
 
     def _subscribe(self, broker: KafkaBroker, takes_tasks: bool) -> None:
         namespace = self.settings.namespace
-
-        @broker.subscriber(
+        broker.subscriber(
             topics.jobs(namespace),
-            ack_policy=AckPolicy.ACK_FIRST,
+            ack_policy=AckPolicy.ACK_FIRST,  # no group: every replica reads all records from the start
             title="jobs",
             description="Published copy of every run's row.",
             **_SUBSCRIBER,
-        )
-        async def on_record(record: RunRecord) -> None:
-            if record.version > self._versions.get(record.run, -1):  # a resumed former leader may publish an older one
-                self._versions[record.run] = record.version
-                await self._attempt(lambda: self._workload.on_record(record))
-
+        )(self._on_record)
         if takes_tasks:
-
-            @broker.subscriber(
+            broker.subscriber(
                 topics.tasks(namespace),
                 group_id=topics.group(namespace, self.service, topics.tasks(namespace)),
                 ack_policy=AckPolicy.ACK,
@@ -138,10 +131,7 @@ class Shell:
                 title="tasks",
                 description="What this service shall do once.",
                 **_SUBSCRIBER,
-            )
-            async def on_task(task: Task) -> None:
-                await self._attempt(lambda: self._workload.on_task(task))
-
+            )(self._on_task)
         broker.publisher(topics.facts(namespace), schema=Fact, title="facts", description="What happened.")
         broker.publisher(
             topics.tasks(namespace), schema=Task, title="tasks.publish", description="Tasks of the leader."
@@ -150,19 +140,29 @@ class Shell:
             topics.jobs(namespace), schema=RunRecord, title="jobs.publish", description="Records of the leader."
         )
 
+    async def _on_record(self, record: RunRecord) -> None:
+        if record.version > self._versions.get(record.run, -1):  # a resumed former leader may publish an older one
+            self._versions[record.run] = record.version
+            await self._attempt(lambda: self._workload.on_record(record))
+
+    async def _on_task(self, task: Task) -> None:
+        await self._attempt(lambda: self._workload.on_task(task))
+
     async def _attempt(self, call: Callable[[], Any]) -> None:
         """Bounded retry around a control handler; what still fails then stops the process, unacknowledged work included."""
-        schedule = RetrySchedule()
-        for left in reversed(range(_HANDLER_TRIES)):
+        failures = 0
+        while True:
             try:
                 await call()
                 return
             except Exception as error:
-                if left == 0:
+                failures += 1
+                delay = _HANDLER_RETRY.delay(failures, self.context.replica)
+                if delay is None:
                     self.fail(error)
                     raise
                 log.warning("control.retry", exc_info=error)
-                await asyncio.sleep(schedule.next_delay())
+                await asyncio.sleep(delay)
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[None]:
@@ -199,7 +199,7 @@ class Shell:
 
 async def _provision(shell: Shell) -> None:
     """Wait for the broker, make the control topics. Raises TransientError when the broker stays away."""
-    schedule, deadline = RetrySchedule(), Deadline.after(shell.settings.start_s)
+    failures, deadline = 0, Deadline.after(shell.settings.start_s)
     while True:
         try:
             async with shell.kafka.admin() as admin:
@@ -209,7 +209,8 @@ async def _provision(shell: Shell) -> None:
             if deadline.expired:
                 raise
             log.warning("broker.waiting", message=error.message)
-            await asyncio.sleep(min(schedule.next_delay(), 2.0))
+            failures += 1
+            await asyncio.sleep(min(FOREVER.delay(failures) or 0, 2.0))
 
 
 async def _run(shell: Shell) -> None:
