@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
@@ -114,7 +115,7 @@ def test_the_same_rows_in_any_pieces_give_the_same_ids_schemas_and_bytes(
     whole = on_the_wire(assemble(columns, rule, [b"".join(text)]))
     cuts = sorted(chance.randrange(len(text) + 1) for _ in range(6))
     at = [0, *cuts, len(text)]
-    pieces = [b"".join(text[a:b]) for a, b in zip(at, at[1:], strict=False)]
+    pieces = [b"".join(text[a:b]) for a, b in itertools.pairwise(at)]
     assert on_the_wire(assemble(columns, rule, text)) == whole
     assert on_the_wire(assemble(columns, rule, pieces)) == whole
 
@@ -141,9 +142,11 @@ def test_every_value_arrives_as_it_was() -> None:
     columns = layout("int4", "numeric", "text", "bool", "uuid", "date", "timestamp", "timestamptz", "time", "float8")
     uuid = "00112233-4455-6677-8899-aabbccddeeff"
     rows: list[Row] = [
-        ("-7", "12.50", 'a"b\nc\r\n,d', "t", uuid, "0001-01-01", "2024-02-29 01:02:03.4", "2024-01-01 00:00:00+00", "23:59:59.999999", "-0"),
+        ("-7", "12.50", 'a"b\nc\r\n,d', "t", uuid, "0001-01-01", "2024-02-29 01:02:03.4",
+ "2024-01-01 00:00:00+00", "23:59:59.999999", "-0"),
         (None,) * 10,
-        ("1", "0.00", "", "f", uuid, "9999-12-31", "2024-01-01 00:00:00", "1999-12-31 23:59:59.999999+00", "00:00:00", "1e-310"),
+        ("1", "0.00", "", "f", uuid, "9999-12-31", "2024-01-01 00:00:00",
+ "1999-12-31 23:59:59.999999+00", "00:00:00", "1e-310"),
     ]  # fmt: skip
     (cut,) = assemble(columns, WIDE, csv(rows))
     assert cut.batch.schema.types == list(columns.types)

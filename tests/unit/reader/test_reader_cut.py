@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailrace_reader.cut import Closed, Cutter, CutRule, RowTooLarge
+from tailrace_reader.cut import Closed, CutRule, Cutter, RowTooLarge
 
 
 def cut(rule: CutRule, pieces: list[list[int]]) -> tuple[list[Closed], int, int, bool]:
@@ -45,7 +47,7 @@ def test_any_split_of_the_rows_gives_the_batches_that_row_by_row_cutting_gives(
     rule: CutRule, rows: list[int], cuts: list[int]
 ) -> None:
     at = [0, *sorted(min(c, len(rows)) for c in cuts), len(rows)]
-    pieces = [rows[a:b] for a, b in zip(at, at[1:], strict=False)]
+    pieces = [rows[a:b] for a, b in itertools.pairwise(at)]
     expected = plainly(rule, rows)
     assert cut(rule, pieces) == expected
     assert cut(rule, [rows]) == expected

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from tailrace_reader.cut import Closed, Cutter, CutRule, RowTooLarge
+from tailrace_reader.cut import Closed, CutRule, Cutter, RowTooLarge
 from tailrace_reader.layout import Layout
 from tailrace_reader.parse import Chunk, Parser, typed
 from tailrace_shared.errors import TerminalError
@@ -52,8 +52,8 @@ class RangeAssembler:
         return self._cutter.taken
 
     @property
-    def bytes(self) -> int:
-        """Weight of those rows."""
+    def weight(self) -> int:
+        """Bytes of those rows."""
         return self._cutter.bytes
 
     @property
@@ -72,7 +72,8 @@ class RangeAssembler:
         except RowTooLarge as error:
             raise TerminalError(
                 "reader.row-too-large",
-                f"row {error.row:,} of {self._where} is {error.bytes:,} bytes, above the largest message of {self._rule.row_bytes:,}",
+                f"row {error.row:,} of {self._where} is {error.bytes:,} bytes, above the largest message, "
+                f"{self._rule.row_bytes:,} bytes",
                 "Raise limits.message_bytes in the job (up to 64 MiB), or exclude the table or its large column.",
             ) from None
         return [self._take(batch, last=False) for batch in closed]

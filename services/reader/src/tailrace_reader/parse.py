@@ -113,7 +113,8 @@ class Chunk:
         weights = np.full(self.rows, layout.row_bytes, np.int64)
         for wire, column in zip(layout.wires, self.columns, strict=True):
             if wire == "text":
-                weights += np.diff(np.frombuffer(column.buffers()[1], np.int32, self.rows + 1, 4 * column.offset))
+                offsets = np.frombuffer(column.buffers()[1], np.int32, self.rows + 1, 4 * column.offset)
+                weights += offsets[1:] - offsets[:-1]
         return weights
 
 

@@ -1,0 +1,50 @@
+"""Which of the destination's values a source column holds: only counts leave the source."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import asyncpg
+
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.postgres import translated
+from tailrace_shared.types import qualified, quote_ident
+
+
+class Overlap(NamedTuple):
+    """Distinct values."""
+
+    source: int
+    """In the source column."""
+    found: int
+    """Of the given values, in the source column too."""
+
+
+async def overlap(
+    connection: asyncpg.Connection, table: TableName, column: str, values: tuple[str, ...], timeout_s: float
+) -> Overlap:
+    """Count in one pass over the column, on a partitioned parent as on a plain table.
+
+    The comparison is by bytes, whatever the column's collation. Raises TerminalError (``reader.leak-timeout``) when the source
+    needs longer than ``timeout_s``.
+    """
+    relation, name = qualified(table.schema_name, table.name), quote_ident(column)
+    query = f"""
+        WITH given AS MATERIALIZED (SELECT DISTINCT v COLLATE "C" AS value FROM unnest($1::text[]) AS v),
+        kept AS (SELECT DISTINCT ({name})::text COLLATE "C" AS value FROM {relation} WHERE {name} IS NOT NULL)
+        SELECT count(*) AS source, count(given.value) AS found FROM kept LEFT JOIN given USING (value)"""
+    try:
+        with translated():
+            await connection.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
+            row = await connection.fetchrow(query, list(values))
+    except TransientError as error:
+        if error.code != "postgres.cancelled":
+            raise
+        raise TerminalError(
+            "reader.leak-timeout",
+            f"the source did not count the values of {table}.{column} within {timeout_s:g} s",
+            "Raise the reader's TAILRACE_LEAK_TIMEOUT_S, or set verify.leak_sample to 0 to go without the leak scan.",
+        ) from None
+    assert row is not None
+    return Overlap(row["source"], row["found"])

@@ -1,0 +1,277 @@
+"""A reader's part in one attempt of one run: it holds the snapshot, reads the ranges that are released, looks up leaks."""
+
+from __future__ import annotations
+
+import time
+
+from tailrace_reader.access import source_of, transport_key
+from tailrace_reader.assemble import RangeAssembler
+from tailrace_reader.cut import CutRule
+from tailrace_reader.layout import Layout
+from tailrace_reader.leaks import overlap
+from tailrace_reader.parse import Parser
+from tailrace_reader.patience import SourcePatience
+from tailrace_reader.publish import RangePublisher
+from tailrace_reader.ranges import RangeQuery, TableRewritten, read_range
+from tailrace_reader.session import SnapshotSession
+from tailrace_reader.settings import Settings
+from tailrace_reader.snapshot import HeldSnapshot
+from tailrace_shared import topics
+from tailrace_shared.batch import BatchId
+from tailrace_shared.dataplane.pump import Delivery, Pump
+from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.envelope import DataCipher
+from tailrace_shared.errors import TailraceError
+from tailrace_shared.messages import (
+    WORK,
+    CheckLeaks,
+    Failure,
+    LeaksChecked,
+    RangeRead,
+    ReadRange,
+    RunRecord,
+    SnapshotHeld,
+    SnapshotUnavailable,
+    SourceRewritten,
+    StageFailed,
+    State,
+)
+from tailrace_shared.plan.model import Plan
+from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect
+from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.membership import Progress
+
+STEPS = ("encode", "send")
+READING: frozenset[State] = frozenset({"planned", "preparing", "loading"})
+"""States in which the snapshot is needed; what comes later looks at the source as it is."""
+_RETRY = RetrySchedule(first_s=0.5, limit_s=10.0, attempts=None)
+"""Never spent: what ends it is the patience with the source."""
+
+
+class ReaderMember:
+    """Reads up to ``settings.parallel`` ranges at once. A range that fails is read again from its start: its batches have the
+    same ids, so what arrives twice is applied once."""
+
+    def __init__(
+        self, context: ServiceContext, settings: Settings, record: RunRecord, plan: Plan, holder: HeldSnapshot | None
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._record = record
+        self._plan = plan
+        self._digest = record.digest
+        self._run = record.run
+        self._source = source_of(record.job, context.application_name)
+        self._cipher = DataCipher(transport_key().unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
+        self._patience = SourcePatience(settings.source_patience_s)
+        self._parsers: dict[int, Parser] = {}
+        self._raw = topics.of_run(settings.namespace, record.run, "raw")
+        self._sender = Sender(context.kafka, plan.message_bytes)
+        self._session = None if holder is None else self._session_of(holder)
+        work = topics.of_run(settings.namespace, record.run, "work")
+        self._pump = Pump(
+            context.kafka,
+            work,
+            topics.group(settings.namespace, "reader", work),
+            self._handle,
+            window_bytes=settings.window_bytes,
+            parallel=settings.parallel,
+            retry=_RETRY,
+            on_failure=self._failed,
+            message_bytes=plan.message_bytes,
+            name=f"work {record.run}",
+        )
+        self._rows = 0
+        self._bytes = 0
+        self._retries = 0
+
+    async def start(self) -> None:
+        """Report the snapshot, connect, join the group."""
+        try:
+            if self._session is not None:
+                await self._session.start()
+            await self._sender.start()
+            await self._pump.start()
+        except BaseException:
+            await self.leave(Deadline.after(self._settings.drain_s))
+            raise
+
+    async def update(self, record: RunRecord) -> None:
+        """Learn of other snapshot ids; let the snapshot go when the run has left ``loading``."""
+        self._record = record
+        if self._session is not None:
+            self._session.listed_anew()
+            if record.state not in READING:
+                session, self._session = self._session, None
+                await session.release()
+        metrics = self._context.metrics
+        metrics.inflight.labels(self._run).set(self._sender.in_flight_bytes)
+        metrics.retries.labels(self._run).inc(self._pump.retries - self._retries)
+        self._retries = self._pump.retries
+
+    async def leave(self, deadline: Deadline) -> None:
+        """Finish the ranges in hand, leave the group, let the snapshot go."""
+        if self._session is not None:
+            self._session.refuse()
+        await self._pump.stop(deadline)
+        await self._sender.stop(deadline)
+        if self._session is not None:
+            session, self._session = self._session, None
+            await session.release()
+
+    def progress(self) -> Progress:
+        """Rows read and bytes sent."""
+        return Progress(self._rows, self._bytes)
+
+    def last_progress(self) -> float:
+        """When the pump last turned."""
+        return self._pump.last_poll
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    async def _handle(self, delivery: Delivery) -> None:
+        work = WORK.validate_json(delivery.value)
+        if work.attempt != self._plan.attempt:  # of an attempt that has ended
+            self._context.metrics.batches.labels(self._run, "discarded").inc()
+            return
+        try:
+            if isinstance(work, CheckLeaks):
+                await self._check_leaks(work)
+            elif self._session is not None:
+                await self._read(work, self._session)
+            self._patience.succeeded()
+        except TableRewritten as error:
+            self._context.log.warning("source.rewritten", run=self._run, message=error.message)
+            await self._context.control.fact(
+                SourceRewritten(run=self._run, attempt=work.attempt, table=work.table, replica=self._context.replica)
+            )
+        except TailraceError as error:
+            raise self._patience.judge(error, time.monotonic()) from None
+
+    async def _read(self, work: ReadRange, session: SnapshotSession) -> None:
+        table = self._plan.table(work.table)
+        layout = Layout.of(table)
+        parser = self._parsers.setdefault(table.number, Parser(layout))
+        where = f"range {work.range} of {table.name}"
+        assembler = RangeAssembler(parser, CutRule.of(self._plan, table.rows_per_batch), where)
+        publisher = RangePublisher(
+            self._sender,
+            self._raw,
+            self._cipher,
+            self._plan,
+            self._digest,
+            BatchId(self._run, work.attempt, work.table, work.load, work.range, 0, 0),
+            correlation=self._run,
+            observe=self._observe,
+        )
+        query = RangeQuery(table.leaves[work.leaf], layout.names, work.low, work.high)
+        try:
+            async with session.reading() as connection:
+                rest = await read_range(connection, query, assembler, publisher.publish)
+            await publisher.drain()
+        except BaseException:
+            publisher.abandon()
+            raise
+        await self._context.control.fact(
+            RangeRead(
+                run=self._run,
+                attempt=work.attempt,
+                table=work.table,
+                load=work.load,
+                range=work.range,
+                replica=self._context.replica,
+                rows=assembler.rows,
+                batches=assembler.batches,
+                bytes=assembler.weight,
+                rest=rest,
+            )
+        )
+        self._count(assembler, publisher)
+
+    async def _check_leaks(self, work: CheckLeaks) -> None:
+        table = self._plan.table(work.table)
+        connection = await connect(
+            self._source.url,
+            self._source.application_name,
+            variable=self._source.variable,
+            timeout_s=CONNECT_TIMEOUT_S,
+            default_transaction_read_only="on",
+        )
+        try:
+            counts = await overlap(connection, table.name, work.column, work.values, self._settings.leak_timeout_s)
+        finally:
+            connection.terminate()
+        await self._context.control.fact(
+            LeaksChecked(
+                run=self._run,
+                attempt=work.attempt,
+                table=work.table,
+                column=work.column,
+                sampled=len(set(work.values)),
+                found=counts.found,
+                source_distinct=counts.source,
+                replica=self._context.replica,
+            )
+        )
+
+    # --- telling -----------------------------------------------------------------------------------------------------
+
+    def _session_of(self, holder: HeldSnapshot) -> SnapshotSession:
+        return SnapshotSession(
+            self._source,
+            holder,
+            listed=lambda: [s.id for s in self._record.snapshots],
+            held=self._held,
+            lost=self._lost,
+            ping_s=self._settings.source_ping_s,
+        )
+
+    async def _held(self, snapshot: str) -> None:
+        await self._context.control.fact(
+            SnapshotHeld(run=self._run, attempt=self._plan.attempt, replica=self._context.replica, snapshot=snapshot)
+        )
+
+    async def _lost(self, tried: tuple[str, ...]) -> None:
+        self._context.log.warning("snapshot.lost", run=self._run, tried=len(tried))
+        await self._context.control.fact(
+            SnapshotUnavailable(run=self._run, attempt=self._plan.attempt, replica=self._context.replica, tried=tried)
+        )
+
+    def _observe(self, step: str, seconds: float) -> None:
+        self._context.metrics.batch_seconds.labels(self._run, step).observe(seconds)
+        if step == "send":
+            self._context.metrics.backpressure.labels(self._run).inc(seconds)
+
+    def _count(self, assembler: RangeAssembler, publisher: RangePublisher) -> None:
+        metrics = self._context.metrics
+        self._rows += assembler.rows
+        self._bytes += publisher.bytes
+        metrics.rows.labels(self._run).inc(assembler.rows)
+        metrics.bytes.labels(self._run, "in").inc(assembler.weight)
+        metrics.bytes.labels(self._run, "out").inc(publisher.bytes)
+        metrics.batches.labels(self._run, "done").inc(assembler.batches)
+        metrics.last_commit.labels(self._run).set_to_current_time()
+
+    async def _failed(self, error: BaseException, delivery: Delivery | None) -> bool:
+        if isinstance(error, TailraceError):
+            failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
+        else:
+            failure = Failure(
+                code="reader.unexpected",
+                message=f"unexpected {type(error).__name__} while reading the source",
+                remedy="See the reader's log.",
+            )
+        self._context.log.error("work.failed", run=self._run, code=failure.code, exc_info=error)
+        self._context.metrics.failures.labels(self._run).inc()
+        await self._context.control.fact(
+            StageFailed(
+                run=self._run,
+                attempt=self._plan.attempt,
+                service="reader",
+                replica=self._context.replica,
+                failure=failure,
+            )
+        )
+        return False  # uncommitted: the run is over, and nothing shall look as if it had been read

@@ -1,0 +1,168 @@
+"""The plan task: read the source's catalogue under a new snapshot, plan, publish the plan, keep the snapshot."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from weakref import WeakValueDictionary
+
+import asyncpg
+from tailrace_shared.plan.build import build_plan
+from tailrace_shared.plan.facts import gather_facts
+
+from tailrace_reader.access import source_of, transport_key
+from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
+from tailrace_reader.patience import SourcePatience
+from tailrace_reader.settings import Settings
+from tailrace_reader.snapshot import HeldSnapshot, SourceServer, begin_in, export_snapshot
+from tailrace_shared import topics
+from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.dataplane.retry import FOREVER
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.envelope import DataCipher
+from tailrace_shared.errors import TailraceError, TerminalError, TransientError
+from tailrace_shared.messages import Failure, Planned, PlanRefused, PlanTask, RunRecord, StageFailed
+from tailrace_shared.plan.model import DataKey, Plan, PlanResult
+from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
+from tailrace_shared.service.context import ServiceContext
+
+_STOP_S = 5.0
+
+
+class Planner:
+    """Answers plan tasks. One at a time per run; a task that is answered already is answered again with the same plan."""
+
+    def __init__(self, context: ServiceContext, settings: Settings, attempts: PlannedAttempts) -> None:
+        self._context = context
+        self._settings = settings
+        self._attempts = attempts
+        self._seen: dict[str, tuple[int, bool]] = {}
+        """Per run the attempt that it is at, and whether that is planned or the run over."""
+        self._busy: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def on_record(self, record: RunRecord) -> None:
+        """Note which attempt and plan the run is at."""
+        self._attempts.on_record(record)
+        self._seen[record.run] = (record.attempt, record.terminal or bool(record.digest))
+
+    async def plan(self, task: PlanTask) -> None:
+        """Answer with ``Planned``, ``PlanRefused`` or ``StageFailed``; in silence when nobody waits for it any more."""
+        busy = self._busy.setdefault(task.run, asyncio.Lock())
+        async with busy:
+            patience = SourcePatience(self._settings.source_patience_s)
+            failures = 0
+            while not self._in_vain(task):
+                try:
+                    await self._answer(task)
+                    return
+                except TailraceError as error:
+                    judged = patience.judge(error, time.monotonic())
+                    if not isinstance(judged, TransientError):
+                        await self._fail(task, judged)
+                        return
+                    failures += 1
+                    self._context.log.warning("plan.retry", run=task.run, code=error.code, message=error.message)
+                    await asyncio.sleep(FOREVER.delay(failures, task.run) or 0)
+
+    def _in_vain(self, task: PlanTask) -> bool:
+        attempt, settled = self._seen.get(task.run, (0, False))
+        return attempt > task.attempt or (attempt == task.attempt and settled)
+
+    async def _answer(self, task: PlanTask) -> None:
+        planned = self._attempts.of(task.run, task.attempt)
+        if planned is None:
+            source = source_of(task.job, self._context.application_name)
+            holder = await export_snapshot(source)
+            try:
+                result = await self._build(task, source, holder)
+                if result.plan is None:
+                    await self._refuse(task, result)
+                    holder.release()
+                    return
+                digest = await self._publish(task, result.plan)
+            except BaseException:
+                holder.release()
+                raise
+            planned = PlannedAttempt(task.run, task.attempt, digest, holder)
+            self._attempts.put(planned)
+        await self._context.control.fact(
+            Planned(
+                run=task.run,
+                attempt=task.attempt,
+                replica=self._context.replica,
+                digest=planned.digest,
+                snapshot=planned.holder.id,
+            )
+        )
+        self._context.log.info("run.planned", run=task.run, attempt=task.attempt, digest=planned.digest)
+
+    async def _build(self, task: PlanTask, source: SourceServer, holder: HeldSnapshot) -> PlanResult:
+        """Plan in the snapshot, so that what was planned is what will be read."""
+        key = transport_key()
+        # Not a session for ordered reads: those have index scans off, and the catalogue is read through its indexes.
+        connection: asyncpg.Connection = await connect(
+            source.url,
+            source.application_name,
+            variable=source.variable,
+            timeout_s=CONNECT_TIMEOUT_S,
+            statement_timeout="0",
+        )
+        try:
+            with translated():
+                await begin_in(connection, holder)
+                catalogue = await read_catalogue(connection, task.job.schemas)
+                facts = await gather_facts(connection, task.job, catalogue)
+        finally:
+            connection.terminate()
+        wrapped = key.wrap(DataCipher.new_key(), f"{task.run}/{task.attempt}")
+        return await asyncio.to_thread(
+            build_plan,
+            task.job,
+            catalogue,
+            task.destination,
+            run=task.run,
+            attempt=task.attempt,
+            fingerprints=task.fingerprints,
+            key=DataKey(id=secrets.token_hex(8), wrapped=wrapped),
+            facts=facts,
+        )
+
+    async def _publish(self, task: PlanTask, plan: Plan) -> str:
+        data = await asyncio.to_thread(plan.encode)
+        sender = Sender(self._context.kafka, plan.message_bytes)
+        await sender.start()
+        try:
+            await sender.send(topics.of_run(self._settings.namespace, task.run, "plan"), data, partition=0)
+        except TerminalError as error:
+            if error.code != "kafka.message-too-large":
+                raise
+            raise TerminalError(
+                "plan.too-large",
+                f"the plan of run {task.run} is {len(data):,} bytes, above the largest message of {plan.message_bytes:,}",
+                "Raise limits.message_bytes in the job, or carry fewer schemas or tables per job.",
+            ) from None
+        finally:
+            await sender.stop(Deadline.after(_STOP_S))
+        return Plan.digest_of(data)
+
+    async def _refuse(self, task: PlanTask, result: PlanResult) -> None:
+        await self._context.control.fact(
+            PlanRefused(run=task.run, attempt=task.attempt, replica=self._context.replica, problems=result.problems)
+        )
+        self._context.log.warning(
+            "run.refused", run=task.run, attempt=task.attempt, problems=[p.code for p in result.problems]
+        )
+
+    async def _fail(self, task: PlanTask, error: TailraceError) -> None:
+        self._context.log.error("plan.failed", run=task.run, attempt=task.attempt, exc_info=error)
+        await self._context.control.fact(
+            StageFailed(
+                run=task.run,
+                attempt=task.attempt,
+                service="reader",
+                replica=self._context.replica,
+                failure=Failure(code=error.code, message=error.message, remedy=error.remedy, where="planning"),
+            )
+        )

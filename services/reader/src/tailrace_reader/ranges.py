@@ -1,0 +1,166 @@
+"""Reading a range: COPY in ctid order inside a savepoint, cut into batches, ended early when it is larger than planned.
+
+No lock outlives a range, so production DDL waits for one range at most. A rewrite of the table (VACUUM FULL, TRUNCATE, CLUSTER)
+would make the old snapshot see nothing, silently: the table's file is compared with the planned one under the lock, before and
+after. TID range scans need PostgreSQL 14: https://www.postgresql.org/docs/current/sql-explain.html has the node's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from tailrace_reader.assemble import Cut, RangeAssembler
+from tailrace_shared.crash import crash_point
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.messages import Bound
+from tailrace_shared.plan.model import Leaf
+from tailrace_shared.postgres import translated
+from tailrace_shared.types import qualified, quote_ident
+
+CHUNK_BYTES = 2 << 20
+"""Text parsed at a time: below 1 MB the parser's fixed costs show, above 4 MB its buffers leave the cache."""
+
+_UNDEFINED_TABLE = "42P01"
+
+
+class TableRewritten(TerminalError):
+    """The table's file is not the one that was planned: this snapshot would read nothing of it."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__(
+            "reader.table-rewritten",
+            f"{table} was rewritten, truncated or dropped in the source while it was read",
+            "Leave VACUUM FULL, CLUSTER and TRUNCATE until the run has read the table; the run starts another attempt.",
+        )
+
+
+@dataclass(frozen=True)
+class RangeQuery:
+    """What a range selects."""
+
+    leaf: Leaf
+    columns: tuple[str, ...]
+    low: Bound
+    high: Bound | None
+
+    @property
+    def relation(self) -> str:
+        """The heap's quoted name."""
+        return qualified(self.leaf.name.schema_name, self.leaf.name.name)
+
+    @property
+    def rows(self) -> str:
+        """The query whose rows are copied."""
+        return f"SELECT {', '.join(quote_ident(c) for c in self.columns)} {self._places}"
+
+    def place_after(self, rows: int) -> str:
+        """The query for the place of the first row that is left after ``rows`` rows."""
+        return f"SELECT ctid {self._places} OFFSET {int(rows)} LIMIT 1"
+
+    @property
+    def _places(self) -> str:
+        high = f" AND ctid < {_place(self.high)}" if self.high else ""
+        return f"FROM ONLY {self.relation} WHERE ctid >= {_place(self.low)}{high}"
+
+
+class _Full(Exception):
+    """The range has its bytes: stop the COPY."""
+
+
+async def read_range(
+    connection: asyncpg.Connection,
+    query: RangeQuery,
+    assembler: RangeAssembler,
+    publish: Callable[[Cut], Awaitable[None]],
+) -> Bound | None:
+    """Read the range through ``assembler``, hand every batch to ``publish``; where the rest begins, if the range ended early.
+
+    ``publish`` is awaited inside the stream: while it waits, the server waits. ``connection`` is inside the attempt's snapshot
+    and holds no lock when this returns; after any error the caller closes it. Raises TableRewritten, the errors of
+    ``assembler`` and ``publish``, and PostgreSQL's as ``tailrace_shared.postgres`` maps them.
+    """
+    with translated():
+        await connection.execute("SAVEPOINT range")
+        await _lock(connection, query)
+        await _same_file(connection, query)
+        await _copy(connection, query, assembler, publish)
+        rest = None
+        if assembler.ended:
+            await connection.execute(
+                "ROLLBACK TO SAVEPOINT range"
+            )  # a COPY that was cut short has failed the savepoint
+            rest = await _rest(connection, query, assembler)
+        await _same_file(connection, query)
+        await connection.execute("ROLLBACK TO SAVEPOINT range; RELEASE SAVEPOINT range")
+    if (last := assembler.finish()) is not None:
+        await publish(last)
+    return rest
+
+
+async def _copy(
+    connection: asyncpg.Connection,
+    query: RangeQuery,
+    assembler: RangeAssembler,
+    publish: Callable[[Cut], Awaitable[None]],
+) -> None:
+    held: list[bytes] = []
+    size = 0
+
+    async def parse() -> None:
+        nonlocal size
+        raw = b"".join(held)
+        held.clear()
+        size = 0
+        for cut in assembler.feed(raw):
+            await publish(cut)
+            crash_point("reader.mid-range")
+
+    async def take(data: bytes) -> None:
+        nonlocal size
+        held.append(data)
+        size += len(data)
+        if size >= CHUNK_BYTES:
+            await parse()
+            if assembler.ended:
+                raise _Full
+
+    try:
+        await connection.copy_from_query(query.rows, output=take, format="csv")
+    except _Full:
+        return
+    await parse()
+
+
+async def _rest(connection: asyncpg.Connection, query: RangeQuery, assembler: RangeAssembler) -> Bound:
+    await _lock(connection, query)
+    place = await connection.fetchval(query.place_after(assembler.rows))
+    if place is None:
+        raise TableRewritten(str(query.leaf.name))
+    return Bound(block=place[0], item=place[1])
+
+
+async def _lock(connection: asyncpg.Connection, query: RangeQuery) -> None:
+    """The lock that reading takes anyway, taken first, so that what is compared under it stays so."""
+    try:
+        await connection.execute(f"LOCK TABLE ONLY {query.relation} IN ACCESS SHARE MODE")
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == _UNDEFINED_TABLE:
+            raise TableRewritten(str(query.leaf.name)) from None
+        raise
+
+
+async def _same_file(connection: asyncpg.Connection, query: RangeQuery) -> None:
+    """``pg_relation_filenode`` looks at the catalogue of now; a query of pg_class would look through the old snapshot."""
+    found = await connection.fetchrow(
+        "SELECT r::oid AS oid, pg_catalog.pg_relation_filenode(r) AS filenode FROM pg_catalog.to_regclass($1) AS r",
+        query.relation,
+    )
+    if found is None or found["oid"] != query.leaf.oid or found["filenode"] != query.leaf.filenode:
+        raise TableRewritten(str(query.leaf.name))
+
+
+def _place(bound: Bound) -> str:
+    return f"'({bound.block},{bound.item})'::tid"
