@@ -1,8 +1,8 @@
 """The alphabets that text masks permute within: one per script, case and UTF-8 width.
 
 ``alphabets.txt`` is derived from Unicode 14 and pinned, so that replicas with different Python versions mask alike; a
-test derives it again. What is in no alphabet (punctuation, spaces, symbols, control characters, marks of no script) stays
-in place; every letter and digit is in exactly one, and each has at least ten members.
+test derives it again. What is in no alphabet (punctuation, spaces, symbols, controls, marks of no script) stays in
+place; every letter and digit is in exactly one, and each has at least ten members.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Run(NamedTuple):
     last: int
     alphabet: int
     """Number of the alphabet, from 0."""
-    index: int
+    place: int
     """Index of ``first`` in its alphabet."""
 
 
@@ -54,7 +54,7 @@ class Alphabets:
         if at < 0 or code > self.runs[at].last:
             return None
         run = self.runs[at]
-        return run.alphabet, run.index + code - run.first
+        return run.alphabet, run.place + code - run.first
 
 
 def _text() -> str:

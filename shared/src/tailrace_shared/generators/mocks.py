@@ -6,6 +6,8 @@ a unique mode that carries at least 80 bits of the hash.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
@@ -56,7 +58,7 @@ class MockLastName(Mock):
     generator: Literal["mock.last_name"] = "mock.last_name"
     domain_family: ClassVar[str] = "last_name"
     min_chars: ClassVar[int] = 8
-    max_chars: ClassVar[int] = 32
+    max_chars: ClassVar[int] = 40
 
 
 class MockFullName(Mock):
@@ -74,7 +76,7 @@ class MockCompany(Mock):
     generator: Literal["mock.company"] = "mock.company"
     domain_family: ClassVar[str] = "company"
     min_chars: ClassVar[int] = 12
-    max_chars: ClassVar[int] = 80
+    max_chars: ClassVar[int] = 88
 
 
 class MockStreet(Mock):
@@ -98,10 +100,17 @@ class MockCity(Mock):
 class MockPostcode(Mock):
     """A postcode in the locale's form."""
 
+    shortest: ClassVar[Mapping[str, int]] = MappingProxyType({"en_GB": 8, "nl_NL": 7, "da_DK": 4})
+    """Characters of the locale's form, where they are not five."""
+
     generator: Literal["mock.postcode"] = "mock.postcode"
     domain_family: ClassVar[str] = "postcode"
     min_chars: ClassVar[int] = 8
     max_chars: ClassVar[int] = 8
+
+    def refusals(self, column: MaskColumn) -> list[Refusal]:
+        needed = self.shortest.get(self.locale, 5)
+        return too_short(self.generator, column, needed, "choose the locale of the column, or use mask.text")
 
 
 class UniqueMock(Mock):
@@ -132,7 +141,7 @@ class MockEmail(UniqueMock):
     generator: Literal["mock.email"] = "mock.email"
     domain_family: ClassVar[str] = "email"
     min_chars: ClassVar[int] = 20
-    max_chars: ClassVar[int] = 64
+    max_chars: ClassVar[int] = 72
     unique_chars: ClassVar[int] = 28
     unique_space: ClassVar[int] = 1 << 80
 

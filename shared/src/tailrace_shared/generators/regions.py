@@ -1,7 +1,7 @@
 """Integer keys are permuted by region, so that sides of different width agree and values stay in range.
 
-A positive x stays in its region; a negative one permutes ``~x``, whose regions start at 0, and complements back; 0 stays
-0. The regions leave room above for the environment's own inserts.
+A positive x stays in its region; a negative one permutes ``~x``, whose regions start at 0, and complements back; 0
+stays 0. The regions leave room above for the environment's own inserts.
 """
 
 from __future__ import annotations

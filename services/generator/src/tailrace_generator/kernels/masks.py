@@ -1,0 +1,34 @@
+"""Kernels of `mask.text` and `mask.hash`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from tailrace_generator.kernels.arrays import fixed_strings
+from tailrace_generator.kernels.canonical import HEX
+from tailrace_generator.kernels.kernel import Kernel
+from tailrace_generator.kernels.keys import TextKey
+from tailrace_generator.kernels.secret import MaskSecret
+from tailrace_generator.kernels.tags import Tags
+from tailrace_shared.generators import MaskColumn, MaskHash, MaskText
+
+
+class TextKernel(TextKey):
+    """Text within its shape: the same function as `key` on text, so that columns of one domain agree."""
+
+    def __init__(self, spec: MaskText, column: MaskColumn, secret: MaskSecret) -> None:
+        super().__init__(column, secret)
+
+
+class HashKernel(Kernel):
+    """The first hexadecimal digits of the tag."""
+
+    def __init__(self, spec: MaskHash, column: MaskColumn, secret: MaskSecret) -> None:
+        super().__init__(column)
+        self._tags = Tags(column, secret)
+        self._digits = spec.chars(column)
+
+    def mask(self, values: pa.Array) -> pa.Array:
+        digits = HEX.view(np.uint16).reshape(256)[self._tags(values).view(np.uint8)].view(np.uint8)
+        return fixed_strings(digits[:, : self._digits])
