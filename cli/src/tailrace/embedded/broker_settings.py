@@ -68,6 +68,7 @@ def jvm_flags(*, encrypted: bool) -> list[str]:
     flags = [
         f"-Xmx{HEAP_MIB}m",
         "-XX:+UseSerialGC",
+        "-XX:+ExitOnOutOfMemoryError",  # a broker that is dead rather than mute
         "-Xlog:disable",
         "-Xlog:all=error:stderr",
         "--sun-misc-unsafe-memory-access=allow",

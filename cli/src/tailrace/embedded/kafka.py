@@ -15,7 +15,7 @@ from tailrace.embedded.environment import plain_environment
 from tailrace.embedded.kafka_jars import QUIET_LOGGING, SPEAKING_LOGGING, resolve_jars
 from tailrace.embedded.kafka_probe import live_brokers
 from tailrace.embedded.logs import last_lines
-from tailrace.embedded.ports import LOOPBACK, free_ports, is_free
+from tailrace.embedded.ports import LOOPBACK, await_free, free_ports, is_free
 from tailrace.embedded.supervisor import Child, Supervisor
 from tailrace_shared.errors import TerminalError, TransientError
 
@@ -24,7 +24,6 @@ START_DEADLINE_SECONDS = 90.0
 _STOP_GRACE_SECONDS = 10.0
 _PROBE_EVERY_SECONDS = 0.05
 _PORT_ATTEMPTS = 3
-_PORT_RELEASE_SECONDS = 10.0
 
 
 class EmbeddedKafka:
@@ -62,8 +61,13 @@ class EmbeddedKafka:
         """``host:port`` of a listener.
 
         Raises:
-            KeyError: no such listener, or the broker was never started.
+            TerminalError: the broker was never started, so it has no ports yet.
+            KeyError: no such listener.
         """
+        if not self._ports:
+            raise TerminalError(
+                "embedded.kafka-not-started", "the embedded Kafka broker was not started", "call start() first"
+            )
         return f"{LOOPBACK}:{self._ports[listener]}"
 
     @property
@@ -94,7 +98,7 @@ class EmbeddedKafka:
         deadline = time.monotonic() + deadline_seconds
         self._prepare()
         if self._ports:
-            self._await_own_ports()
+            await_free(self._ports.values(), "the embedded Kafka broker")
         for _ in range(_PORT_ATTEMPTS):
             chosen_now = not self._ports
             if chosen_now:
@@ -148,18 +152,6 @@ class EmbeddedKafka:
         meta = logs / "meta.properties"
         if not meta.exists():
             meta.write_text(meta_properties())
-
-    def _await_own_ports(self) -> None:
-        """A restart must find its ports free again; connections of the old process may hold them for a moment."""
-        deadline = time.monotonic() + _PORT_RELEASE_SECONDS
-        while taken := [port for port in self._ports.values() if not is_free(port)]:
-            if time.monotonic() > deadline:
-                raise TransientError(
-                    "embedded.kafka-port-taken",
-                    f"port {taken[0]} of the embedded Kafka broker is held by another program",
-                    "end that program, or start a new runtime",
-                )
-            time.sleep(_PROBE_EVERY_SECONDS)
 
     def _launch(self, logging: str, deadline: float) -> bool:
         """Start the JVM; True once it is ready, False when it ended by itself."""

@@ -5,12 +5,18 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
+import time
+from collections.abc import Iterable
 from pathlib import Path
+
+from tailrace_shared.errors import TransientError
 
 LOOPBACK = "127.0.0.1"
 _LOWEST = 15_000
 """Below are many well-known servers."""
 _ATTEMPTS_PER_PORT = 200
+_RELEASE_SECONDS = 10.0
+_POLL_SECONDS = 0.05
 _RANGE_FILE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _LINUX_DEFAULT_EPHEMERAL_START = 32_768
 
@@ -48,6 +54,23 @@ def free_ports(count: int) -> list[int]:
             if len(found) == count:
                 return found
     raise OSError(errno.EADDRINUSE, f"no {count} free ports between {low} and {high}")
+
+
+def await_free(ports: Iterable[int], owner: str, timeout_seconds: float = _RELEASE_SECONDS) -> None:
+    """Return once a restart of ``owner`` can have its ports again; its old connections may hold them for a moment.
+
+    Raises:
+        TransientError: another program holds one of them.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while taken := [port for port in ports if not is_free(port)]:
+        if time.monotonic() > deadline:
+            raise TransientError(
+                "embedded.port-taken",
+                f"port {taken[0]} of {owner} is held by another program",
+                "end that program, or start a new runtime",
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 def _ephemeral_start() -> int:

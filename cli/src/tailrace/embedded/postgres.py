@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import quote
 
-from tailrace.embedded.accounts import unprivileged_account
+from tailrace.embedded.accounts import Account, unprivileged_account
 from tailrace.embedded.environment import plain_environment
 from tailrace.embedded.logs import last_lines
-from tailrace.embedded.ports import LOOPBACK, free_ports, is_free
+from tailrace.embedded.ports import LOOPBACK, await_free, free_ports, is_free
 from tailrace.embedded.postgres_cluster import make_cluster
-from tailrace.embedded.postgres_programs import reachable_programs
+from tailrace.embedded.postgres_programs import PostgresPrograms, reachable_programs
 from tailrace.embedded.postgres_script import run_psql
 from tailrace.embedded.supervisor import Child, Supervisor
 from tailrace_shared.errors import TerminalError, TransientError
@@ -27,7 +27,6 @@ START_DEADLINE_SECONDS = 60.0
 _STOP_GRACE_SECONDS = 15.0
 _PROBE_EVERY_SECONDS = 0.02
 _PORT_ATTEMPTS = 3
-_PORT_RELEASE_SECONDS = 10.0
 _LONGEST_SOCKET_PATH_BYTES = 107 - len("/.s.PGSQL.65535")
 """sun_path of unix(7)."""
 
@@ -64,6 +63,7 @@ class EmbeddedPostgres:
         self._own_supervisor: Supervisor | None = None
         self._port: int | None = None
         self._child: Child | None = None
+        self._account: Account | None = None
 
     @property
     def port(self) -> int:
@@ -106,15 +106,15 @@ class EmbeddedPostgres:
         """
         if self.alive:
             return
-        self._prepare()
+        programs = self._prepare()
         deadline = time.monotonic() + deadline_seconds
         fixed = self._port is not None
         if fixed:
-            self._await_own_port()
+            await_free([self.port], self.name)
         for _ in range(_PORT_ATTEMPTS):
             if not fixed:
                 (self._port,) = free_ports(1)
-            if self._launch(deadline):
+            if self._launch(programs, deadline):
                 return
             if fixed or is_free(self.port):
                 break
@@ -173,7 +173,8 @@ class EmbeddedPostgres:
     def _password_file(self) -> Path:
         return self._data / "superuser-password"
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> PostgresPrograms:
+        """Account, programs and cluster, made on the first start."""
         self._account = unprivileged_account()
         self._data.mkdir(parents=True, exist_ok=True)
         if self._account is not None:
@@ -185,19 +186,20 @@ class EmbeddedPostgres:
                     f"as root, PostgreSQL runs as the user {self._account.name}, who cannot pass the folder {blocked}",
                     f"chmod o+x {blocked}, name another data directory, or run as another user than root",
                 )
-        self._programs = reachable_programs(self._account, self._data / "programs")
+        programs = reachable_programs(self._account, self._data / "programs")
         if not self._cluster.exists():
             make_cluster(
                 self._cluster,
-                self._programs,
+                programs,
                 self._account,
                 self._supervising(),
                 name=self.name,
                 superuser=SUPERUSER,
                 password_file=self._password_file,
             )
+        return programs
 
-    def _launch(self, deadline: float) -> bool:
+    def _launch(self, programs: PostgresPrograms, deadline: float) -> bool:
         """Start the postmaster; True once it takes connections, False when it ended by itself."""
         sockets = str(self._data) if len(str(self._data).encode()) <= _LONGEST_SOCKET_PATH_BYTES else ""
         settings = {
@@ -210,7 +212,7 @@ class EmbeddedPostgres:
         arguments = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._child = self._supervising().start(
             self.name,
-            [self._programs["postgres"], "-D", str(self._cluster), *arguments],
+            [programs["postgres"], "-D", str(self._cluster), *arguments],
             environment=plain_environment(),
             log=self.log,
             account=self._account,
@@ -236,17 +238,6 @@ class EmbeddedPostgres:
         except OSError:
             return False
         return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
-
-    def _await_own_port(self) -> None:
-        deadline = time.monotonic() + _PORT_RELEASE_SECONDS
-        while not is_free(self.port):
-            if time.monotonic() > deadline:
-                raise TransientError(
-                    "embedded.postgres-port-taken",
-                    f"port {self.port} of {self.name} is held by another program",
-                    "end that program, or start a new runtime",
-                )
-            time.sleep(_PROBE_EVERY_SECONDS)
 
     def _shut_down(self) -> None:
         if self._child is None or not self._child.alive:

@@ -23,7 +23,7 @@ KAFKA_VARIABLE = "TAILRACE_KAFKA"
 
 def external_kafka(environ: Mapping[str, str] = os.environ) -> dict[str, str] | None:
     """The settings that name real brokers (``TAILRACE_KAFKA`` and ``TAILRACE_KAFKA_…``), or None without brokers."""
-    if not environ.get(KAFKA_VARIABLE):
+    if not any(environ.get(name) for name in (KAFKA_VARIABLE, f"{KAFKA_VARIABLE}_BROKERS")):
         return None
     return {
         name: value

@@ -96,18 +96,18 @@ class Child:
     def kill(self) -> None:
         """End it and everything below it by SIGKILL, and return once all of that is gone.
 
-        Children are looked up one by one, since PostgreSQL's put themselves into sessions of their own.
+        Children are looked up one by one, since PostgreSQL's put themselves into sessions of their own. Nothing
+        happens when it has ended: its pid may be another program's by now, and its group's too.
         """
         below: list[psutil.Process] = []
         if self.alive:
             with suppress(psutil.Error):
                 below = psutil.Process(self.pid).children(recursive=True)
-            self._process.kill()
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
         for process in below:
             with suppress(psutil.Error):
                 process.kill()
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # what a leader that died earlier left in its group
         self._process.wait(_KILL_DEADLINE_SECONDS)
         # Ended counts, even where the system's first process takes its time to collect what is orphaned.
         deadline = time.monotonic() + _KILL_DEADLINE_SECONDS
