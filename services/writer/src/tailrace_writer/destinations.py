@@ -1,0 +1,113 @@
+"""Destinations: how a writer reaches them, by the name of the variable that holds the URL. One failing delays no other."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import asyncpg
+
+from tailrace_shared.errors import TailraceError
+from tailrace_shared.postgres import connect, translated
+from tailrace_shared.secrets import name_of, resolve
+from tailrace_shared.service.context import ServiceContext
+from tailrace_writer.state.schema import ensure_schema
+
+CONNECT_TIMEOUT_S = 10.0
+
+
+class Destination:
+    """One destination database. Sessions are named after the replica, so that others recognise what a stopped one holds."""
+
+    def __init__(self, reference: str, application_name: str) -> None:
+        self.reference = reference
+        self._application_name = application_name
+        self._ensured = False
+        self._ensuring = asyncio.Lock()
+
+    async def connect(self) -> asyncpg.Connection:
+        """A new session; the schema ``tailrace`` exists. Raises UsageError, TransientError or TerminalError."""
+        connection = await connect(
+            resolve(self.reference),
+            self._application_name,
+            variable=name_of(self.reference),
+            timeout_s=CONNECT_TIMEOUT_S,
+            statement_timeout="0",
+            lock_timeout="0",
+            idle_in_transaction_session_timeout="0",
+        )
+        try:
+            with suppress(asyncpg.PostgresError):  # not on every platform of the server
+                # A backend whose client was killed notices in the middle of an index build, and lets its locks go.
+                await connection.execute("SET client_connection_check_interval = '2s'")
+            await self._ensure(connection)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    async def _ensure(self, connection: asyncpg.Connection) -> None:
+        if self._ensured:
+            return
+        async with self._ensuring:
+            if not self._ensured:
+                await ensure_schema(connection)
+                self._ensured = True
+
+
+class Destinations:
+    """All destinations that this writer knows, each with a heartbeat of this replica while a run needs it."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self._context = context
+        self._known: dict[str, Destination] = {}
+        self._beats: dict[str, asyncio.Task[None]] = {}
+
+    def of(self, reference: str) -> Destination:
+        """The destination behind ``${NAME}``; nothing is connected yet."""
+        if reference not in self._known:
+            self._known[reference] = Destination(reference, self._context.application_name)
+        return self._known[reference]
+
+    def keep(self, references: set[str]) -> None:
+        """Beat in these destinations, and in no other."""
+        for reference in references - self._beats.keys():
+            self._beats[reference] = asyncio.create_task(self._beat(self.of(reference)), name=f"beat {reference}")
+        for reference in self._beats.keys() - references:
+            self._beats.pop(reference).cancel()
+
+    async def stop(self) -> None:
+        """Stop all heartbeats."""
+        beats = list(self._beats.values())
+        self._beats.clear()
+        for task in beats:
+            task.cancel()
+        await asyncio.gather(*beats, return_exceptions=True)
+
+    async def _beat(self, destination: Destination) -> None:
+        settings = self._context.settings
+        connection: asyncpg.Connection | None = None
+        try:
+            while True:
+                try:
+                    connection = connection or await destination.connect()
+                    await beat(connection, self._context.replica)
+                except TailraceError as error:
+                    self._context.log.warning("heartbeat.failed", code=error.code, message=error.message)
+                    if connection is not None:
+                        connection.terminate()
+                        connection = None
+                await asyncio.sleep(settings.heartbeat_s)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+
+async def beat(connection: asyncpg.Connection, replica: str) -> None:
+    """Say in the destination that this writer is alive, by the destination's clock."""
+    with translated():
+        await connection.execute(
+            "INSERT INTO tailrace.replica (run, replica, service) VALUES ('', $1, 'writer') "
+            "ON CONFLICT (run, replica) DO UPDATE SET seen_at = clock_timestamp()",
+            replica,
+        )

@@ -1,0 +1,173 @@
+"""A writer's part in one attempt of one run: masked batches in, rows and ledger out."""
+
+from __future__ import annotations
+
+import time
+
+from tailrace_shared import topics
+from tailrace_shared.batch import BatchHead, head_of
+from tailrace_shared.dataplane import ipc
+from tailrace_shared.dataplane.pump import Delivery, Pump
+from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.errors import TailraceError, TerminalError, TransientError
+from tailrace_shared.messages import Failure, RunRecord, StageFailed
+from tailrace_shared.plan.model import Plan
+from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.membership import Progress
+from tailrace_writer.apply import Applier
+from tailrace_writer.destinations import Destination
+from tailrace_writer.encode import Encoded, TableEncoder
+from tailrace_writer.sessions import Sessions
+from tailrace_writer.settings import Settings
+
+STEPS = ("decode", "encode", "apply")
+RETRY = RetrySchedule(attempts=None, limit_s=5.0)
+"""A destination may be away for hours; once it is back, nobody waits long."""
+
+
+class WriterMember:
+    """Applies every batch of the attempt that this replica's partitions hold."""
+
+    def __init__(
+        self, context: ServiceContext, settings: Settings, destination: Destination, record: RunRecord, plan: Plan
+    ) -> None:
+        self._context = context
+        self._plan = plan
+        self._run = record.run
+        self._digest = record.digest
+        self._encoders: dict[int, TableEncoder] = {}
+        self._sessions = Sessions(destination, settings.connections)
+        self._applier = Applier(
+            self._sessions,
+            lock_timeout_s=settings.lock_timeout_s,
+            stale_s=settings.stale_s,
+            replica_role=plan.replica_role,
+        )
+        masked = topics.of_run(settings.namespace, record.run, "masked")
+        self._pump = Pump(
+            context.kafka,
+            masked,
+            topics.group(settings.namespace, "writer", masked),
+            self.handle,
+            window_bytes=settings.window_bytes,
+            parallel=settings.batches_in_hand,
+            retry=RETRY,
+            on_failure=self._failed,
+            message_bytes=plan.message_bytes,
+            name=f"masked {record.run}",
+        )
+        self._rows = 0
+        self._bytes = 0
+
+    async def start(self) -> None:
+        """Join the group."""
+        await self._pump.start()
+
+    async def update(self, record: RunRecord) -> None:
+        """Nothing changes while the attempt lasts: the run's row says what may be applied."""
+        self._context.metrics.inflight.labels(self._run).set(self._pump.in_flight_bytes)
+
+    async def leave(self, deadline: Deadline) -> None:
+        """Finish what is in hand, commit, leave the group, close the sessions."""
+        await self._pump.stop(deadline)
+        self._sessions.close()
+
+    def progress(self) -> Progress:
+        """Rows applied and message bytes taken."""
+        return Progress(self._rows, self._bytes)
+
+    def last_progress(self) -> float:
+        """When the pump last turned."""
+        return self._pump.last_poll
+
+    async def handle(self, delivery: Delivery) -> None:
+        """Apply one delivery, or see that it was or may not be. Returning lets its offset be committed."""
+        metrics, run = self._context.metrics, self._run
+        head = head_of(delivery.headers)
+        if not self._ours(head):
+            metrics.batches.labels(run, "discarded").inc()
+            return
+        metrics.bytes.labels(run, "in").inc(delivery.size)
+        encoder, data = self._encode(head, delivery.value)
+        outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
+        metrics.batch_seconds.labels(run, "apply").observe(seconds)
+        metrics.batches.labels(run, outcome).inc()
+        if outcome == "done":
+            self._rows += head.rows
+            self._bytes += delivery.size
+            metrics.rows.labels(run).inc(head.rows)
+            metrics.batch_rows.labels(run).observe(head.rows)
+            metrics.bytes.labels(run, "out").inc(sum(map(len, data.pieces)))
+            metrics.last_commit.labels(run).set_to_current_time()
+        else:
+            self._context.log.info("batch.skipped", outcome=outcome, **head.id._asdict())
+
+    def _ours(self, head: BatchHead) -> bool:
+        """Whether the batch is of this attempt. One of a later attempt is for the member that this replica is about to become."""
+        if head.id.run != self._run:
+            raise TerminalError(
+                "batch.foreign",
+                "a batch of another run is on this run's topic",
+                "Let nothing but Tailrace write to it.",
+            )
+        if head.id.attempt > self._plan.attempt:
+            raise TransientError("batch.ahead", f"a batch of attempt {head.id.attempt} came before its plan")
+        return head.id.attempt == self._plan.attempt and head.plan == self._digest
+
+    def _encode(self, head: BatchHead, value: bytes) -> tuple[TableEncoder, Encoded]:
+        """Decode and encode; synchronous, about 10 ms per batch: threads gain nothing on the cores that a replica has."""
+        observe = self._context.metrics.batch_seconds.labels
+        started = time.perf_counter()
+        batch = ipc.decode(value)
+        if batch.num_rows != head.rows:
+            raise TerminalError(
+                "batch.rows",
+                f"a batch of {batch.num_rows} rows says that it has {head.rows}",
+                "Let nothing but Tailrace write to its topics.",
+            )
+        decoded = time.perf_counter()
+        encoder = self._encoders.get(head.id.table)
+        if encoder is None:
+            encoder = self._encoders[head.id.table] = TableEncoder(self._plan.table(head.id.table))
+        data = encoder.encode(batch)
+        observe(self._run, "decode").observe(decoded - started)
+        observe(self._run, "encode").observe(time.perf_counter() - decoded)
+        return encoder, data
+
+    async def _failed(self, error: BaseException, delivery: Delivery | None) -> bool:
+        failure = failure_of(error, self._where(delivery))
+        self._context.log.error("batch.failed", run=self._run, code=failure.code, where=failure.where, exc_info=error)
+        self._context.metrics.batches.labels(self._run, "failed").inc()
+        self._context.metrics.failures.labels(self._run).inc()
+        await self._context.control.fact(
+            StageFailed(
+                run=self._run,
+                attempt=self._plan.attempt,
+                service="writer",
+                replica=self._context.replica,
+                failure=failure,
+            )
+        )
+        return False  # uncommitted: nothing behind it is taken for done
+
+    def _where(self, delivery: Delivery | None) -> str:
+        if delivery is None:
+            return ""
+        try:
+            head = head_of(delivery.headers)
+            return f"{self._plan.table(head.id.table).name}, range {head.id.range}, batch {head.id.batch}"
+        except (TailraceError, IndexError):
+            return ""
+
+
+def failure_of(error: BaseException, where: str = "") -> Failure:
+    """What may be said of an error: our own words, or the type alone."""
+    if isinstance(error, TailraceError):
+        return Failure(code=error.code, message=error.message, remedy=error.remedy, where=where)
+    return Failure(
+        code="writer.unexpected",
+        message=f"unexpected {type(error).__name__} in the writer",
+        remedy="See the writer's log; please report this.",
+        where=where,
+    )

@@ -1,0 +1,114 @@
+"""Taking hold of the destination: claims on its tables, then drops, emptiness and lay-out in one transaction."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.model import Plan, PlannedTable
+from tailrace_shared.postgres import translated
+from tailrace_shared.types import qualified
+from tailrace_writer.state.moves import Seat, close_fence, move
+
+
+async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
+    """planned → preparing: these tables are this run's until it is over.
+
+    Raises TerminalError (``claim.taken``) that names the run which has one of them already.
+    """
+    schemas = [t.name.schema_name for t in plan.tables]
+    names = [t.name.name for t in plan.tables]
+    with translated():
+        async with connection.transaction():
+            await connection.execute(
+                "INSERT INTO tailrace.claim (schema_name, name, run) SELECT s, n, $3 FROM unnest($1::text[], $2::text[]) AS t(s, n) "
+                "ORDER BY s, n ON CONFLICT DO NOTHING",  # in one order, so that two runs never wait for each other
+                schemas, names, seat.run,
+            )  # fmt: skip
+            taken = await connection.fetchrow(
+                "SELECT c.schema_name, c.name, c.run FROM tailrace.claim c "
+                "JOIN unnest($1::text[], $2::text[]) AS t(s, n) ON c.schema_name = s AND c.name = n WHERE c.run <> $3 "
+                "ORDER BY 1, 2 LIMIT 1",
+                schemas, names, seat.run,
+            )  # fmt: skip
+            if taken is not None:
+                raise TerminalError(
+                    "claim.taken",
+                    f"run {taken['run']} is working on destination table {taken['schema_name']}.{taken['name']}",
+                    f"Wait for run {taken['run']} to end, or cancel it: tailrace cancel {taken['run']}.",
+                )
+            await move(connection, seat, "planned", "preparing", "queued = false, waiting_for = ''")
+
+
+async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, job: Job, lock_timeout_s: float) -> None:
+    """preparing → loading, all or nothing: what is dropped is remembered in the very transaction that drops it.
+
+    Raises TerminalError (``prepare.not-empty``) where the job expects empty tables and one is not.
+    """
+    with translated():
+        async with connection.transaction():
+            await close_fence(connection, seat.run, lock_timeout_s)
+            if not plan.truncate_first:
+                await _require_empty(connection, plan)
+            await _drop(connection, seat, plan)
+            await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
+            await _lay_out(connection, seat, plan)
+            # The row comes last: a long drop must not keep the leader's heartbeat waiting for it.
+            await move(
+                connection, seat, "preparing", "loading",
+                "prepared = true, started_at = coalesce(started_at, clock_timestamp())",
+            )  # fmt: skip
+
+
+async def truncate(connection: asyncpg.Connection, tables: list[PlannedTable]) -> None:
+    """Empty tables in one statement, never with CASCADE."""
+    if tables:
+        names = ", ".join(qualified(t.name.schema_name, t.name.name) for t in tables)
+        await connection.execute(f"TRUNCATE TABLE {names}")
+
+
+async def _require_empty(connection: asyncpg.Connection, plan: Plan) -> None:
+    for table in plan.tables:
+        name = qualified(table.name.schema_name, table.name.name)
+        if table.mode != "truncate" and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {name})"):
+            raise TerminalError(
+                "prepare.not-empty",
+                f"destination table {table.name} is not empty",
+                "Empty it, exclude it, or set destination.mode: truncate.",
+            )
+
+
+async def _drop(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
+    for step in plan.ddl:
+        await connection.execute(
+            "INSERT INTO tailrace.ddl (run, attempt, number, kind, schema_name, table_name, name, drop_sql, rebuild) "
+            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            seat.run, seat.attempt, step.number, step.kind, step.table.schema_name, step.table.name, step.name,
+            step.drop, list(step.rebuild),
+        )  # fmt: skip
+        await connection.execute(step.drop)
+
+
+async def _lay_out(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
+    carried = [t for t in plan.tables if t.mode != "truncate"]
+    await connection.executemany(
+        'INSERT INTO tailrace."table" (run, attempt, table_no, schema_name, name, after_tables, planned_ranges, estimated_rows) '
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        [
+            (
+                seat.run, seat.attempt, t.number, t.name.schema_name, t.name.name, list(t.after), len(t.ranges),
+                float(t.estimated_rows),
+            )
+            for t in carried
+        ],
+    )  # fmt: skip
+    await connection.executemany(
+        "INSERT INTO tailrace.range (run, attempt, table_no, load, range_no, leaf, low_block, high_block, estimated_bytes) "
+        "VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8)",
+        [
+            (seat.run, seat.attempt, t.number, r.number, r.leaf, r.low, r.high, max(1, r.estimated_bytes))
+            for t in carried
+            for r in t.ranges
+        ],
+    )

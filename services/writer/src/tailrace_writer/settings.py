@@ -1,0 +1,37 @@
+"""The writer's own settings, beside those that all services share. Prefix ``TAILRACE_``."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from tailrace_shared.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What the writer reads from its environment."""
+
+    port: int = Field(8084, ge=0, le=65535)
+    max_active_runs: int = Field(4, ge=1)
+    """Runs of the namespace that work at once; later ones are queued. Bounds memory and broker disk."""
+    connections: int = Field(2, ge=1, le=64)
+    """Sessions per run that load batches: the commit of one overlaps the COPY of another. A third gains nothing."""
+    batches_in_hand: int = Field(3, ge=1, le=64)
+    """Batches per run that are decoded and encoded at once: one ahead of the connections."""
+    tick_s: float = Field(0.15, gt=0)
+    """How often a leader looks at a run that is loading."""
+    progress_s: float = Field(0.5, gt=0)
+    """A run's progress is published at most so often."""
+    lock_timeout_s: float = Field(5.0, gt=0)
+    """Wait for fence or ledger before looking for stopped replicas that hold them."""
+    index_builds: int = Field(2, ge=1, le=32)
+    """Indexes that are rebuilt at once."""
+    replan_s: float = Field(60.0, gt=0)
+    """A plan task without answer is sent again after so long."""
+    rerelease_s: float = Field(60.0, gt=0)
+    """A range that nothing arrives of is released again after so long."""
+    leave_s: float = Field(30.0, gt=0)
+    """How long a finished run's topics wait for members to leave before they are deleted all the same."""
+    housekeeping_s: float = Field(5.0, gt=0)
+    """How often consumed records are deleted from a loading run's topics."""
+    janitor_s: float = Field(60.0, gt=0)
+    """How often left-over topics of finished runs are looked for."""

@@ -1,0 +1,164 @@
+"""What the leader can decide to do. Each is safe to do twice, and safe to be interrupted in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from tailrace_shared.messages import State
+from tailrace_writer.state.view import RangeKey
+
+Outcome = Literal["failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do until something comes; says for what."""
+
+    what: str
+    queued: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Make the run's topics, read the destination's catalogue, send the plan task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A transition that changes nothing but the row."""
+
+    source: State
+    target: State
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """planned → preparing, with the claims on the destination's tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """preparing → loading: drop, truncate, lay out tables and ranges, all in one transaction under the fence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Mark pending ranges released."""
+
+    keys: tuple[RangeKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the work items of released ranges; ``again`` where they were sent before."""
+
+    keys: tuple[RangeKey, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MarkDone:
+    """Ranges that the ledger holds completely."""
+
+    keys: tuple[RangeKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteTables:
+    """Tables all of whose ranges are done."""
+
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EndLoading:
+    """loading → finishing, under the fence: from here on every batch is discarded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Rebuild what was dropped, set sequences, analyze; then finishing → verifying."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Run the checks of the destination and ask the readers about leaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskLeaks:
+    """Ask again about columns that nobody has answered for."""
+
+    columns: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """All answers are in: verifying → done, or record what failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Record a failure that the decider itself has found."""
+
+    code: str
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """→ stopping: what the attempt has loaded is truncated under the fence, in the transaction of the move."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """Bring back what was dropped, before the next attempt or the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclude:
+    """stopping → failed or cancelled; the run's working rows go."""
+
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Attempt + 1: truncate under the fence and start again from submitted."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleanUp:
+    """The run is over: publish that, wait for members to leave, delete its topics."""
+
+
+Decision: TypeAlias = (
+    Wait
+    | Plan
+    | Move
+    | Claim
+    | Prepare
+    | Release
+    | Send
+    | MarkDone
+    | CompleteTables
+    | EndLoading
+    | Finish
+    | Verify
+    | AskLeaks
+    | Judge
+    | Fail
+    | Stop
+    | Rebuild
+    | Conclude
+    | Restart
+    | CleanUp
+)
+LONG = (Plan, Claim, Prepare, EndLoading, Finish, Verify, AskLeaks, Judge, Stop, Rebuild, Conclude, Restart, CleanUp)
+"""Decisions that take their time: they run beside the leader's loop, one at a time."""

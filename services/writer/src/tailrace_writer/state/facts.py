@@ -1,0 +1,156 @@
+"""Facts become rows: idempotent, by any writer, in any order. Facts only leave evidence; the leader moves states by it.
+
+A fact of a former attempt changes nothing: every statement names the attempt that the run must be in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import asyncpg
+
+from tailrace_shared import messages as m
+from tailrace_shared.plan.model import Problem
+from tailrace_shared.postgres import translated
+
+_NAMED_PROBLEMS = 3
+"""Problems quoted in a failure's message; the record carries all of them."""
+
+
+async def apply_fact(connection: asyncpg.Connection, fact: m.Fact) -> None:
+    """Apply one fact in one transaction. Raises the mapped driver error; applying again is always right."""
+    with translated():
+        async with connection.transaction():
+            await connection.execute("SET LOCAL lock_timeout = '5s'")
+            await _apply(connection, fact)
+
+
+async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
+    match fact:
+        case m.RunSubmitted():
+            await connection.execute(
+                "INSERT INTO tailrace.run (run, job, submitted_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                fact.run, fact.job.model_dump_json(), fact.at,
+            )  # fmt: skip
+        case m.CancelRequested():
+            await connection.execute(
+                "UPDATE tailrace.run SET cancel_requested = true "
+                "WHERE run = $1 AND state NOT IN ('stopping', 'done', 'failed', 'cancelled')",
+                fact.run,
+            )
+        case m.ReplicaSeen():
+            await _seen(connection, fact)
+        case m.ReplicaRefused():
+            await connection.execute(
+                "INSERT INTO tailrace.replica (run, replica, service, refused) "
+                "SELECT run, $2, $3, $4 FROM tailrace.run WHERE run = $1 AND state NOT IN ('done', 'failed', 'cancelled') "
+                "ON CONFLICT (run, replica) DO UPDATE SET refused = excluded.refused, seen_at = clock_timestamp()",
+                fact.run, fact.replica, fact.service, fact.failure.model_dump_json(),
+            )  # fmt: skip
+        case m.Planned():
+            await connection.execute(
+                "UPDATE tailrace.run SET digest = $3 WHERE run = $1 AND attempt = $2 AND state = 'submitted' AND digest = ''",
+                fact.run, fact.attempt, fact.digest,
+            )  # fmt: skip
+            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot, digest=fact.digest)
+        case m.PlanRefused():
+            await connection.execute(
+                "UPDATE tailrace.run SET problems = $3, failure = coalesce(failure, $4) "
+                "WHERE run = $1 AND attempt = $2 AND state = 'submitted' AND digest = ''",
+                fact.run, fact.attempt, json.dumps([p.model_dump() for p in fact.problems]),
+                refusal_of(fact.problems).model_dump_json(),
+            )  # fmt: skip
+        case m.SnapshotHeld():
+            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot)
+        case m.SnapshotUnavailable():
+            await connection.execute(
+                "UPDATE tailrace.run SET unavailable = (SELECT array_agg(DISTINCT u) FROM unnest(unavailable || $3::text[]) u) "
+                "WHERE run = $1 AND attempt = $2 AND NOT unavailable @> $3::text[]",
+                fact.run, fact.attempt, list(fact.tried),
+            )  # fmt: skip
+        case m.SourceRewritten():
+            await connection.execute(
+                "UPDATE tailrace.run SET restart_because = $3 WHERE run = $1 AND attempt = $2 AND restart_because = '' "
+                "AND state IN ('planned', 'preparing', 'loading')",
+                fact.run, fact.attempt, f"table {fact.table} of the source was rewritten under the snapshot",
+            )  # fmt: skip
+        case m.RangeRead():
+            await _range_read(connection, fact)
+        case m.StageFailed() | m.TrainingRefused():
+            await connection.execute(
+                "UPDATE tailrace.run SET failure = $3 WHERE run = $1 AND attempt = $2 AND failure IS NULL "
+                "AND state NOT IN ('stopping', 'done', 'failed', 'cancelled')",
+                fact.run, fact.attempt, fact.failure.model_dump_json(),
+            )  # fmt: skip
+        case m.LeaksChecked():
+            await connection.execute(
+                "UPDATE tailrace.leak SET found = $5, source_distinct = $6, sampled = $7 "
+                "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND column_name = $4 AND found IS NULL",
+                fact.run, fact.attempt, fact.table, fact.column, fact.found, fact.source_distinct, fact.sampled,
+            )  # fmt: skip
+
+
+async def _seen(connection: asyncpg.Connection, fact: m.ReplicaSeen) -> None:
+    await connection.execute(
+        "INSERT INTO tailrace.replica (run, replica, service, release, fingerprints, rows, bytes, memory_bytes) "
+        "SELECT run, $2, $3, $4, $5, $6, $7, $8 FROM tailrace.run "
+        "WHERE run = $1 AND state NOT IN ('done', 'failed', 'cancelled') "
+        "ON CONFLICT (run, replica) DO UPDATE SET seen_at = clock_timestamp(), release = excluded.release, "
+        "fingerprints = excluded.fingerprints, memory_bytes = excluded.memory_bytes, "
+        "rows = greatest(replica.rows, excluded.rows), bytes = greatest(replica.bytes, excluded.bytes)",
+        fact.run, fact.replica, fact.service, fact.release,
+        fact.fingerprints.model_dump_json() if fact.fingerprints else None,
+        fact.rows, fact.bytes, fact.memory_bytes,
+    )  # fmt: skip
+
+
+async def _holds(
+    connection: asyncpg.Connection, run: str, attempt: int, replica: str, snapshot: str, *, digest: str | None = None
+) -> None:
+    """A reader holds a snapshot of this attempt. A planner whose plan was not the first does not: its snapshot is another."""
+    await connection.execute(
+        "INSERT INTO tailrace.replica (run, replica, service, attempt, snapshot) "
+        "SELECT run, $3, 'reader', $2, $4 FROM tailrace.run WHERE run = $1 AND attempt = $2 "
+        "AND state NOT IN ('done', 'failed', 'cancelled') AND ($5::text IS NULL OR digest = $5) "
+        "ON CONFLICT (run, replica) DO UPDATE "
+        "SET attempt = excluded.attempt, snapshot = excluded.snapshot, seen_at = clock_timestamp()",
+        run, attempt, replica, snapshot, digest,
+    )  # fmt: skip
+
+
+async def _range_read(connection: asyncpg.Connection, fact: m.RangeRead) -> None:
+    key = (fact.run, fact.attempt, fact.table, fact.load, fact.range)
+    await connection.execute(
+        "UPDATE tailrace.range SET state = 'read', sent = true, read_at = clock_timestamp(), "
+        "released_at = coalesce(released_at, clock_timestamp()), rows = $6, batches = $7, bytes = $8 "
+        "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND load = $4 AND range_no = $5 "
+        "AND state IN ('pending', 'released')",
+        *key, fact.rows, fact.batches, fact.bytes,
+    )  # fmt: skip
+    if fact.rest is not None:
+        # The child's number is a function of its parent's, so that batch ids do not depend on the order of facts:
+        # the n planned ranges are 0 to n-1, the rests of range r are r + n, r + 2n and so on.
+        await connection.execute(
+            "INSERT INTO tailrace.range (run, attempt, table_no, load, range_no, leaf, low_block, low_item, "
+            "high_block, high_item, parent_no, estimated_bytes) "
+            "SELECT r.run, r.attempt, r.table_no, r.load, r.range_no + t.planned_ranges, r.leaf, $6, $7, "
+            "r.high_block, r.high_item, r.range_no, (run.job #>> '{limits,range_bytes_max}')::bigint "
+            'FROM tailrace.range r JOIN tailrace."table" t USING (run, attempt, table_no) JOIN tailrace.run run USING (run) '
+            "WHERE r.run = $1 AND r.attempt = $2 AND r.table_no = $3 AND r.load = $4 AND r.range_no = $5 "
+            "AND run.attempt = r.attempt AND run.state = 'loading' ON CONFLICT DO NOTHING",
+            *key, fact.rest.block, fact.rest.item,
+        )  # fmt: skip
+
+
+def refusal_of(problems: Sequence[Problem]) -> m.Failure:
+    """The failure of a run whose plan was refused."""
+    errors = [p for p in problems if p.severity == "error"] or list(problems)
+    named = "; ".join(f"{p.where}: {p.message}" for p in errors[:_NAMED_PROBLEMS])
+    more = f" (and {len(errors) - _NAMED_PROBLEMS} more)" if len(errors) > _NAMED_PROBLEMS else ""
+    return m.Failure(
+        code="plan.refused",
+        message=f"the plan has {len(errors)} problem{'s' if len(errors) != 1 else ''}: {named}{more}",
+        remedy=errors[0].remedy if errors else "",
+        where=errors[0].where if errors else "",
+    )

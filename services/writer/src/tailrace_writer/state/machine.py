@@ -1,0 +1,174 @@
+"""The state machine of a run: a pure function from what the tables say to what shall be done.
+
+Whoever acts, acts by compare-and-set on the run's row, so a decision taken from an old picture changes nothing. States:
+
+``submitted → planned → preparing → loading → finishing → verifying → done``; from any of them ``→ stopping → failed | cancelled``;
+a lost snapshot takes ``planned``, ``preparing`` and ``loading`` back to ``submitted`` with the next attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tailrace_shared.dataplane.credit import Credit
+from tailrace_shared.messages import TERMINAL_STATES
+from tailrace_writer.state import decisions as do
+from tailrace_writer.state.decisions import Decision
+from tailrace_writer.state.view import OpenRange, RangeKey, RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the decider waits before it asks again, in seconds."""
+
+    plan_s: float = 60.0
+    """A plan task is sent again: the reader that had it may have lost it. A large catalogue takes seconds."""
+    range_s: float = 60.0
+    """A range is released again when it is this old and the run's ledger has not grown for as long."""
+    leak_s: float = 30.0
+    """A leak question is asked again."""
+
+
+def decide(view: RunView, now: float, patience: Patience = Patience()) -> list[Decision]:
+    """What to do now, in order. Never empty; a ``Wait`` says what is missing."""
+    if view.state in TERMINAL_STATES:
+        return [do.CleanUp()]
+    if view.state == "stopping":
+        return _stopping(view)
+    if view.cancel_requested:
+        return [do.Stop("cancelled")]
+    if view.failed:
+        return [do.Stop("failed")]
+    if view.state in ("planned", "preparing", "loading"):
+        lost = _lost_snapshot(view, now, patience)
+        if lost:
+            return [_restart(view, lost)]
+    if view.state == "submitted":
+        return _submitted(view, now, patience)
+    if view.state == "planned":
+        return [do.Claim()]
+    if view.state == "preparing":
+        return [do.Prepare()]
+    if view.state == "loading":
+        return _loading(view, now, patience)
+    if view.state == "finishing":
+        return [do.Finish()]
+    return _verifying(view, now, patience)
+
+
+def _submitted(view: RunView, now: float, patience: Patience) -> list[Decision]:
+    if view.undone:  # of the attempt before: planning must see the destination as it was
+        return [do.Rebuild()]
+    if not view.active:
+        return [do.Wait("its turn: as many runs are active as the writers allow", queued=True)]
+    if view.digest:
+        return [do.Move("submitted", "planned")]
+    if not view.fingerprints:
+        return [do.Wait(view.refusal or "a generator replica")]
+    if view.tasked_at is None or (view.readers and now - view.tasked_at > patience.plan_s):
+        return [do.Plan()]
+    return [do.Wait("the plan" if view.readers else "a reader replica")]
+
+
+def _stopping(view: RunView) -> list[Decision]:
+    if view.undone:
+        return [do.Rebuild()]
+    return [do.Conclude("cancelled" if view.outcome == "cancelled" else "failed")]
+
+
+def _loading(view: RunView, now: float, patience: Patience) -> list[Decision]:
+    wrong = next((r for r in view.open if r.complete and _contradicts(r)), None)
+    if wrong is not None:
+        return [
+            do.Fail(
+                "load.rows-differ",
+                f"range {wrong.key.range} of table {wrong.key.table} was read with {wrong.rows} rows in {wrong.batches} batches, "
+                f"the ledger holds {wrong.ledger_rows} rows in {wrong.ledger_batches}",
+                "The source was read twice with different results; please report this.",
+            )
+        ]
+    decided: list[Decision] = []
+    done = tuple(r.key for r in view.open if r.complete)
+    if done:
+        decided.append(do.MarkDone(done))
+    unsent = tuple(r.key for r in view.open if not r.sent and not r.read)
+    if unsent:
+        decided.append(do.Send(unsent))
+    overdue = _overdue(view, now, patience)
+    if overdue:
+        decided.append(do.Send(overdue, again=True))
+    used = sum(r.outstanding_bytes for r in view.open if not r.complete)
+    chosen = Credit(view.credit_bytes).choose(used, [(c.key, c.estimated_bytes) for c in view.candidates])
+    if chosen:
+        decided.append(do.Release(tuple(chosen)))
+    complete = tuple(t.number for t in view.tables if not t.loaded and not t.unfinished)
+    if complete:
+        decided.append(do.CompleteTables(complete))
+    if all(t.loaded for t in view.tables):
+        return [do.EndLoading()]
+    return decided or [do.Wait(_missing(view))]
+
+
+def _contradicts(ranged: OpenRange) -> bool:
+    """The ledger holds something else than what was read: the second check of a range."""
+    return ranged.ledger_batches > ranged.batches or ranged.ledger_rows != ranged.rows
+
+
+def _overdue(view: RunView, now: float, patience: Patience) -> tuple[RangeKey, ...]:
+    """Ranges that are not done long after they could be, while nothing arrives: their work or batches were lost."""
+    if now - view.last_applied_at < patience.range_s or not (view.readers and view.generators and view.settled):
+        return ()  # something still arrives, or nobody is there who could work: patience
+    return tuple(
+        r.key
+        for r in view.open
+        if r.sent and not r.complete and now - max(r.released_at, r.read_at or 0.0) >= patience.range_s
+    )
+
+
+def _missing(view: RunView) -> str:
+    if view.refusal and not (view.readers and view.generators):
+        return view.refusal
+    if not view.readers and not all(r.read for r in view.open):
+        return "a reader replica"
+    return "" if view.generators else "a generator replica"
+
+
+def _lost_snapshot(view: RunView, now: float, patience: Patience) -> str:
+    if view.restart_because:
+        return view.restart_because
+    if not view.settled or view.snapshots or not _needs_snapshot(view, now, patience):
+        return ""
+    return "no reader holds the source snapshot any more"
+
+
+def _needs_snapshot(view: RunView, now: float, patience: Patience) -> bool:
+    """Whether anything is still to be read: what was read and is under way needs no snapshot unless it gets lost."""
+    if view.state != "loading":
+        return True
+    if view.candidates or any(not r.read for r in view.open):
+        return True
+    blocked = any(t.unfinished and not t.loaded and t.after for t in view.tables)
+    stuck = any(not r.complete for r in view.open) and now - view.last_applied_at >= patience.range_s
+    return blocked or (stuck and bool(view.generators))
+
+
+def _restart(view: RunView, because: str) -> Decision:
+    if view.attempt > view.restarts:
+        return do.Fail(
+            "run.snapshot-lost",
+            f"{because}, and {view.restarts} restarts are spent",
+            "Keep the source's tables from being rewritten during a run, keep a reader alive, or raise limits.restarts.",
+        )
+    return do.Restart(because)
+
+
+def _verifying(view: RunView, now: float, patience: Patience) -> list[Decision]:
+    if not view.verified:
+        return [do.Verify()]
+    waiting = [leak for leak in view.leaks if not leak.answered]
+    if not waiting:
+        return [do.Judge()]
+    late = tuple((leak.table, leak.column) for leak in waiting if now - leak.asked_at >= patience.leak_s)
+    if late and view.readers:
+        return [do.AskLeaks(late)]
+    return [do.Wait("the leak scan" if view.readers else "a reader replica")]

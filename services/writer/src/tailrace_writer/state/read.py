@@ -1,0 +1,196 @@
+"""The picture of a run for the decider: a handful of cheap queries, whatever the number of ranges and ledger rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+
+from tailrace_shared.job.spec import Job
+from tailrace_shared.messages import Failure
+from tailrace_shared.postgres import translated
+from tailrace_writer.state.view import (
+    Candidate,
+    LeakView,
+    OpenRange,
+    RangeKey,
+    RunView,
+    TableView,
+    releasable,
+)
+
+_CANDIDATES = 64
+"""Ranges looked at per turn: more than a credit of 256 MiB holds at 32 MiB each."""
+
+_OPEN = """
+SELECT r.table_no, r.load, r.range_no, r.estimated_bytes, r.sent, r.state = 'read' AS read,
+       extract(epoch FROM r.released_at)::float8 AS released_at, extract(epoch FROM r.read_at)::float8 AS read_at,
+       r.rows, r.batches, r.bytes,
+       coalesce(l.complete, 0) AS ledger_batches, coalesce(l.rows, 0)::bigint AS ledger_rows,
+       coalesce(l.bytes, 0)::bigint AS ledger_bytes, extract(epoch FROM l.at)::float8 AS applied_at
+FROM tailrace.range r
+LEFT JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE b.have = b.parts) AS complete, sum(b.rows) AS rows, sum(b.bytes) AS bytes, max(b.at) AS at
+    FROM (
+        SELECT count(*) AS have, max(parts) AS parts, sum(rows) AS rows, max(bytes) AS bytes, max(applied_at) AS at
+        FROM tailrace.ledger l
+        WHERE l.run = r.run AND l.attempt = r.attempt AND l.table_no = r.table_no AND l.load = r.load
+          AND l.range_no = r.range_no
+        GROUP BY batch_no
+    ) b
+) l ON true
+WHERE r.run = $1 AND r.attempt = $2 AND r.state IN ('released', 'read')
+ORDER BY r.table_no, r.range_no
+"""
+_TABLES = """
+SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state = 'loaded' AS loaded, t.estimated_rows, t.rows_loaded,
+       t.rows_read,
+       t.state <> 'loaded' AND EXISTS (
+           SELECT 1 FROM tailrace.range r
+           WHERE r.run = t.run AND r.attempt = t.attempt AND r.table_no = t.table_no AND r.state <> 'done'
+       ) AS unfinished
+FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
+"""
+_REPLICAS = """
+SELECT replica, service, attempt, snapshot, fingerprints IS NOT NULL AS fingerprints, refused,
+       extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, rows, bytes
+FROM tailrace.replica WHERE run IN ($1, '')
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The decider's view, and what a published record says beyond it."""
+
+    view: RunView
+    now: float
+    """Seconds since the epoch, by the destination's clock."""
+    row: asyncpg.Record
+    job: Job
+    tables: tuple[asyncpg.Record, ...]
+    replicas: tuple[asyncpg.Record, ...]
+    """All that were ever seen in the run, and the destination's writers."""
+    live: tuple[asyncpg.Record, ...]
+    newest_beat_age: float | None
+    """Seconds since the youngest heartbeat that came through Kafka; None where there is none."""
+
+
+async def read_picture(
+    connection: asyncpg.Connection, run: str, *, active: bool, stale_s: float, settled: bool
+) -> Picture:
+    """Look at a run. Raises the mapped driver error; KeyError when the run is not there."""
+    with translated():
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            row = await connection.fetchrow(
+                "SELECT *, extract(epoch FROM clock_timestamp())::float8 AS now, "
+                "extract(epoch FROM tasked_at)::float8 AS tasked FROM tailrace.run WHERE run = $1",
+                run,
+            )
+            if row is None:
+                raise KeyError(run)
+            attempt = row["attempt"]
+            replicas = await connection.fetch(_REPLICAS, run)
+            loading = row["state"] == "loading"
+            tables = await connection.fetch(_TABLES, run, attempt)
+            seen = tuple(
+                TableView(t["table_no"], tuple(t["after_tables"]), t["loaded"], t["unfinished"]) for t in tables
+            )
+            opened = await connection.fetch(_OPEN, run, attempt) if loading else []
+            candidates = await _candidates(connection, run, attempt, releasable(seen)) if loading else ()
+            undone = await connection.fetchval(
+                "SELECT count(*) FROM tailrace.ddl WHERE run = $1 AND rebuilt < cardinality(rebuild) AND trouble = ''",
+                run,
+            )
+            leaks = await connection.fetch(
+                "SELECT table_no, column_name, extract(epoch FROM asked_at)::float8 AS asked_at, found IS NOT NULL AS answered "
+                "FROM tailrace.leak WHERE run = $1 AND attempt = $2",
+                run, attempt,
+            )  # fmt: skip
+    job = Job.model_validate_json(row["job"])
+    live = [r for r in replicas if r["age"] < stale_s]
+    working = [r for r in live if r["refused"] is None]
+    unavailable = set(row["unavailable"])
+    view = RunView(
+        run=run,
+        state=row["state"],
+        attempt=attempt,
+        epoch=row["epoch"],
+        restarts=job.limits.restarts,
+        credit_bytes=job.limits.credit_bytes,
+        digest=row["digest"],
+        active=active,
+        prepared=row["prepared"],
+        cancel_requested=row["cancel_requested"],
+        failed=row["failure"] is not None,
+        outcome=row["outcome"],
+        restart_because=row["restart_because"],
+        tasked_at=row["tasked"],
+        undone=undone,
+        fingerprints=any(r["fingerprints"] for r in working if r["service"] == "generator"),
+        readers=sum(r["service"] == "reader" for r in working),
+        generators=sum(r["service"] == "generator" for r in working),
+        refusal=_refusal(live),
+        snapshots=len(_live_snapshots(working, attempt, unavailable)),
+        settled=settled,
+        tables=seen,
+        open=tuple(map(_open_range, opened)),
+        candidates=candidates,
+        last_applied_at=max((o["applied_at"] for o in opened if o["applied_at"] is not None), default=0.0),
+        verified=row["verified_at"] is not None,
+        leaks=tuple(LeakView(k["table_no"], k["column_name"], k["asked_at"], k["answered"]) for k in leaks),
+    )
+    beats = [r["age"] for r in replicas if r["service"] != "writer"]
+    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live), min(beats, default=None))
+
+
+def live_snapshots(picture: Picture) -> list[tuple[str, str]]:
+    """(replica, snapshot id) pairs that a joining reader may try."""
+    working = [r for r in picture.live if r["refused"] is None]
+    return _live_snapshots(working, picture.view.attempt, set(picture.row["unavailable"]))
+
+
+def _live_snapshots(replicas: list[asyncpg.Record], attempt: int, unavailable: set[str]) -> list[tuple[str, str]]:
+    return [
+        (r["replica"], r["snapshot"])
+        for r in replicas
+        if r["attempt"] == attempt and r["snapshot"] and r["snapshot"] not in unavailable
+    ]
+
+
+def _refusal(live: list[asyncpg.Record]) -> str:
+    for replica in live:
+        if replica["refused"] is not None:
+            failure = Failure.model_validate(json.loads(replica["refused"]))
+            return f"a {replica['service']} replica that agrees with the plan: {failure.message}"
+    return ""
+
+
+async def _candidates(
+    connection: asyncpg.Connection, run: str, attempt: int, tables: tuple[int, ...]
+) -> tuple[Candidate, ...]:
+    rows = await connection.fetch(
+        "SELECT table_no, load, range_no, estimated_bytes FROM tailrace.range "
+        "WHERE run = $1 AND attempt = $2 AND state = 'pending' AND table_no = ANY($3::int[]) "
+        f"ORDER BY table_no, range_no LIMIT {_CANDIDATES}",
+        run, attempt, list(tables),
+    )  # fmt: skip
+    return tuple(Candidate(RangeKey(r["table_no"], r["load"], r["range_no"]), r["estimated_bytes"]) for r in rows)
+
+
+def _open_range(row: Any) -> OpenRange:
+    read = row["read"]
+    return OpenRange(
+        key=RangeKey(row["table_no"], row["load"], row["range_no"]),
+        estimated_bytes=row["estimated_bytes"],
+        sent=row["sent"],
+        released_at=row["released_at"],
+        read_at=row["read_at"] if read else None,
+        rows=row["rows"] or 0,
+        batches=row["batches"] or 0,
+        bytes=row["bytes"] or 0,
+        ledger_batches=row["ledger_batches"],
+        ledger_rows=row["ledger_rows"],
+        ledger_bytes=row["ledger_bytes"],
+    )

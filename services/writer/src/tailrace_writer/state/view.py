@@ -1,0 +1,139 @@
+"""What the leader sees of a run when it decides: a picture of the tables at one moment, times in seconds of their clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tailrace_shared.messages import State
+
+
+class RangeKey(NamedTuple):
+    """A range within a run's attempt."""
+
+    table: int
+    load: int
+    range: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableView:
+    number: int
+    after: tuple[int, ...] = ()
+    """Tables that must be loaded before this one's ranges are released."""
+    loaded: bool = False
+    unfinished: bool = True
+    """A range is not done."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRange:
+    """A range that was released and is not done."""
+
+    key: RangeKey
+    estimated_bytes: int
+    sent: bool
+    """Its work item is acknowledged by Kafka."""
+    released_at: float
+    read_at: float | None = None
+    rows: int = 0
+    batches: int = 0
+    bytes: int = 0
+    """As the reader reported; valid from ``read_at`` on."""
+    ledger_batches: int = 0
+    """Batches of which the ledger holds all parts."""
+    ledger_rows: int = 0
+    ledger_bytes: int = 0
+
+    @property
+    def read(self) -> bool:
+        return self.read_at is not None
+
+    @property
+    def complete(self) -> bool:
+        """Read, and the ledger holds every batch."""
+        return self.read and self.ledger_batches >= self.batches
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """What credit counts: released and not yet in the ledger."""
+        whole = self.bytes if self.read else self.estimated_bytes
+        return max(0, whole - self.ledger_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A range that may be released."""
+
+    key: RangeKey
+    estimated_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeakView:
+    """One column's leak scan."""
+
+    table: int
+    column: str
+    asked_at: float
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run's row and what belongs to it."""
+
+    run: str
+    state: State
+    attempt: int = 1
+    epoch: int = 0
+    restarts: int = 3
+    """Attempts allowed after the first."""
+    credit_bytes: int = 256 << 20
+    digest: str = ""
+    active: bool = True
+    """Among the lowest non-terminal runs of the namespace."""
+    prepared: bool = False
+    """The destination was changed in this attempt."""
+    cancel_requested: bool = False
+    failed: bool = False
+    """A failure is recorded."""
+    outcome: str = ""
+    """failed or cancelled, once stopping."""
+    restart_because: str = ""
+    """Evidence that the attempt cannot go on: the source's snapshot is unusable."""
+    tasked_at: float | None = None
+    """When the plan task of this attempt was sent."""
+    undone: int = 0
+    """Rebuild steps, of any attempt, that are not done."""
+    fingerprints: bool = False
+    """A live generator has told its fingerprints."""
+    readers: int = 0
+    generators: int = 0
+    """Live replicas that do not differ from the plan."""
+    refusal: str = ""
+    """Why a live replica stays out, in words."""
+    snapshots: int = 0
+    """Snapshot ids that live readers hold."""
+    settled: bool = True
+    """Heartbeats have been flowing long enough for their absence to mean something."""
+    tables: tuple[TableView, ...] = ()
+    open: tuple[OpenRange, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    """In the order of release; only of tables whose prerequisites hold."""
+    last_applied_at: float = 0.0
+    """When the ledger of an open range last grew."""
+    verified: bool = False
+    """The verification has asked its questions."""
+    leaks: tuple[LeakView, ...] = field(default=())
+
+    @property
+    def outstanding_bytes(self) -> int:
+        """Credit in use."""
+        return sum(r.outstanding_bytes for r in self.open)
+
+
+def releasable(tables: tuple[TableView, ...]) -> tuple[int, ...]:
+    """Numbers of the tables whose ranges may be released: every prerequisite is loaded."""
+    loaded = {t.number for t in tables if t.loaded}
+    return tuple(t.number for t in tables if not t.loaded and loaded.issuperset(t.after))

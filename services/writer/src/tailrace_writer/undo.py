@@ -1,0 +1,105 @@
+"""Taking back what an attempt has done: its rows are truncated under the fence, in the transaction of the run's move."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import asyncpg
+
+from tailrace_shared.messages import State
+from tailrace_shared.postgres import translated
+from tailrace_shared.types import qualified
+from tailrace_writer.state.decisions import Outcome
+from tailrace_writer.state.moves import Seat, close_fence, forget, move
+
+
+async def stop(
+    connection: asyncpg.Connection, seat: Seat, state: State, outcome: Outcome, lock_timeout_s: float, *, empty: bool
+) -> None:
+    """Any state → stopping. ``empty``: the attempt has changed the destination."""
+    with translated():
+        async with connection.transaction():
+            await close_fence(connection, seat.run, lock_timeout_s)
+            if empty:
+                await _empty(connection, seat)
+            await move(connection, seat, state, "stopping", "outcome = $6, waiting_for = '', queued = false", outcome)
+
+
+async def restart(
+    connection: asyncpg.Connection, seat: Seat, state: State, lock_timeout_s: float, *, empty: bool
+) -> None:
+    """Back to submitted with the next attempt. What was dropped comes back before the destination is looked at again."""
+    with translated():
+        async with connection.transaction():
+            await close_fence(connection, seat.run, lock_timeout_s)
+            if empty:
+                await _empty(connection, seat)
+            await forget(connection, seat.run)
+            await connection.execute(
+                "UPDATE tailrace.replica SET snapshot = '', refused = NULL WHERE run = $1", seat.run
+            )
+            await move(
+                connection, seat, state, "submitted",
+                "attempt = attempt + 1, digest = '', tasked_at = NULL, prepared = false, restart_because = '', "
+                "unavailable = '{}', verified_at = NULL, checks = '[]'",
+            )  # fmt: skip
+
+
+async def conclude(
+    connection: asyncpg.Connection, seat: Seat, state: State, target: State, assignments: str = ""
+) -> None:
+    """The run's end: its claims and working rows go in the transaction of the last move."""
+    with translated():
+        async with connection.transaction():
+            await forget(connection, seat.run)
+            await connection.execute("DELETE FROM tailrace.ddl WHERE run = $1", seat.run)
+            await connection.execute("DELETE FROM tailrace.claim WHERE run = $1", seat.run)
+            sets = "finished_at = clock_timestamp(), waiting_for = ''" + (f", {assignments}" if assignments else "")
+            await move(connection, seat, state, target, sets)
+
+
+async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:
+    """Empty every table that the run has claimed; foreign keys that were rebuilt already step aside again."""
+    steps = await connection.fetch(
+        "SELECT number, attempt, drop_sql FROM tailrace.ddl WHERE run = $1 AND kind = 'foreign-key' AND rebuilt > 0",
+        seat.run,
+    )
+    for step in steps:
+        await connection.execute(step["drop_sql"])
+        await connection.execute(
+            "UPDATE tailrace.ddl SET rebuilt = 0 WHERE run = $1 AND attempt = $2 AND number = $3",
+            seat.run, step["attempt"], step["number"],
+        )  # fmt: skip
+    claimed = await connection.fetch(
+        "SELECT schema_name, name FROM tailrace.claim WHERE run = $1 "
+        "AND pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name)) IS NOT NULL ORDER BY 1, 2",
+        seat.run,
+    )  # fmt: skip
+    names = [qualified(row["schema_name"], row["name"]) for row in claimed]
+    if not names:
+        return
+    try:
+        async with connection.transaction():
+            await connection.execute(f"TRUNCATE TABLE {', '.join(names)}")
+    except asyncpg.FeatureNotSupportedError:
+        # A table that the run leaves alone refers to one of these: TRUNCATE refuses that even where no row does.
+        await _delete(connection, names)
+
+
+async def _delete(connection: asyncpg.Connection, names: list[str]) -> None:
+    """Delete all rows, referencing tables first: whoever is refused waits for the next round."""
+    with suppress(asyncpg.InsufficientPrivilegeError):
+        async with connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = replica")
+    left = names
+    while left:
+        refused: list[str] = []
+        for name in left:
+            try:
+                async with connection.transaction():
+                    await connection.execute(f"DELETE FROM {name}")
+            except asyncpg.ForeignKeyViolationError:
+                if len(refused) + 1 == len(left):
+                    raise
+                refused.append(name)
+        left = refused
