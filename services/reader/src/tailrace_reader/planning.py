@@ -9,7 +9,6 @@ from weakref import WeakValueDictionary
 
 import asyncpg
 from tailrace_shared.plan.build import build_plan
-from tailrace_shared.plan.facts import gather_facts
 
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
@@ -24,6 +23,7 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 from tailrace_shared.messages import Failure, Planned, PlanRefused, PlanTask, RunRecord, StageFailed
+from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import DataKey, Plan, PlanResult
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
 from tailrace_shared.service.context import ServiceContext
@@ -87,6 +87,9 @@ class Planner:
                 raise
             planned = PlannedAttempt(task.run, task.attempt, digest, holder)
             self._attempts.put(planned)
+        if self._in_vain(task):  # another reader's plan has won meanwhile
+            self._attempts.drop(task.run)
+            return
         await self._context.control.fact(
             Planned(
                 run=task.run,
