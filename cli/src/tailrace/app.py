@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -69,4 +71,6 @@ def _root(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_version)
     ] = False,
 ) -> None:
-    pass
+    # Libraries log what they also raise; a person reads our one line instead.
+    if os.environ.get("TAILRACE_DEBUG") != "1":
+        logging.getLogger().addHandler(logging.NullHandler())

@@ -17,6 +17,7 @@ from tailrace_shared import topics
 from tailrace_shared.errors import TerminalError, UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka, KafkaSettings
+from tailrace_shared.messages import ServiceName
 from tailrace_shared.settings import kafka_settings, load_settings
 
 EMBEDDED_REMEDY = "pip install 'tailrace[embedded]' brings broker, database and services."
@@ -95,7 +96,7 @@ def installation(
 @contextmanager
 def _serving(
     runtime: Runtime,
-    shares: Mapping[str, Mapping[str, str]],
+    shares: Mapping[ServiceName, dict[str, str]],
     replicas: Mapping[str, int] | None,
     environ: Mapping[str, str],
 ) -> Iterator[Installation]:
@@ -104,7 +105,7 @@ def _serving(
     alone = external and not environ.get("TAILRACE_NAMESPACE")
     namespace = f"tailrace-{str(ULID()).lower()}" if alone else load_settings(CommandSettings).namespace
     common = {"TAILRACE_NAMESPACE": namespace, "TAILRACE_LOG_FORMAT": "json"}
-    services = runtime.start_services(replicas, common=common, secrets=shares)
+    services = runtime.start_services(replicas, common=common, secrets={str(service): share for service, share in shares.items()})
     kafka = kafka_settings() if runtime.kafka is None else KafkaSettings(brokers=runtime.kafka.bootstrap)
     try:
         yield Installation(runtime, services, kafka, namespace)

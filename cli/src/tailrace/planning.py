@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import asyncpg
 from tailrace_shared.plan.build import build_plan
-from tailrace_shared.plan.facts import gather_facts
 from ulid import ULID
 
 from tailrace.environment import require
@@ -17,13 +16,12 @@ from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.generators import catalogue_digest
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import DataKey, Fingerprints, PlanResult
 from tailrace_shared.postgres import connect, translated
 from tailrace_shared.secrets import name_of, resolve
 
 _APPLICATION = "tailrace/command"
-_LOOK_ONLY = {"default_transaction_read_only": "on"}
-"""Neither planning nor verification writes: the server holds us to it."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,12 @@ async def databases(job: Job, environ: Mapping[str, str] = os.environ) -> AsyncI
     async with AsyncExitStack() as stack:
         sessions = []
         for reference in (job.source.url, job.destination.url):
+            # Neither planning nor verification writes: the server holds us to it.
             session = await connect(
-                resolve(reference, environ), _APPLICATION, variable=name_of(reference), **_LOOK_ONLY
+                resolve(reference, environ),
+                _APPLICATION,
+                variable=name_of(reference),
+                default_transaction_read_only="on",
             )
             stack.push_async_callback(session.close)
             sessions.append(session)

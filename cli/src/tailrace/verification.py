@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+from tailrace_shared.verify.leak import judge_leak
+
 from tailrace.planning import Databases
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, Index, TableName
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import ForeignKeyCheck, Plan, PlannedColumn, PlannedTable
 from tailrace_shared.postgres import translated
+from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
-from tailrace_shared.verify.leak import judge_leak
 
 
 def as_if_empty(job: Job) -> Job:
@@ -31,7 +33,9 @@ async def verify(ends: Databases, plan: Plan) -> AsyncIterator[Check]:
             yield await _rows(ends, table)
         for key in foreign_keys(plan, ends.source_catalogue, ends.destination_catalogue):
             orphans = await ends.destination.fetchval(queries.orphans(key))
-            yield Check(name=f"foreign key {key.table} {key.name}", passed=orphans == 0, detail=_count(orphans, "orphans"))
+            yield Check(
+                name=f"foreign key {key.table} {key.name}", passed=orphans == 0, detail=_count(orphans, "orphans")
+            )
         for table in loaded:
             async for check in _unique(ends, table):
                 yield check
@@ -73,7 +77,9 @@ def foreign_keys(plan: Plan, source: Catalogue, destination: Catalogue) -> list[
     return known
 
 
-def unique_keys(source: Iterable[Index], destination: Iterable[Index], columns: Iterable[str]) -> list[tuple[Index, bool]]:
+def unique_keys(
+    source: Iterable[Index], destination: Iterable[Index], columns: Iterable[str]
+) -> list[tuple[Index, bool]]:
     """Unique indexes over carried columns, and whether the destination enforces them itself."""
     enforced = {_unique_identity(i) for i in destination if i.unique and i.valid and i.predicate is None}
     carried = set(columns)
@@ -91,7 +97,9 @@ async def _rows(ends: Databases, table: PlannedTable) -> Check:
         return Check(name=f"rows {table.name}", passed=destination == 0, detail=f"{destination:,}, to be empty")
     source = await ends.source.fetchval(queries.row_count(table.name))
     return Check(
-        name=f"rows {table.name}", passed=source == destination, detail=f"source {source:,}, destination {destination:,}"
+        name=f"rows {table.name}",
+        passed=source == destination,
+        detail=f"source {source:,}, destination {destination:,}",
     )
 
 
@@ -128,7 +136,7 @@ async def _not_null(ends: Databases, table: PlannedTable) -> AsyncIterator[Check
 
 
 async def _sequence(ends: Databases, schema: str, sequence: str, table: TableName, column: PlannedColumn) -> Check:
-    following = await ends.destination.fetchval(queries.next_value(schema, sequence), queries.qualified(schema, sequence))
+    following = await ends.destination.fetchval(queries.next_value(schema, sequence), qualified(schema, sequence))
     largest = await ends.destination.fetchval(queries.largest(table, column.name))
     return Check(
         name=f"sequence {schema}.{sequence}",
@@ -147,7 +155,9 @@ async def _leak(ends: Databases, table: PlannedTable, column: PlannedColumn, lim
 
 async def _canaries(ends: Databases, table: PlannedTable, canaries: tuple[str, ...]) -> Check:
     columns = [column.name for column in table.columns]
-    found = await ends.destination.fetchval(queries.strings_found(table.name, columns), list(canaries)) if columns else 0
+    found = (
+        await ends.destination.fetchval(queries.strings_found(table.name, columns), list(canaries)) if columns else 0
+    )
     return Check(name=f"canaries {table.name}", passed=found == 0, detail=f"{found} of {len(canaries)} found")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import typer
-from tailrace_shared.job.schema import json_schema
 
 
 def schema() -> None:
@@ -14,4 +13,6 @@ def schema() -> None:
     Example: [bold]tailrace schema > job.schema.json[/bold], and in the job file's first line
     [bold]# yaml-language-server: $schema=job.schema.json[/bold]
     """
+    from tailrace_shared.job.schema import json_schema
+
     typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))

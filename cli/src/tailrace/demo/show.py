@@ -13,11 +13,12 @@ from tailrace.console import Output, duration
 from tailrace.demo.compare import sample, side_by_side
 from tailrace.demo.databases import DESTINATION, SOURCE, DemoDatabases, describe_databases, fill
 from tailrace.demo.dump import job_text
+from tailrace.embedded.runtime import Runtime, external_kafka
 from tailrace.environment import MASK_SECRET
 from tailrace.execute import execute
 from tailrace.interrupts import Interrupts
 from tailrace.live import display
-from tailrace.local import Installation, Runtime, external_kafka, installation
+from tailrace.local import Installation, installation
 from tailrace.runs import connect
 from tailrace.summary import closing, exit_code
 from tailrace_shared.errors import ExitCode
