@@ -1,19 +1,17 @@
 """A masked copy of one table against ``psql COPY | psql COPY`` in the same run.
 
-``python -m bench.copy [--rows 1000000] [--rounds 3]`` prints, per round and as medians: rows per second of the pipe, of an unmasked copy
-and of one with six masked columns; the ratio; CPU-seconds per million rows and peak memory per process; seconds per step.
+``python -m bench.copy [--rows 1000000] [--rounds 3]`` prints, per round and as medians: rows per second of the pipe, of an
+unmasked copy and of one with six masked columns; the ratio; CPU-seconds per million rows and peak memory per process.
 The clock of a copy starts when the run is *loading* (services are up and have joined) and stops when the ledger is complete.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import statistics
 import subprocess
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -49,8 +47,10 @@ tables:
 verify: {{leak_sample: 0}}
 limits: {{partitions: 4}}
 """
-MASKED = """{columns: {id: duplicate, grp: key, amount: duplicate, name: mock.full_name, email: {generator: mock.email}, created: duplicate,
-    birth: {generator: mask.date, days: 30}, active: duplicate, uid: key, doc: duplicate, score: duplicate, note: {generator: mask.hash, length: 32}}}"""
+MASKED = """{columns: {id: duplicate, grp: key, amount: duplicate, name: mock.full_name, email: mock.email,
+    created: duplicate, birth: {generator: mask.date, days: 30}, active: duplicate, uid: key, doc: duplicate,
+    score: duplicate, note: {generator: mask.hash, length: 32}}}"""
+VARIANTS = {"unmasked": "{mode: duplicate}", "6 masked": MASKED}
 SETTINGS = {"shared_buffers": "1GB", "max_wal_size": "16GB", "checkpoint_timeout": "30min"}
 LOAD_LIMIT_S = 300
 
@@ -95,19 +95,6 @@ def copy(installation: Installation, rules: str, rows: int) -> tuple[float, floa
     return load, time.perf_counter() - started, reading
 
 
-def steps(installation: Installation) -> dict[str, float]:
-    """Seconds per step since the services started, from their own metrics."""
-    found: dict[str, float] = {}
-    for service in ("reader", "generator", "writer"):
-        port = installation.group.replicas(service)[0].port
-        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
-        for step, seconds in re.findall(
-            r'tailrace_batch_duration_seconds_sum\{run="[^"]*",step="([^"]+)"\} (\S+)', text
-        ):
-            found[f"{service}.{step}"] = found.get(f"{service}.{step}", 0.0) + float(seconds)
-    return found
-
-
 def main() -> None:
     """Run the rounds and print the table."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -122,22 +109,24 @@ def main() -> None:
         pair = make_pair("bench", source, destination, SCHEMA, ROWS.format(rows=rows))
         psql = wheel_programs()["psql"]
         pipes: list[float] = []
-        loads: dict[str, list[tuple[float, float, Reading]]] = {"unmasked": [], "6 masked": []}
+        loads: dict[str, list[tuple[float, float, Reading]]] = {name: [] for name in VARIANTS}
         with Installation(runtime, pair, extra={"TAILRACE_HEARTBEAT_S": "2", "TAILRACE_STALE_S": "30"}) as installation:
             for number in range(chosen.rounds + 1):  # the first warms the broker's JVM up and is not counted
                 seconds = pipe(pair, rows, psql)
-                made = {
-                    name: copy(installation, rules, rows)
-                    for name, rules in (("unmasked", "{mode: duplicate}"), ("6 masked", MASKED))
-                }
-                line = f"round {number}: pipe {rows / seconds / 1000:.0f}k rows/s"
+                made = {name: copy(installation, rules, rows) for name, rules in VARIANTS.items()}
+                print(
+                    f"round {number}{'' if number else ' (warm-up, not counted)'}: pipe {rows / seconds / 1000:.0f}k rows/s"
+                )
                 for name, (load, _, reading) in made.items():
-                    line += f"; {name} {rows / load / 1000:.0f}k rows/s, ratio {seconds / load:.2f}, {reading.total * 1e6 / rows:.1f} CPU-s/M rows"
-                print(line + ("" if number else " (warm-up, not counted)"), flush=True)
+                    rate, cpu = rows / load / 1000, reading.total * 1e6 / rows
+                    print(
+                        f"  {name}: {rate:.0f}k rows/s, ratio {seconds / load:.2f}, {cpu:.1f} CPU-s per million rows",
+                        flush=True,
+                    )
+                    if number:
+                        loads[name].append(made[name])
                 if number:
                     pipes.append(seconds)
-                    for name, result in made.items():
-                        loads[name].append(result)
         if not pipes:
             return
         pipe_s = statistics.median(pipes)

@@ -19,6 +19,16 @@ from tailrace_shared.secrets import redact
 
 Event = MutableMapping[str, Any]
 
+_LIBRARIES = {
+    "aiokafka": logging.WARNING,
+    # A group's first use answers "coordinator not available" at ERROR a few times; the client retries by itself.
+    "aiokafka.consumer.group_coordinator": logging.CRITICAL,
+    "asyncio": logging.WARNING,
+    "faststream": logging.ERROR,  # warns of topics that it may not create, which is what we want
+    "uvicorn": logging.WARNING,
+    "uvicorn.error": logging.WARNING,
+}
+
 
 def _exceptions(_: Any, __: str, event: Event) -> Event:
     """Replace exc_info by what may be shown of it."""
@@ -70,13 +80,11 @@ def configure(style: Literal["json", "console"], level: str, **bound: str) -> No
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in ("aiokafka", "uvicorn.access", "faststream", "faststream.access.kafka"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    # A group's first use answers "coordinator not available" at ERROR a few times; the client retries by itself.
-    logging.getLogger("aiokafka.consumer.group_coordinator").setLevel(logging.CRITICAL)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
+    for name, quiet in _LIBRARIES.items():
+        library = logging.getLogger(name)
+        library.handlers.clear()  # one form for everything: some libraries bring a handler of their own
+        library.propagate = True
+        library.setLevel(quiet)
     structlog.configure(
         processors=[*chain, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
