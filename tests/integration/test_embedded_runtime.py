@@ -128,6 +128,7 @@ def shared_memory_of_others(pids: list[int]) -> set[str]:
 
 @pytest.mark.crash
 def test_a_crash_in_the_middle_of_the_start_leaves_nothing_either() -> None:
+    before = shared_memory()
     script = WHOLE.replace("runtime.start(", "print(runtime.directory, flush=True); runtime.start(", 1)
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
@@ -142,3 +143,4 @@ def test_a_crash_in_the_middle_of_the_start_leaves_nothing_either() -> None:
         time.sleep(0.05)
     assert left_over(below) == []
     assert not directory.exists()
+    assert shared_memory() <= before | shared_memory_of_others(below)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import signal
 from pathlib import Path
 
 from tailrace.embedded.accounts import Account
@@ -55,6 +56,7 @@ def make_cluster(
         environment=plain_environment(),
         log=log,
         account=account,
+        stop_signal=signal.SIGTERM,  # its servers free their shared memory when they may end by themselves
     )
     try:
         ended = child.wait(_INITDB_DEADLINE_SECONDS)
