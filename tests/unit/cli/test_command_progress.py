@@ -1,0 +1,85 @@
+"""Progress as numbers, and its plain line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tailrace.live import line
+from tailrace.progress import Progress, Rate, stage_rows
+from tailrace_shared.job.spec import Destination, Job, Source
+from tailrace_shared.messages import RunRecord, StageProgress, TableProgress
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+JOB = Job(name="demo", source=Source(url="${S}"), destination=Destination(url="${D}"))
+
+
+def record(loaded: int = 0, read: int = 0, masked: int = 0, **changes: object) -> RunRecord:
+    given = {
+        "run": "01J",
+        "version": 1,
+        "state": "loading",
+        "job": JOB,
+        "submitted_at": NOW,
+        "updated_at": NOW,
+        "stages": {"reader": StageProgress(replicas=1), "generator": StageProgress(replicas=2, rows=masked)},
+        "tables": (
+            TableProgress(table=0, name="public.a", estimated_rows=1000, rows_read=read, rows_loaded=loaded),
+            TableProgress(table=1, name="public.b", state="loaded", estimated_rows=-1),
+        ),
+    }
+    return RunRecord.model_validate(given | changes)
+
+
+def test_a_rate_is_measured_over_the_window_and_not_since_the_start() -> None:
+    rate = Rate(window_seconds=2)
+    rate.take(0.0, 0)
+    for second in range(1, 11):
+        rate.take(float(second), 100)
+    assert rate.take(11.0, 100) == 0
+    assert rate.take(12.0, 500) == pytest.approx(200)
+
+
+def test_a_count_that_falls_starts_the_rate_over() -> None:
+    rate = Rate()
+    rate.take(0.0, 0)
+    rate.take(1.0, 5000)
+    assert rate.take(2.0, 10) == 0
+    assert rate.take(3.0, 110) == pytest.approx(100)
+
+
+def test_stages_never_show_less_than_what_came_after_them() -> None:
+    assert stage_rows(record(loaded=50, read=40, masked=10)) == {"read": 50, "masked": 50, "loaded": 50}
+
+
+def test_time_left_follows_the_rate_of_loading() -> None:
+    progress = Progress(0.0)
+    progress.view(record(), 0.0)
+    view = progress.view(record(loaded=200, read=300), 2.0)
+    assert view.stages[-1].rows_per_second == pytest.approx(100)
+    assert view.eta_seconds == pytest.approx(8)
+    assert view.fraction == pytest.approx(0.2)
+    assert (view.tables_loaded, view.tables) == (1, 2)
+
+
+def test_no_time_left_is_told_where_nothing_moves_or_nothing_is_known() -> None:
+    progress = Progress(0.0)
+    assert progress.view(record(), 0.0).eta_seconds is None
+    unknown = record(tables=())
+    assert progress.view(unknown, 1.0).eta_seconds is None
+    assert progress.view(unknown, 1.0).fraction == 0
+
+
+def test_the_line_says_what_the_run_waits_for() -> None:
+    view = Progress(0.0).view(record(state="planned", waiting_for="a generator replica", tables=()), 1.0)
+    assert line(view).strip() == "1.0 s  planned, waiting for a generator replica"
+
+
+def test_the_line_of_a_load_names_stages_rate_and_credit() -> None:
+    progress = Progress(0.0)
+    progress.view(record(), 0.0)
+    text = line(progress.view(record(loaded=200, read=300, masked=250, credit_bytes=1 << 20, attempt=2), 2.0))
+    assert "read 300, masked 250, loaded 200 of 1,000 rows, 100 rows/s, 8.0 s left" in text
+    assert "attempt 2" in text
+    assert "credit 0 B of 1.0 MiB" in text
