@@ -57,8 +57,8 @@ class Index(Frozen):
     valid: bool = True
     partitioned: bool = False
     """relkind I: on a partitioned parent."""
-    parent: str | None = None
-    """The partitioned index it is attached to: it goes and comes with that one."""
+    children: tuple[Index, ...] = ()
+    """Indexes of partitions that are attached to this one: they go and come with it. Kept where it may be dropped."""
     exclusion: bool = False
     """An exclusion constraint's."""
     uses: tuple[str, ...] = ()
@@ -67,6 +67,11 @@ class Index(Frozen):
     """The partition that it is on, when it is not on the table itself."""
     extras: tuple[str, ...] = ()
     """Statements that restore what the definition leaves out: clustering, tablespace, statistics targets, comment."""
+
+    @property
+    def droppable(self) -> bool:
+        """It may go while loading: nothing but queries needs it."""
+        return not self.unique and self.constraint is None and self.valid
 
 
 class ForeignKey(Frozen):

@@ -118,6 +118,10 @@ class _Reader:
         self.names = {r["oid"]: TableName(schema_name=r["schema"], name=r["name"]) for r in rows["relations"]}
         self.roots = {r["oid"]: r["root"] for r in rows["relations"]}
         self.types = {r["oid"]: r for r in rows["types"]}
+        self.attached: dict[int, list[Row]] = defaultdict(list)
+        for row in rows["indexes"]:
+            if row["parent"] is not None:
+                self.attached[row["parent"]].append(row)
         by_root = {
             kind: self._by_root(rows[kind])
             for kind in ("columns", "indexes", "checks", "triggers", "inheritors", "partition_keys")
@@ -164,7 +168,7 @@ class _Reader:
             rows=_estimated_rows(leaves) if partitioned else row["rows"],
             bytes=sum(r["heap"] + r["toast"] for r in (leaves if partitioned else [row])),
             columns=tuple(column_of(r, self.types) for r in of["columns"]),
-            indexes=tuple(self._index(r) for r in of["indexes"]),
+            indexes=tuple(self._index(r) for r in of["indexes"] if r["parent"] is None),
             checks=(*checks, *domain_checks(of["columns"], self.types)),
             triggers=tuple(
                 Trigger(name=r["name"], enabled=r["enabled"], on=self._on(r["relation"])) for r in of["triggers"]
@@ -191,7 +195,7 @@ class _Reader:
 
     def _index(self, row: Row) -> Index:
         table = self.names[row["relation"]]
-        return Index(
+        index = Index(
             name=row["name"],
             definition=row["definition"],
             columns=tuple(row["columns"]),
@@ -208,6 +212,10 @@ class _Reader:
             on=self._on(row["relation"]),
             extras=tuple(_index_extras(row, table)),
         )
+        attached = self.attached.get(row["oid"], ())
+        if not attached or not index.droppable:
+            return index
+        return index.model_copy(update={"children": tuple(self._index(r) for r in attached)})
 
     def _foreign_key(self, row: Row) -> ForeignKey:
         table = self.names[row["relation"]]

@@ -91,7 +91,8 @@ FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid IN (SEL
 """
 
 INDEXES = """
-SELECT x.indrelid::bigint AS relation, i.relname::text AS name, pg_get_indexdef(x.indexrelid) AS definition,
+SELECT x.indexrelid::bigint AS oid, h.inhparent::bigint AS parent,
+       x.indrelid::bigint AS relation, i.relname::text AS name, pg_get_indexdef(x.indexrelid) AS definition,
        i.relkind::text AS kind, x.indisunique AS "unique", x.indisprimary AS "primary",
        x.indisvalid AND x.indisready AS valid, {nulls_not_distinct} AS nulls_not_distinct,
        pg_get_expr(x.indpred, x.indrelid) AS predicate, k.conname::text AS "constraint", k.contype::text AS constraint_kind,
@@ -116,10 +117,11 @@ FROM pg_index x
 JOIN pg_class i ON i.oid = x.indexrelid
 LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x')
 LEFT JOIN pg_tablespace s ON s.oid = i.reltablespace
-WHERE x.indrelid = ANY($1::oid[]) AND NOT i.relispartition AND x.indislive
+LEFT JOIN pg_inherits h ON h.inhrelid = x.indexrelid
+WHERE x.indrelid = ANY($1::oid[]) AND x.indislive
 ORDER BY x.indrelid, i.relname
 """
-"""Partitions' indexes that belong to a partitioned one go and come with it; the others are listed on their own."""
+"""``parent`` is the partitioned index that an index is attached to."""
 
 FOREIGN_KEYS = """
 SELECT k.conname::text AS name, k.conrelid::bigint AS relation, k.confrelid::bigint AS "references",

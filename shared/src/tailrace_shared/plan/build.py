@@ -1,0 +1,157 @@
+"""Planning: from a job and two catalogues to a plan, or to everything that stands against one. Pure; no I/O, no clock."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+import tailrace_shared
+from tailrace_shared.catalogue.model import Catalogue, Table, TableName
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.columns import plan_columns
+from tailrace_shared.plan.copy import copy_format
+from tailrace_shared.plan.ddl import bypass_steps, respect_steps
+from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
+from tailrace_shared.plan.facts import SourceFacts
+from tailrace_shared.plan.model import (
+    DataKey,
+    Fingerprints,
+    Plan,
+    PlannedTable,
+    PlanResult,
+    SequenceStep,
+)
+from tailrace_shared.plan.order import order_of
+from tailrace_shared.plan.privileges import check_destination, check_source
+from tailrace_shared.plan.problems import Problems
+from tailrace_shared.plan.proofs import prove
+from tailrace_shared.plan.ranges import leaves_of, ranges_of
+from tailrace_shared.plan.references import checks_of, prove_references, sides_of
+from tailrace_shared.plan.rules import Decision, decide
+from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
+from tailrace_shared.plan.tables import check_tables
+
+ENVELOPE_SHARE: Final = 0.5
+"""Of a message, what a row's stored bytes may take: text is longer than storage, and masking may grow it."""
+
+
+def build_plan(
+    job: Job,
+    source: Catalogue,
+    destination: Catalogue,
+    *,
+    run: str,
+    attempt: int,
+    fingerprints: Fingerprints,
+    key: DataKey,
+    facts: SourceFacts,
+) -> PlanResult:
+    """The plan of a job, and all problems; no plan where one of them is an error.
+
+    The same arguments give the same plan, byte by byte.
+    """
+    problems = Problems()
+    names = partition_owners(source, destination)
+    scope = scope_of(job, source, problems)
+    check_tables(job, scope, source, destination, problems)
+    domains = domains_of(scope, source, destination, names)
+    decisions = decide(scope, domains, destination, problems)
+    tables = [
+        _table(number, scoped, job, destination, decisions, domains, facts, problems)
+        for number, scoped in enumerate(scope.values())
+    ]
+    respect = job.destination.constraints == "respect"
+    replica_role = respect and destination.can_replicate
+    sides = sides_of({t.name: t for t in tables}, destination, names)
+    proofs = prove(tables, source, destination, facts, problems)
+    proofs += prove_references(sides, source, destination, names, respect, problems)
+    if respect:
+        after = order_of(sides, replica_role, problems)
+        tables = [t.model_copy(update={"after": after.get(t.number, ())}) for t in tables]
+        ddl = respect_steps(tables, destination, replica_role)
+    else:
+        ddl = bypass_steps(tables, sides, destination, names)
+    sequences = _sequences(tables, destination)
+    check_source(tables, source, problems)
+    check_destination(tables, ddl, sequences, destination, names, problems)
+    _check_widths(job, facts, problems)
+    if problems.failed:
+        return PlanResult(plan=None, problems=problems.all)
+    limits = job.limits
+    plan = Plan(
+        release=tailrace_shared.__version__,
+        run=run,
+        attempt=attempt,
+        job_digest=hashlib.sha256(job.model_dump_json().encode()).hexdigest(),
+        source_system=source.system_id,
+        destination_system=destination.system_id,
+        regime=job.destination.constraints,
+        replica_role=replica_role,
+        truncate_first=job.destination.mode == "truncate",
+        tables=tuple(tables),
+        ddl=ddl,
+        sequences=sequences,
+        foreign_keys=tuple(checks_of(sides)),
+        proofs=tuple(proofs),
+        warnings=problems.all,
+        fingerprints=fingerprints,
+        key=key,
+        partitions=limits.partitions,
+        message_bytes=limits.message_bytes,
+        batch_bytes=limits.batch_bytes,
+        range_bytes_max=limits.range_bytes_max,
+        credit_bytes=limits.credit_bytes,
+        leak_sample=job.verify.leak_sample,
+        canaries=job.verify.canaries,
+    )
+    return PlanResult(plan=plan, problems=problems.all)
+
+
+def _table(
+    number: int,
+    scoped: ScopedTable,
+    job: Job,
+    destination: Catalogue,
+    decisions: Mapping[ColumnRef, Decision],
+    domains: Domains,
+    facts: SourceFacts,
+    problems: Problems,
+) -> PlannedTable:
+    table: Table = scoped.table
+    if scoped.mode == "truncate":
+        return PlannedTable(number=number, name=table.name, mode="truncate", estimated_rows=0)
+    columns = plan_columns(scoped, destination, decisions, domains, facts, problems)
+    return PlannedTable(
+        number=number,
+        name=table.name,
+        mode="duplicate" if scoped.mode == "duplicate" else "carry",
+        columns=columns,
+        leaves=leaves_of(table),
+        ranges=ranges_of(table, job.limits.range_bytes),
+        copy_format=copy_format(columns),
+        estimated_rows=table.rows,
+        rows_per_batch=job.limits.rows_per_batch,
+    )
+
+
+def _sequences(tables: list[PlannedTable], destination: Catalogue) -> tuple[SequenceStep, ...]:
+    """Sequences that feed a carried column: they must not hand out what was loaded."""
+    fed: dict[tuple[TableName, str], int] = {(t.name, c.name): t.number for t in tables for c in t.columns}
+    return tuple(
+        SequenceStep(
+            schema_name=s.schema_name, name=s.name, table=fed[s.owner, s.owner_column], column=s.owner_column
+        )
+        for s in destination.sequences
+        if s.owner and s.owner_column and (s.owner, s.owner_column) in fed
+    )  # fmt: skip
+
+
+def _check_widths(job: Job, facts: SourceFacts, problems: Problems) -> None:
+    for table, widest in facts.widest_bytes.items():
+        if widest > job.limits.message_bytes * ENVELOPE_SHARE:
+            problems.warning(
+                "wide-row", table,
+                f"a sampled row takes {widest} bytes, and a message takes {job.limits.message_bytes} with everything in it",
+                "Raise limits.message_bytes if the run stops at such a row, or give wide columns the rule null.",
+            )  # fmt: skip

@@ -1,0 +1,203 @@
+"""Planned columns: wire type, generator, what its kernel is built from; and all that a column alone can get wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tailrace_shared.catalogue.model import Catalogue, Column, Table
+from tailrace_shared.generators import (
+    Constant,
+    GeneratorSpec,
+    Key,
+    MaskColumn,
+    Null,
+    UniqueMock,
+    key_limit,
+)
+from tailrace_shared.plan.domains import Closure, Domains, folds, in_unique_index
+from tailrace_shared.plan.facts import SourceFacts
+from tailrace_shared.plan.fit import misfit
+from tailrace_shared.plan.model import PlannedColumn
+from tailrace_shared.plan.problems import Problems
+from tailrace_shared.plan.rules import Decision
+from tailrace_shared.plan.scope import ColumnRef, ScopedTable
+from tailrace_shared.types import Family
+
+TOP_REGIONS = {"int2": 1, "int4": 1 << 30, "int8": 1 << 53}
+"""Where the highest region of an integer type begins: masked keys there leave no room above for the environment's own."""
+
+
+def plan_columns(
+    scoped: ScopedTable,
+    destination: Catalogue,
+    decisions: Mapping[ColumnRef, Decision],
+    domains: Domains,
+    facts: SourceFacts,
+    problems: Problems,
+) -> tuple[PlannedColumn, ...]:
+    """The columns of a table's wire schema, in the source's order."""
+    target = destination.table(scoped.name)
+    found = []
+    for column in scoped.table.columns:
+        ref = ColumnRef(scoped.name, column.name)
+        if ref not in decisions:
+            continue
+        theirs = target.column(column.name) if target else None
+        if target and theirs is None:
+            problems.error(
+                "missing-column", ref, "the destination's table has no such column",
+                "Add it to the destination, or exclude the table.",
+            )  # fmt: skip
+        planned = _plan(scoped.table, target, column, theirs or column, decisions[ref], domains.of(ref), ref, problems)
+        _check_column(planned, column, theirs or column, ref, facts, problems)
+        found.append(planned)
+    if target:
+        _check_unfed(target, {c.name for c in found}, problems)
+    if not found:
+        problems.error("no-columns", scoped.name, "the table has no column to carry", "Exclude it.")
+    return tuple(found)
+
+
+def _plan(
+    source: Table,
+    target: Table | None,
+    column: Column,
+    theirs: Column,
+    decision: Decision,
+    closure: Closure | None,
+    ref: ColumnRef,
+    problems: Problems,
+) -> PlannedColumn:
+    spec = _unique_mode(decision.spec, closure, source, target, column.name)
+    mask = None
+    if spec.masks and not isinstance(spec, Null | Constant):
+        mask = MaskColumn(
+            type=column.type,
+            domain=_domain(spec, closure, ref),
+            family=_family(column, closure, problems),
+            unique=in_unique_index(column.name, source, target, alone=True),
+            folded=closure.folded
+            if closure
+            else any(folds(t, c) for t, c in ((source, column), (target, theirs)) if t),
+            max_chars=theirs.type.length,
+        )
+        if (column.loose or theirs.loose) and closure:
+            problems.error(
+                "loose-collation", ref, "its collation equates more than upper and lower case, which no mask can follow",
+                "Duplicate the column, or change its collation.",
+            )  # fmt: skip
+    return PlannedColumn(
+        name=column.name,
+        type=column.type,
+        destination_type=theirs.type,
+        rule=spec,  # type: ignore[arg-type]  # every spec of the registry is in the union
+        mask=mask,
+        why=decision.why,
+        masked=mask is not None,
+    )
+
+
+def _unique_mode(
+    spec: GeneratorSpec, closure: Closure | None, source: Table, target: Table | None, column: str
+) -> GeneratorSpec:
+    """A mock in a unique index, or on a foreign key to one, carries enough of the hash."""
+    if isinstance(spec, UniqueMock) and not spec.unique:
+        tied = closure is not None and closure.shared and closure.named is None
+        if tied or in_unique_index(column, source, target):
+            return spec.model_copy(update={"unique": True})
+    return spec
+
+
+def _domain(spec: GeneratorSpec, closure: Closure | None, ref: ColumnRef) -> str:
+    """Explicit name; else the closure's root; a column on its own shares its generator's family."""
+    if closure and (closure.named or closure.shared or isinstance(spec, Key)):
+        return closure.domain
+    if spec.domain:
+        return spec.domain
+    return str(ref) if isinstance(spec, Key) else spec.domain_family
+
+
+def _family(column: Column, closure: Closure | None, problems: Problems) -> Family:
+    if closure is None or not closure.shared:
+        return column.type.family
+    if closure.family is None:
+        problems.error(
+            "mixed-domain", closure.domain,
+            f"equal values of {' and '.join(sorted(closure.families))} columns cannot be masked alike: "
+            + ", ".join(str(m) for m in closure.members[:4]),
+            "Duplicate these columns, or give them one type.",
+        )  # fmt: skip
+        return column.type.family
+    return closure.family
+
+
+def _check_column(
+    planned: PlannedColumn, column: Column, theirs: Column, ref: ColumnRef, facts: SourceFacts, problems: Problems
+) -> None:
+    spec = planned.rule
+    mask = planned.mask or MaskColumn(
+        type=theirs.type if isinstance(spec, Constant) else column.type,
+        domain=str(ref),
+        family=column.type.family,
+        max_chars=theirs.type.length,
+    )
+    refusals = spec.check(mask)
+    for refusal in refusals:
+        problems.error(refusal.code.replace(".", "-"), ref, refusal.reason, _sentence(refusal.remedy))
+    reason = None if refusals else misfit(column.type, theirs.type, spec, mask)
+    if reason:
+        problems.error("type", ref, reason, "Change the destination's column, or give the column a rule that fits.")
+    _check_nulls(planned, column, theirs, ref, problems)
+    if isinstance(spec, Key) and not refusals:
+        _check_key(planned, ref, facts, problems)
+
+
+def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: ColumnRef, problems: Problems) -> None:
+    if theirs.nullable:
+        return
+    if isinstance(planned.rule, Null):
+        if planned.why == "job":
+            problems.error("not-null", ref, "null does not go into a NOT NULL column", "Give it constant or duplicate.")
+        else:
+            problems.error(
+                "no-mask-for-type", ref,
+                f"{planned.why}: NULL is what the policy has for {column.type.name}, and the column is NOT NULL",
+                "Give it a rule: constant, or duplicate if it holds nothing personal.",
+            )  # fmt: skip
+    elif column.nullable:
+        problems.warning(
+            "nullable-source", ref, "NOT NULL in the destination only: a NULL of the source fails the load"
+        )
+
+
+def _check_key(planned: PlannedColumn, ref: ColumnRef, facts: SourceFacts, problems: Problems) -> None:
+    """Large keys: no room above for the environment's own, or beyond a numeric's digits."""
+    largest = facts.largest.get(str(ref))
+    if largest is None or planned.mask is None:
+        return
+    limit = key_limit(planned.mask)
+    if limit is not None and largest > limit:
+        problems.error(
+            "key-digits", ref, f"{planned.type.name} has too few digits for the masked keys of this column",
+            "Widen the destination's column, or duplicate the key.",
+        )  # fmt: skip
+    top = TOP_REGIONS.get(planned.type.base)
+    if top is not None and largest >= top:
+        problems.warning(
+            "top-region", ref, f"keys reach the highest region of {planned.type.base}: masked ones lie up to its end",
+            "New rows in the destination may collide with them; a wider type leaves room.",
+        )  # fmt: skip
+
+
+def _check_unfed(target: Table, fed: set[str], problems: Problems) -> None:
+    for column in target.columns:
+        if column.name not in fed and not column.nullable and not column.has_default and not column.generated:
+            problems.error(
+                "unfed-column", f"{target.name}.{column.name}",
+                "NOT NULL without a default in the destination, and the source has no such column",
+                "Give it a default, or drop it.",
+            )  # fmt: skip
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".") if text else ""

@@ -1,0 +1,120 @@
+"""What the two roles lack, each with the statement that grants it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from tailrace_shared.catalogue.model import Catalogue, Table, TableName
+from tailrace_shared.plan.model import DdlStep, PlannedTable, SequenceStep
+from tailrace_shared.plan.problems import Problems
+from tailrace_shared.types import qualified, quote_ident
+
+
+def check_source(planned: Sequence[PlannedTable], source: Catalogue, problems: Problems) -> None:
+    """USAGE on the schemas, SELECT on every heap that is read, and no policy that hides rows."""
+    check = _Checker("source", source, problems)
+    for table in planned:
+        if table.mode == "truncate":
+            continue
+        check.table(table.name, ("SELECT",))
+        for leaf in table.leaves:
+            check.table(leaf.name, ("SELECT",))
+        ours = source.table(table.name)
+        if ours and ours.row_security:
+            problems.error(
+                "row-security", table.name, "policies would hide rows of the source from the role",
+                f"ALTER ROLE {quote_ident(source.role)} BYPASSRLS; or exclude the table.",
+            )  # fmt: skip
+
+
+def check_destination(
+    planned: Sequence[PlannedTable],
+    ddl: Sequence[DdlStep],
+    sequences: Sequence[SequenceStep],
+    destination: Catalogue,
+    names: Mapping[TableName, TableName],
+    problems: Problems,
+) -> None:
+    """The state schema; INSERT, SELECT, TRUNCATE; ownership of what is dropped and rebuilt; sequences."""
+    check = _Checker("destination", destination, problems)
+    if not destination.can_create:
+        check.lacks(
+            "tailrace", "may not make the schema tailrace, where runs keep their state",
+            f"GRANT CREATE ON DATABASE {quote_ident(destination.database)} TO {check.role};",
+        )  # fmt: skip
+    for table in planned:
+        theirs = destination.table(table.name)
+        if theirs is None:
+            continue
+        check.table(
+            table.name, ("SELECT", "TRUNCATE") if table.mode == "truncate" else ("SELECT", "INSERT", "TRUNCATE")
+        )
+        if theirs.row_security:
+            problems.error(
+                "row-security", table.name, "policies apply to the role in the destination, and COPY refuses that",
+                f"ALTER ROLE {check.role} BYPASSRLS;",
+            )  # fmt: skip
+    for name, kinds in _altered(ddl).items():
+        check.owner(name, destination.table(names.get(name, name)), kinds)
+    for step in ddl:
+        if step.kind == "foreign-key":
+            for key in destination.foreign_keys:
+                if key.name == step.name and key.table == step.table:
+                    check.table(key.references, ("REFERENCES",))
+    for sequence in sequences:
+        may = destination.privileges.get(f"{sequence.schema_name}.{sequence.name}", ())
+        if not {"UPDATE", "OWNER"} & set(may):
+            check.lacks(
+                f"{sequence.schema_name}.{sequence.name}", "may not set the sequence",
+                f"GRANT UPDATE ON SEQUENCE {qualified(sequence.schema_name, sequence.name)} TO {check.role};",
+            )  # fmt: skip
+
+
+def _altered(ddl: Iterable[DdlStep]) -> dict[TableName, list[str]]:
+    found: dict[TableName, list[str]] = {}
+    for step in ddl:
+        kinds = found.setdefault(step.table, [])
+        if step.kind not in kinds:
+            kinds.append(step.kind)
+    return found
+
+
+class _Checker:
+    """Privileges of one side's role."""
+
+    def __init__(self, side: str, catalogue: Catalogue, problems: Problems) -> None:
+        self.side = side
+        self.catalogue = catalogue
+        self.problems = problems
+        self.role = quote_ident(catalogue.role)
+
+    def lacks(self, where: object, what: str, remedy: str) -> None:
+        self.problems.error("privilege", where, f"the {self.side}'s role {self.catalogue.role} {what}", remedy)
+
+    def table(self, name: TableName, needed: Sequence[str]) -> None:
+        if "USAGE" not in self.catalogue.privileges.get(name.schema_name, ("USAGE",)):
+            self.lacks(
+                name.schema_name, "may not use the schema",
+                f"GRANT USAGE ON SCHEMA {quote_ident(name.schema_name)} TO {self.role};",
+            )  # fmt: skip
+        may = self.catalogue.privileges.get(str(name))
+        missing = [p for p in needed if may is not None and p not in may]
+        if missing:
+            listed = ", ".join(missing)
+            self.lacks(
+                name, f"lacks {listed}", f"GRANT {listed} ON {qualified(name.schema_name, name.name)} TO {self.role};"
+            )
+
+    def owner(self, name: TableName, table: Table | None, kinds: Sequence[str]) -> None:
+        may = self.catalogue.privileges.get(str(name))
+        if may is None or "OWNER" in may:
+            return
+        owner = quote_ident(table.owner) if table else "its owner"
+        self.lacks(
+            name, f"does not own the table, and loading drops or disables its {' and '.join(_plural(k) for k in kinds)}",
+            f"GRANT {owner} TO {self.role}; or use constraints: respect.",
+        )  # fmt: skip
+
+
+def _plural(kind: str) -> str:
+    return {"index": "indexes", "foreign-key": "foreign keys", "trigger": "triggers"}[kind]

@@ -1,0 +1,204 @@
+"""What is known of the destination's unique indexes, NOT NULLs and checks under the plan's generators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from tailrace_shared.catalogue.model import Catalogue, Index, Table
+from tailrace_shared.generators import Constant, Duplicate, Null
+from tailrace_shared.plan.domains import indexed_columns
+from tailrace_shared.plan.facts import SourceFacts
+from tailrace_shared.plan.model import PlannedColumn, PlannedTable, Proof
+from tailrace_shared.plan.problems import Problems
+
+LIKELY_COLLISION: Final = 1e-3
+"""A load that fails once in a thousand runs for lack of luck is refused beforehand."""
+
+Columns = Mapping[str, PlannedColumn]
+
+
+def prove(
+    planned: Sequence[PlannedTable], source: Catalogue, destination: Catalogue, facts: SourceFacts, problems: Problems
+) -> list[Proof]:
+    """Proofs for every loaded table; what cannot hold becomes an error."""
+    found: list[Proof] = []
+    for table in planned:
+        ours, theirs = source.table(table.name), destination.table(table.name)
+        if table.mode == "truncate" or ours is None or theirs is None:
+            continue
+        columns = {c.name: c for c in table.columns}
+        proved: list[frozenset[str]] = []
+        for index in sorted(theirs.indexes, key=lambda i: len(i.columns)):
+            if index.unique:
+                found.append(_unique(theirs, index, ours, columns, facts, proved, problems))
+            elif _changed(index.uses, columns):
+                found += _other(theirs, index, problems)
+        found += _not_null(theirs, ours, columns)
+        found += _checks(theirs, columns, problems)
+        _partition_key(theirs, columns, problems)
+    return found
+
+
+def _unique(
+    table: Table,
+    index: Index,
+    source: Table,
+    columns: Columns,
+    facts: SourceFacts,
+    proved: list[frozenset[str]],
+    problems: Problems,
+) -> Proof:
+    about = f"{table.name} unique {index.name}"
+    names = indexed_columns(index)
+    if len(names) < len(index.columns) and _changed(index.uses, columns):
+        problems.error(
+            "unique-expression", f"{table.name} index {index.name}",
+            "a unique index over an expression, other than lower(), of a masked column",
+            f"Duplicate {', '.join(_changed(index.uses, columns))}, or drop the index in the destination.",
+        )  # fmt: skip
+        return Proof(about=about, verdict="verified-after", reason="an expression over masked columns")
+    if any(name not in columns for name in names):
+        return Proof(about=about, verdict="verified-after", reason="the destination fills one of its columns itself")
+    weak = [n for n in names if _injectivity(columns[n]) == "none"]
+    if weak and any(known <= set(names) for known in proved):
+        return Proof(about=about, verdict="proved", reason="a part of its columns is unique already")
+    nulls = [n for n in names if isinstance(columns[n].rule, Null)]
+    if weak or (nulls and index.nulls_not_distinct):
+        _refuse(table, index, weak or nulls, columns, problems)
+        return Proof(about=about, verdict="verified-after", reason="a generator may repeat a value")
+    if not _guaranteed(index, source):
+        problems.warning(
+            "unique-in-destination-only", f"{table.name} index {index.name}", "the source does not guarantee it",
+            "Rows that repeat a value fail the load.",
+        )  # fmt: skip
+        return Proof(about=about, verdict="verified-after", reason="unique in the destination only")
+    probable = [n for n in names if _injectivity(columns[n]) == "probable"]
+    if probable:
+        return _estimate(about, table, index, probable, columns, source, facts, problems)
+    proved.append(frozenset(names))
+    masked = [n for n in names if columns[n].masked]
+    reason = (
+        f"bijection of {', '.join(masked)}" if masked else "the source's own values" if not nulls else "NULLs differ"
+    )
+    return Proof(about=about, verdict="proved", reason=reason)
+
+
+def _injectivity(column: PlannedColumn) -> str:
+    if column.mask is None:
+        return "none" if isinstance(column.rule, Constant) else "exact"
+    return column.rule.injectivity(column.mask)
+
+
+def _refuse(table: Table, index: Index, names: list[str], columns: Columns, problems: Problems) -> None:
+    mask = columns[names[0]].mask
+    alone = len(index.columns) == 1 and mask is not None and mask.unique
+    if alone:
+        return  # the generator's own check has said so
+    made = ", ".join(f"{n} ({columns[n].rule.generator})" for n in names)
+    problems.error(
+        "not-unique", f"{table.name} index {index.name}", f"unique, and these columns may repeat a value: {made}",
+        "Give them a bijective generator (key, mask.text), or duplicate.",
+    )  # fmt: skip
+
+
+def _estimate(
+    about: str,
+    table: Table,
+    index: Index,
+    names: list[str],
+    columns: Columns,
+    source: Table,
+    facts: SourceFacts,
+    problems: Problems,
+) -> Proof:
+    """Birthday bound n²/2N, by the column with the smallest space."""
+    chance, text = 0.0, ""
+    for name in names:
+        column = columns[name]
+        space = column.rule.output_space(column.mask) if column.mask else None
+        counted = facts.distinct.get(f"{table.name}.{name}")
+        count = counted if counted is not None else max(source.rows, 0)
+        if space:
+            chance = max(chance, count * count / (2 * space))
+        text = f"{count:.0f} distinct values of {name}" + ("" if counted is not None else " by the statistics")
+    if chance > LIKELY_COLLISION:
+        problems.error(
+            "collision", f"{table.name} index {index.name}", f"two values collide with probability {min(chance, 1):.1g}",
+            "Use key or mask.text, or a longer hash.",
+        )  # fmt: skip
+    return Proof(about=about, verdict="estimated", reason=f"collision probability {chance:.1g} for {text}")
+
+
+def _guaranteed(index: Index, source: Table) -> bool:
+    """Whether the source has a unique index that implies this one."""
+    names = set(indexed_columns(index))
+    return any(
+        other.unique
+        and other.valid
+        and set(indexed_columns(other)) <= names
+        and (other.predicate is None or other.predicate == index.predicate)
+        and (len(indexed_columns(other)) == len(other.columns) or other.expressions == index.expressions)
+        and (other.nulls_not_distinct or not index.nulls_not_distinct)
+        for other in source.indexes
+    )
+
+
+def _other(table: Table, index: Index, problems: Problems) -> list[Proof]:
+    if not index.exclusion:
+        return []
+    problems.warning(
+        "exclusion", f"{table.name} constraint {index.constraint}", "an exclusion constraint over masked columns",
+        "Masked rows that exclude each other fail the load; duplicate its columns if they do.",
+    )  # fmt: skip
+    return [Proof(about=f"{table.name} exclusion {index.name}", verdict="verified-after", reason="decided by the rows")]
+
+
+def _not_null(table: Table, source: Table, columns: Columns) -> list[Proof]:
+    sure: list[str] = []
+    unsure: list[str] = []
+    for column in table.columns:
+        planned, ours = columns.get(column.name), source.column(column.name)
+        if not column.nullable and planned and ours:
+            (unsure if ours.nullable else sure).append(column.name)
+    found = []
+    if sure:
+        reason = f"NOT NULL in the source, and kept: {', '.join(sure)}"
+        found.append(Proof(about=f"{table.name} NOT NULL", verdict="proved", reason=reason))
+    if unsure:
+        reason = f"nullable in the source: {', '.join(unsure)}"
+        found.append(Proof(about=f"{table.name} NOT NULL", verdict="verified-after", reason=reason))
+    return found
+
+
+def _checks(table: Table, columns: Columns, problems: Problems) -> list[Proof]:
+    found = []
+    for check in table.checks:
+        masked = [c for c in check.columns if c in columns and columns[c].masked]
+        if masked:
+            of = f" (domain {check.domain})" if check.domain else ""
+            problems.warning(
+                "check", f"{table.name} check {check.name}{of}", f"it constrains masked columns: {', '.join(masked)}",
+                "A masked value that breaks it fails the load; duplicate the column, or give it a rule that stays inside.",
+            )  # fmt: skip
+            found.append(
+                Proof(
+                    about=f"{table.name} check {check.name}", verdict="verified-after", reason="decided by the values"
+                )
+            )
+    return found
+
+
+def _partition_key(table: Table, columns: Columns, problems: Problems) -> None:
+    for name in table.partition_columns:
+        column = columns.get(name)
+        if column and not isinstance(column.rule, Duplicate):
+            problems.error(
+                "partition-key", f"{table.name}.{name}",
+                f"the destination is partitioned by it: {column.rule.generator} may point outside of every partition",
+                "Duplicate it.",
+            )  # fmt: skip
+
+
+def _changed(names: Sequence[str], columns: Columns) -> list[str]:
+    return [n for n in names if n in columns and not isinstance(columns[n].rule, Duplicate)]

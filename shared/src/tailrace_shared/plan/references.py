@@ -1,0 +1,125 @@
+"""Foreign keys of the destination: those that hold by construction, and those whose other side is not carried."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tailrace_shared.catalogue.model import Catalogue, ForeignKey, TableName
+from tailrace_shared.generators import Duplicate, Null
+from tailrace_shared.plan.domains import same_key
+from tailrace_shared.plan.model import ForeignKeyCheck, PlannedTable, Proof
+from tailrace_shared.plan.problems import Problems
+
+
+@dataclass(frozen=True)
+class Sides:
+    """A foreign key with the planned tables at its ends; None where a side is left alone."""
+
+    key: ForeignKey
+    child_name: TableName
+    parent_name: TableName
+    child: PlannedTable | None
+    parent: PlannedTable | None
+
+
+def sides_of(
+    planned: Mapping[TableName, PlannedTable], destination: Catalogue, names: Mapping[TableName, TableName]
+) -> list[Sides]:
+    """The destination's foreign keys that touch a planned table, partitions' keys under their table."""
+    found = []
+    for key in destination.foreign_keys:
+        child, parent = names.get(key.table, key.table), names.get(key.references, key.references)
+        if child in planned or parent in planned:
+            found.append(Sides(key, child, parent, planned.get(child), planned.get(parent)))
+    return found
+
+
+def checks_of(sides: list[Sides]) -> list[ForeignKeyCheck]:
+    """Anti-joins for the verification; a temporal or unenforced key is none."""
+    return [
+        ForeignKeyCheck(
+            name=s.key.name, table=s.key.table, columns=s.key.columns,
+            references=s.key.references, referenced_columns=s.key.referenced_columns,
+        )
+        for s in sides if s.key.enforced and not s.key.temporal
+    ]  # fmt: skip
+
+
+def prove_references(
+    sides: list[Sides],
+    source: Catalogue,
+    destination: Catalogue,
+    names: Mapping[TableName, TableName],
+    respect: bool,
+    problems: Problems,
+) -> list[Proof]:
+    """A proof per foreign key; a side that is not carried is looked at on its own."""
+    found = []
+    for side in sides:
+        about = f"{side.key.table} foreign key {side.key.name}"
+        if not side.key.enforced:
+            continue
+        if side.child is None:
+            found.append(_outside_child(about, side, destination, respect, problems))
+        elif side.child.mode == "truncate":
+            found.append(Proof(about=about, verdict="proved", reason="the table is empty"))
+        elif _nulled(side):
+            found.append(Proof(about=about, verdict="proved", reason="a NULL points nowhere"))
+        elif side.parent is None or side.parent.mode == "truncate":
+            found.append(_outside_parent(about, side, destination, problems))
+        elif not any(same_key(side.key, other, names) and other.validated for other in source.foreign_keys):
+            problems.warning(
+                "foreign-key-in-destination-only", about, "the source does not guarantee it",
+                "Rows that point nowhere fail the run at its end.",
+            )  # fmt: skip
+            found.append(Proof(about=about, verdict="verified-after", reason="the source does not guarantee it"))
+        else:
+            found.append(Proof(about=about, verdict="proved", reason="both sides map alike, by construction"))
+    return found
+
+
+def _nulled(side: Sides) -> bool:
+    """One NULL column is enough under MATCH SIMPLE, all are under MATCH FULL."""
+    columns = {c.name: c for c in side.child.columns} if side.child else {}
+    nulled = [n in columns and isinstance(columns[n].rule, Null) for n in side.key.columns]
+    return all(nulled) if "MATCH FULL" in side.key.definition else any(nulled)
+
+
+def _outside_child(about: str, side: Sides, destination: Catalogue, respect: bool, problems: Problems) -> Proof:
+    """A table that is left alone refers to one that is replaced."""
+    child = destination.table(side.child_name)
+    if child is None or child.has_rows is not False:
+        know = "may hold" if child is None or child.has_rows is None else "holds"
+        problems.error(
+            "outside-rows", about, f"{side.child_name} is left alone, {know} rows, and they refer to {side.parent_name}",
+            f"Carry or truncate {side.child_name}, or empty it before the run.",
+        )  # fmt: skip
+    elif respect:
+        problems.error(
+            "outside-reference", about,
+            f"{side.child_name} is left alone and refers to {side.parent_name}, which then cannot be truncated",
+            f"Set {side.child_name} to mode truncate, or use constraints: bypass.",
+        )  # fmt: skip
+    return Proof(about=about, verdict="proved", reason=f"{side.child_name} is empty")
+
+
+def _outside_parent(about: str, side: Sides, destination: Catalogue, problems: Problems) -> Proof:
+    """A carried table refers to one that gets no rows."""
+    columns = {c.name: c for c in side.child.columns} if side.child else {}
+    parent = destination.table(side.parent_name)
+    duplicated = all(n in columns and isinstance(columns[n].rule, Duplicate) for n in side.key.columns)
+    empty = side.parent is not None or (parent is not None and parent.has_rows is False)
+    names = ", ".join(side.key.columns)
+    if duplicated and not empty:
+        problems.warning(
+            "outside-parent", about, f"{side.parent_name} is left alone: its rows must hold all values of {names}",
+            "Rows that point nowhere fail the run at its end.",
+        )  # fmt: skip
+    else:
+        why = "will be empty" if empty else "is left alone, and masked keys do not exist there"
+        problems.error(
+            "outside-parent", about, f"{names} refers to {side.parent_name}, which {why}",
+            f"Carry {side.parent_name}, or give {names} the rule null.",
+        )  # fmt: skip
+    return Proof(about=about, verdict="verified-after", reason=f"{side.parent_name} is not carried")

@@ -1,0 +1,73 @@
+"""What can be wrong with whole tables on either side, before any column is looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tailrace_shared.catalogue.model import Catalogue, Table, TableName
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.problems import Problems
+from tailrace_shared.plan.scope import ScopedTable
+
+
+def check_tables(
+    job: Job, scope: Mapping[TableName, ScopedTable], source: Catalogue, destination: Catalogue, problems: Problems
+) -> None:
+    """One database for both, missing and non-empty tables, inheritance, foreign partitions, unlogged tables."""
+    if source.system_id and (source.system_id, source.database) == (destination.system_id, destination.database):
+        problems.error(
+            "same-database", source.database, "source and destination are the same database",
+            "Name another database as destination: the source is only read.",
+        )  # fmt: skip
+    for scoped in scope.values():
+        _check_source(scoped, problems)
+        target = destination.table(scoped.name)
+        if target is None:
+            problems.error(
+                "missing-table", scoped.name, "the destination has no such table",
+                "Create it there with the source's definition, or exclude it.",
+            )  # fmt: skip
+        else:
+            _check_destination(job, scoped, target, problems)
+
+
+def _check_source(scoped: ScopedTable, problems: Problems) -> None:
+    table = scoped.table
+    if not scoped.loaded:
+        return
+    if table.inherited_by:
+        problems.error(
+            "inheritance", scoped.name,
+            f"other tables inherit from it ({', '.join(map(str, table.inherited_by[:3]))}), and reading it would mix their rows",
+            "Exclude it, or turn the children into partitions.",
+        )  # fmt: skip
+    for partition in table.partitions:
+        if partition.kind == "f":
+            problems.error(
+                "foreign-partition", partition.name, "a partition that is another server's table has no heap to read",
+                f"Detach it, or exclude {scoped.name}.",
+            )  # fmt: skip
+
+
+def _check_destination(job: Job, scoped: ScopedTable, target: Table, problems: Problems) -> None:
+    if target.kind not in ("r", "p"):
+        problems.error("not-a-table", scoped.name, "in the destination this is not a table", "Exclude it.")
+        return
+    if target.inherited_by:
+        problems.error(
+            "inheritance", scoped.name, "other tables of the destination inherit from it: emptying it would empty them",
+            "Exclude it, or turn the children into partitions.",
+        )  # fmt: skip
+    if scoped.loaded and target.has_rows and job.destination.mode == "existing":
+        problems.error(
+            "not-empty", scoped.name, "the destination's table has rows",
+            "Empty it, or set destination.mode: truncate.",
+        )  # fmt: skip
+    if scoped.loaded and target.kind == "p" and not target.partitions:
+        problems.error(
+            "no-partition", scoped.name, "the destination's table has no partition", "Create its partitions."
+        )
+    if scoped.loaded and target.persistence == "u":
+        problems.warning(
+            "unlogged", scoped.name, "unlogged in the destination: a crash of that server empties it, after the run too"
+        )
