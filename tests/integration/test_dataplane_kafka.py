@@ -7,7 +7,6 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from pathlib import Path
 
 import pytest
 from ulid import ULID
@@ -126,10 +125,11 @@ async def test_members_that_come_go_and_die_lose_nothing(
     values = await fill(sender, topic, 200)
     await until(lambda: len(handler.seen) > 20)
     # A crash: nothing is said to the group, what ran is cut off.
-    for task in (*second._tasks, *second._running.values()):
+    assert second._loop is not None
+    for task in (second._loop, *second._running.values()):
         task.cancel()
-    await second._consumer._client.close()
-    second._consumer._coordinator._heartbeat_task.cancel()
+    await second._member._consumer._client.close()
+    second._member._consumer._coordinator._heartbeat_task.cancel()
     await third.start()
     values |= await fill(sender, topic, 100, first=1000)
     await first.stop(Deadline.after(10))
@@ -242,7 +242,7 @@ async def test_records_purged_behind_the_commit_disturb_nobody(
     total: set[bytes] = set()
     for n in range(5):
         total |= await fill(sender, topic, 20, first=n * 100)
-        await until(lambda: set(handler.seen) == total)
+        await until(lambda: set(handler.seen) == total)  # noqa: B023 - awaited here
         await asyncio.sleep(0.4)
         await admin.delete_records(await admin.committed(f"{topic}.g"))
     await pump.stop(Deadline.after(5))

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import structlog
-from aiokafka import ConsumerRebalanceListener, TopicPartition
-from aiokafka import errors as kafka_errors
 
 from tailrace_shared.dataplane.frontier import Frontier
+from tailrace_shared.dataplane.member import LEAVE_S, Member
 from tailrace_shared.dataplane.retry import FOREVER, RetrySchedule
+from tailrace_shared.dataplane.waits import set_within
 from tailrace_shared.dataplane.window import ByteWindow
 from tailrace_shared.deadline import Deadline
-from tailrace_shared.errors import TerminalError, TransientError
-from tailrace_shared.kafka import Kafka, map_error, translated
-from tailrace_shared.kafka.errors import FOREIGN
+from tailrace_shared.errors import TransientError
+from tailrace_shared.kafka import Kafka
 
-POLL_MS = 1000
-"""A poll waits that long when there is nothing; a record ends the wait."""
 TICK_S = 0.5
 """``last_poll`` moves at least that often while the event loop turns."""
 COMMIT_S = 0.25
 """Commits are gathered: one request per 0.25 s costs nothing, one per batch would."""
 REVOKE_GRACE_S = 2.0
 """What runs when partitions are revoked may finish and be committed. Well below the rebalance timeout (the session's)."""
-JOIN_S = 60.0
-"""To join the group for the first time: a rebalance of slow members is in it."""
-LEAVE_S = 3.0
-"""To leave the group, out of a stop's deadline."""
 
 log = structlog.get_logger(__name__)
 
@@ -75,17 +68,19 @@ class Pump:
     ) -> None:  # fmt: skip
         if parallel < 1:
             raise ValueError("a pump runs at least one handler")
-        self._kafka, self._topic, self._group, self._handle = kafka, topic, group, handle
-        self._parallel, self._on_failure, self._message_bytes = parallel, on_failure, message_bytes
+        self._topic, self._group, self._handle = topic, group, handle
+        self._parallel, self._on_failure = parallel, on_failure
         self._retry = retry or RetrySchedule()
         self._window = ByteWindow(window_bytes)
         self._frontier = Frontier()
         self._running: dict[tuple[int, int], asyncio.Task[None]] = {}
-        self._consumer: Any = None
-        self._begun: set[TopicPartition] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._loop: asyncio.Task[None] | None = None
         self._wake, self._dirty, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._committing = asyncio.Lock()
+        self._member = Member(
+            kafka, topic, group, message_bytes, surrender=self._surrender, forget=self._frontier.revoke_all,
+            forget_partition=lambda partition: self._frontier.revoke([partition]),
+            told=lambda error: self._told(error, None), stopping=self._stopping,
+        )  # fmt: skip
         self._log = log.bind(pump=name or topic, topic=topic, group=group)
         self.last_poll = time.monotonic()
         """When the loop turned last, monotonic."""
@@ -106,54 +101,54 @@ class Pump:
 
     async def start(self) -> None:
         """Join the group. Raises TransientError (unreachable, topic missing) or TerminalError (forbidden)."""
-        await self._join()
+        await self._member.join()
         self.last_poll = time.monotonic()
-        self._tasks = [
-            asyncio.create_task(self._turn(), name=f"pump-{self._topic}"),
-            asyncio.create_task(self._commit_regularly(), name=f"pump-commit-{self._topic}"),
-        ]
+        self._loop = asyncio.create_task(self._turn(), name=f"pump-{self._topic}")
 
     async def stop(self, deadline: Deadline) -> None:
         """Poll nothing more, let the handlers finish until the deadline, commit what is done, leave the group."""
         self._stopping.set()
         self._wake.set()
-        work = Deadline.after(max(0.0, deadline.remaining() - LEAVE_S))
+        work = deadline.within(max(deadline.remaining() / 2, deadline.remaining() - LEAVE_S))
         if self._running:
             await asyncio.wait(self._running.values(), timeout=work.remaining())
-        for task in (*self._tasks, *self._running.values()):
+        tasks = set(self._running.values()) | ({self._loop} if self._loop is not None else set())
+        for task in tasks:
             task.cancel()
-        if waiting := {*self._tasks, *self._running.values()}:
-            await asyncio.wait(waiting, timeout=LEAVE_S)
-        if self._consumer is not None:
-            leave = Deadline.after(max(LEAVE_S, deadline.remaining()))
-            with suppress(TimeoutError):
-                async with asyncio.timeout(leave.remaining() / 2):
-                    await self._commit()
-            await self._kafka.release(self._consumer, leave)
-            self._consumer = None
+        if tasks:
+            await asyncio.wait(tasks, timeout=LEAVE_S)
+        leave = Deadline.after(max(LEAVE_S, deadline.remaining()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(leave.remaining() / 2):
+                await self._commit()
+        await self._member.leave(leave)
 
     # --- polling -----------------------------------------------------------------------------------------------------
 
     async def _turn(self) -> None:
         poll: asyncio.Task[None] | None = None
+        commits = asyncio.create_task(self._commit_regularly())
         try:
             while not self._stopping.is_set():
                 self.last_poll = time.monotonic()
                 if poll is not None and poll.done():
                     poll.result()
                     poll = None
+                if commits.done():
+                    commits.result()
                 if poll is None and self._has_room():
                     poll = asyncio.create_task(self._poll())
                     poll.add_done_callback(lambda _: self._wake.set())
-                await _wait(self._wake, TICK_S)
+                await set_within(self._wake, TICK_S)
                 self._wake.clear()
         except Exception as error:  # a defect: last_poll stands still from here on, and the service is restarted
             self.failed = error
             self._log.error("the pump has failed", kind=type(error).__name__)
         finally:
-            if poll is not None:
-                poll.cancel()
-                await asyncio.wait({poll})
+            tasks = {commits} if poll is None else {commits, poll}
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     def _has_room(self) -> bool:
         return (
@@ -164,27 +159,8 @@ class Pump:
         )
 
     async def _poll(self) -> None:
-        while self._has_room():
-            try:
-                if not await self._take():
-                    return
-            except FOREIGN as error:
-                await self._recover(error)
-
-    async def _take(self) -> bool:
-        try:
-            # One record: its size is known only when it is here, and the window may be exceeded by one.
-            polled = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=1)
-        except kafka_errors.NoOffsetForPartitionError:
-            await self._begin()
-            return True
-        except kafka_errors.OffsetOutOfRangeError as error:
-            await self._mend(error)
-            return True
-        for records in polled.values():  # no await since the consumer gave them: no rebalance in between
-            for record in records:
-                self._accept(record)
-        return bool(polled)
+        while self._has_room() and await self._member.take(self._accept):
+            pass
 
     def _accept(self, record: Any) -> None:
         self._frontier.add(record.partition, record.offset)
@@ -226,9 +202,17 @@ class Pump:
                 self._log.info(
                     "tried again", partition=delivery.partition, offset=delivery.offset, code=error.code, delay_s=delay
                 )
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Something that the handler waited for was cancelled, not the handler: it must not vanish in silence.
+                return await self._told(
+                    TransientError("pump.cancelled", "a wait of the handler was cancelled"), delivery
+                )
             except Exception as error:
                 return await self._told(error, delivery)
-            if await _wait(self._stopping, delay):
+            if await set_within(self._stopping, delay):
                 return False
 
     async def _told(self, error: BaseException, delivery: Delivery | None) -> bool:
@@ -245,138 +229,29 @@ class Pump:
                 self.failed = unexpected
                 self._log.error("a failure could not be told", kind=type(unexpected).__name__)
                 return False
-            if await _wait(self._stopping, FOREVER.delay(failures) or 0):
+            if await set_within(self._stopping, FOREVER.delay(failures) or 0):
                 return False
 
-    # --- the group ---------------------------------------------------------------------------------------------------
-
-    async def _join(self) -> None:
-        consumer = self._kafka.consumer(group=self._group, message_bytes=self._message_bytes, auto_offset_reset="none")
-        try:
-            consumer.subscribe([self._topic], listener=_Listener(self))
-            with translated(self._kafka.settings, f"joining group {self._group} on {self._topic}"):
-                async with asyncio.timeout(JOIN_S):
-                    self._consumer = consumer
-                    await consumer.start()
-        except BaseException:
-            self._consumer = None
-            await self._kafka.release(consumer, Deadline.after(LEAVE_S))
-            raise
-
-    async def _recover(self, error: BaseException) -> None:
-        """The consumer cannot go on: tell what is terminal, else replace it until it works."""
-        failures = 0
-        while not self._stopping.is_set():
-            mapped = map_error(error, self._kafka.settings, f"reading {self._topic} as {self._group}")
-            if isinstance(mapped, TerminalError) and not await self._told(mapped, None):
-                return
-            failures += 1
-            self._log.warning("the consumer is replaced", code=mapped.code, failures=failures)
-            if await _wait(self._stopping, FOREVER.delay(failures, self._group) or 0):
-                return
-            try:
-                if self._consumer is not None:
-                    await self._kafka.release(self._consumer, Deadline.after(LEAVE_S))
-                self._revoked()
-                await self._join()
-                return
-            except Exception as again:
-                error = again
-
-    async def _begin(self) -> None:
-        """Partitions of which the group has no commit start at their beginning."""
-        consumer = self._consumer
-        fresh = sorted(consumer.assignment() - self._begun)
-        self._begun.update(fresh)
-        with suppress(kafka_errors.IllegalStateError):  # revoked meanwhile: the next owner comes here
-            committed = await asyncio.gather(*(consumer.committed(place) for place in fresh))
-            unread = [place for place, offset in zip(fresh, committed, strict=True) if offset is None]
-            if unread and self._begun.issuperset(unread):  # else a rebalance came in between, with positions of its own
-                await consumer.seek_to_beginning(*unread)
-
-    async def _mend(self, error: kafka_errors.OffsetOutOfRangeError) -> None:
-        """A position that Kafka does not have: stale if the commit is in range, else records are gone."""
-        consumer = self._consumer
-        for place, position in error.args[0].items():
-            with suppress(kafka_errors.IllegalStateError):
-                committed = await consumer.committed(place)
-                first = (await consumer.beginning_offsets([place]))[place]
-                last = (await consumer.end_offsets([place]))[place]
-                if place not in consumer.assignment():
-                    continue
-                if committed is not None and first <= committed <= last:
-                    self._log.warning(
-                        "back to the commit", partition=place.partition, position=position, commit=committed
-                    )
-                    self._frontier.revoke([place.partition])
-                    consumer.seek(place, committed)
-                    continue
-                gone = TerminalError(
-                    "kafka.records-missing",
-                    f"{self._topic}, partition {place.partition}: {self._group} has read up to {committed or position}, "
-                    f"Kafka holds {first} to {last}: records are gone",
-                    "Let nothing but Tailrace delete records of its topics; start the run again.",
-                )
-                if not await self._told(gone, None):
-                    return
-                consumer.seek(place, first)
-
-    def _assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        self._revoked()
-        self._log.debug("partitions assigned", partitions=sorted(place.partition for place in partitions))
-        self._wake.set()
-
-    def _revoked(self) -> None:
-        self._frontier.revoke_all()
-        self._begun.clear()
+    # --- commits -----------------------------------------------------------------------------------------------------
 
     async def _surrender(self) -> None:
-        """Partitions are about to be revoked (all of them: rebalancing is eager)."""
         deadline = Deadline.after(REVOKE_GRACE_S)
         if self._running:
             await asyncio.wait(self._running.values(), timeout=deadline.remaining())
         with suppress(TimeoutError):
             async with asyncio.timeout(REVOKE_GRACE_S / 2):
                 await self._commit()
-        self._revoked()
-
-    # --- commits -----------------------------------------------------------------------------------------------------
 
     async def _commit_regularly(self) -> None:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            await self._commit()
+            if not await self._commit():
+                self._dirty.set()
             await asyncio.sleep(COMMIT_S)
 
-    async def _commit(self) -> None:
-        async with self._committing:  # an older commit must not land after a newer one
-            commits = self._frontier.commits()
-            if not commits or self._consumer is None:
-                return
-            try:
-                await self._consumer.commit({TopicPartition(self._topic, p): offset for p, offset in commits.items()})
-            except FOREIGN as error:  # after a rebalance: the frontier is forgotten and there is nothing to try again
-                self._log.info("commit refused", kind=type(error).__name__)
-                self._dirty.set()
-            else:
-                self._frontier.confirm(commits)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, pump: Pump) -> None:
-        self._pump = pump
-
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._pump._surrender()
-
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        self._pump._assigned(assigned)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> bool:
-    """True when the event is set within the time."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
+    async def _commit(self) -> bool:
+        stored = await self._member.commit(self._frontier.commits)
+        if stored:
+            self._frontier.confirm(stored)
+        return stored is not None
