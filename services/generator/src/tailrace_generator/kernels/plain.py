@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_UP, Decimal
 from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tailrace_generator.kernels.kernel import Kernel
 from tailrace_generator.kernels.secret import MaskSecret
@@ -47,17 +48,21 @@ class ConstantKernel(Kernel):
         self._typed = self._value(spec.text)
 
     def _value(self, text: str) -> pa.Scalar:
-        if pa.types.is_fixed_size_binary(self.wire):
-            return pa.scalar(UUID(text).bytes, self.wire)
-        if pa.types.is_timestamp(self.wire) and self.wire.tz:
-            return pc.cast(pa.scalar(text).cast(pa.timestamp("us")) if _naive(text) else pa.scalar(text), self.wire)
-        return pa.scalar(text).cast(self.wire)
+        wire = self.wire
+        if pa.types.is_fixed_size_binary(wire):
+            return pa.scalar(UUID(text).bytes, wire)
+        if pa.types.is_date(wire):
+            return pa.scalar(date.fromisoformat(text), wire)
+        if pa.types.is_time(wire):
+            return pa.scalar(time.fromisoformat(text), wire)
+        if pa.types.is_timestamp(wire):
+            at = datetime.fromisoformat(text)
+            return pa.scalar(at.replace(tzinfo=at.tzinfo or UTC) if wire.tz else at, wire)
+        if pa.types.is_decimal(wire):
+            unit = Decimal(1).scaleb(-wire.scale)
+            return pa.scalar(Decimal(text).quantize(unit, ROUND_HALF_UP), wire)  # as PostgreSQL rounds
+        return pa.scalar(text).cast(wire)
 
     def mask(self, values: pa.Array) -> pa.Array:
         value = self._text if pa.types.is_string(values.type) else self._typed
         return pa.repeat(value, len(values))
-
-
-def _naive(text: str) -> bool:
-    """A timestamp without a zone; it is taken as UTC."""
-    return not (text.endswith("Z") or "+" in text[10:] or "-" in text[10:])
