@@ -105,7 +105,9 @@ def _serving(
     alone = external and not environ.get("TAILRACE_NAMESPACE")
     namespace = f"tailrace-{str(ULID()).lower()}" if alone else load_settings(CommandSettings).namespace
     common = {"TAILRACE_NAMESPACE": namespace, "TAILRACE_LOG_FORMAT": "json"}
-    services = runtime.start_services(replicas, common=common, secrets={str(service): share for service, share in shares.items()})
+    services = runtime.start_services(
+        replicas, common=common, secrets={str(service): share for service, share in shares.items()}
+    )
     kafka = kafka_settings() if runtime.kafka is None else KafkaSettings(brokers=runtime.kafka.bootstrap)
     try:
         yield Installation(runtime, services, kafka, namespace)

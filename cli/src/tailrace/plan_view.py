@@ -18,14 +18,14 @@ from tailrace_shared.plan.model import Plan, PlannedTable, PlanResult, Proof
 _VERDICTS = {"proved": "green", "estimated": "yellow", "verified-after": "cyan"}
 
 
-def plan_text(result: PlanResult, *, columns: bool) -> RenderableType:
-    """Everything there is to say about a planning result."""
+def plan_text(result: PlanResult, *, columns: bool = True, proofs: bool = False) -> RenderableType:
+    """Everything there is to say about a planning result; ``proofs``: also of each constraint that is proved."""
     parts: list[RenderableType] = []
     if result.plan is not None:
         parts.append(_tables(result.plan))
         if columns:
             parts += [_columns(table) for table in result.plan.tables if table.columns and table.mode == "carry"]
-        parts.append(_proofs(result.plan.proofs))
+        parts.append(_proofs(result.plan.proofs, in_full=proofs))
         parts.append(_dropped(result.plan))
     problems = list(dict.fromkeys((*result.problems, *(result.plan.warnings if result.plan else ()))))
     problems.sort(key=lambda problem: problem.severity)  # "error" before "warning"
@@ -40,9 +40,8 @@ def plan_text(result: PlanResult, *, columns: bool) -> RenderableType:
 
 def describe_rule(rule: GeneratorSpec) -> str:
     """``mask.number relative=0.2``: name and the options that were given; a constant's value is left out."""
-    given = rule.model_dump(
-        exclude_defaults=True, exclude={"generator"} | ({"value"} if isinstance(rule, Constant) else set())
-    )
+    told_elsewhere = {"generator", "domain"} | ({"value"} if isinstance(rule, Constant) else set())
+    given = rule.model_dump(exclude_defaults=True, exclude=told_elsewhere)
     return " ".join([rule.generator, *(f"{name}={value}" for name, value in given.items())])
 
 
@@ -79,15 +78,31 @@ def _columns(planned: PlannedTable) -> Table:
     return table
 
 
-def _proofs(proofs: tuple[Proof, ...]) -> RenderableType:
-    if not proofs:
-        return Text("")
-    table = Table(box=box.SIMPLE, pad_edge=False, title="what is known beforehand", title_justify="left")
+def _proofs(proofs: tuple[Proof, ...], *, in_full: bool) -> RenderableType:
+    """What is known of constraints: counts of what is proved, and everything else one by one."""
+    proved = Counter(_kind(proof) for proof in proofs if proof.verdict == "proved")
+    counted = Text("proved beforehand: ")
+    counted.append(", ".join(f"{count} {kind}" for kind, count in proved.items()) or "nothing", style="green")
+    listed = proofs if in_full else [proof for proof in proofs if proof.verdict != "proved"]
+    if not listed:
+        return counted
+    table = Table(box=box.SIMPLE, pad_edge=False, title="constraints", title_justify="left")
     for name in ("constraint", "verdict", "because"):
         table.add_column(name)
-    for proof in proofs:
+    for proof in listed:
         table.add_row(escape(proof.about), f"[{_VERDICTS[proof.verdict]}]{proof.verdict}[/]", escape(proof.reason))
-    return table
+    return Group(table, counted)
+
+
+def _kind(proof: Proof) -> str:
+    for mark, kind in (
+        (" foreign key ", "foreign keys"),
+        (" unique ", "unique keys"),
+        (" NOT NULL", "tables' NOT NULL"),
+    ):
+        if mark in proof.about:
+            return kind
+    return "others"
 
 
 def _dropped(plan: Plan) -> Text:

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import asyncpg
-from tailrace_shared.plan.build import build_plan
 from ulid import ULID
 
 from tailrace.environment import require
@@ -16,6 +15,7 @@ from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.generators import catalogue_digest
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import DataKey, Fingerprints, PlanResult
 from tailrace_shared.postgres import connect, translated

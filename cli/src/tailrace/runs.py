@@ -14,7 +14,7 @@ from ulid import ULID
 from tailrace_shared import topics
 from tailrace_shared.errors import TransientError, UsageError
 from tailrace_shared.job.spec import Job
-from tailrace_shared.kafka import Kafka
+from tailrace_shared.kafka import Kafka, translated
 from tailrace_shared.messages import CancelRequested, RunRecord, RunSubmitted
 from tailrace_shared.service.control import Control, control_session
 
@@ -73,11 +73,18 @@ class PublishedRuns:
 
     async def latest(self) -> dict[str, RunRecord]:
         newest = Newest()
-        async with self._reading() as consumer, asyncio.timeout(_SNAPSHOT_DEADLINE_SECONDS):
-            ends = await consumer.end_offsets(consumer.assignment())
-            while any([await consumer.position(p) < end for p, end in ends.items()]):
-                for record in await _poll(consumer):
-                    newest.take(record)
+        try:
+            async with self._reading() as consumer, asyncio.timeout(_SNAPSHOT_DEADLINE_SECONDS):
+                ends = await consumer.end_offsets(consumer.assignment())
+                while any([await consumer.position(p) < end for p, end in ends.items()]):
+                    for record in await _poll(consumer):
+                        newest.take(record)
+        except TimeoutError:
+            raise TransientError(
+                "kafka.timeout",
+                f"topic {self._topic} could not be read within {_SNAPSHOT_DEADLINE_SECONDS:.0f} s",
+                "Check the brokers (TAILRACE_KAFKA).",
+            ) from None
         return newest.records
 
     async def follow(self, run: str) -> AsyncGenerator[RunRecord | None, None]:
@@ -91,8 +98,9 @@ class PublishedRuns:
     async def _reading(self) -> AsyncIterator[Any]:
         """A consumer of all partitions from the beginning, in no group: it commits nothing and leaves no trace."""
         consumer = self._kafka.consumer(self._topic, group=None)
-        await consumer.start()
         try:
+            with translated(self._kafka.settings, f"reading {self._topic}"):
+                await consumer.start()
             yield consumer
         finally:
             await consumer.stop()

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from tailrace_shared.verify.leak import judge_leak
-
 from tailrace.planning import Databases
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, Index, TableName
 from tailrace_shared.job.spec import Job
@@ -18,6 +16,7 @@ from tailrace_shared.plan.model import ForeignKeyCheck, Plan, PlannedColumn, Pla
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
+from tailrace_shared.verify.leak import judge_leak
 
 
 def as_if_empty(job: Job) -> Job:

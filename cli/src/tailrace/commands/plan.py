@@ -18,6 +18,7 @@ from tailrace_shared.plan.model import PlanResult
 def plan(
     job_file: JobFile,
     columns: Annotated[bool, typer.Option("--columns/--no-columns", help="Show every column's generator.")] = True,
+    proofs: Annotated[bool, typer.Option("--proofs", help="Show every constraint, also what is proved of it.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show what a run would do, and what would stop it. Changes nothing.
@@ -31,7 +32,7 @@ def plan(
 
     output = Output(as_json=as_json)
     result = asyncio.run(_plan(load_job(job_file)))
-    output.say(plan_text(result, columns=columns))
+    output.say(plan_text(result, columns=columns, proofs=proofs))
     output.data(result)
     raise typer.Exit(ExitCode.REFUSED if any(p.severity == "error" for p in result.problems) else ExitCode.OK)
 

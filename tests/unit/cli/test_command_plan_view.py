@@ -1,0 +1,97 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from tailrace.plan_view import describe_rule, plan_text
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.generators import MaskColumn, parse_rule
+from tailrace_shared.plan.model import (
+    DataKey,
+    DdlStep,
+    Fingerprints,
+    Plan,
+    PlannedColumn,
+    PlannedTable,
+    PlanResult,
+    Problem,
+    Proof,
+)
+from tailrace_shared.types import ColumnType
+
+NAME = TableName(schema_name="public", name="customer")
+TEXT = ColumnType(name="text", base="text", family="text")
+
+
+def shown(result: PlanResult, **options: Any) -> str:
+    console = Console(width=140, no_color=True)
+    with console.capture() as capture:
+        console.print(plan_text(result, **options))
+    return capture.get()
+
+
+def plan(**changes: Any) -> Plan:
+    email = PlannedColumn(
+        name="email",
+        type=TEXT,
+        destination_type=TEXT,
+        rule=parse_rule("mock.email"),
+        mask=MaskColumn(type=TEXT, domain="email", family="text"),
+        why="job",
+        masked=True,
+    )
+    given = {
+        "release": "0",
+        "run": "01J",
+        "attempt": 1,
+        "job_digest": "",
+        "source_system": "1",
+        "destination_system": "2",
+        "regime": "bypass",
+        "tables": (PlannedTable(number=0, name=NAME, mode="carry", columns=(email,), estimated_rows=1234),),
+        "ddl": (DdlStep(number=0, kind="index", table=NAME, name="i", drop="", rebuild=()),),
+        "proofs": (
+            Proof(about="public.customer unique a_key", verdict="proved", reason="bijection"),
+            Proof(about="public.customer unique b_key", verdict="estimated", reason="collides once in a million"),
+        ),
+        "fingerprints": Fingerprints(mask_secret="", catalogue="", pools=""),
+        "key": DataKey(id="", wrapped=""),
+    }
+    return Plan.model_validate(given | changes)
+
+
+def test_a_plan_shows_tables_columns_and_what_is_away_while_loading() -> None:
+    text = shown(PlanResult(plan=plan()))
+    for piece in ("public.customer", "1,234", "mock.email", "1 of 1", "1 indexes", "nothing stands against this run"):
+        assert piece in text
+
+
+def test_what_is_proved_is_counted_and_what_is_not_is_told() -> None:
+    text = shown(PlanResult(plan=plan()), columns=False)
+    assert "collides once in a million" in text
+    assert "a_key" not in text
+    assert "proved beforehand: 1 unique keys" in text
+    assert "a_key" in shown(PlanResult(plan=plan()), proofs=True)
+
+
+def test_errors_come_before_warnings_each_with_its_remedy() -> None:
+    warning = Problem(severity="warning", code="plan.w", where="a", message="mind this", remedy="Or that.")
+    error = Problem(severity="error", code="plan.e", where="b[1]", message="cannot be", remedy="Do so.")
+    text = shown(PlanResult(plan=None, problems=(warning, error)))
+    assert text.index("cannot be") < text.index("mind this")
+    assert "b[1]" in text
+    assert "Do so." in text
+    assert "refused: 1 errors, 1 warnings" in text
+
+
+def test_a_warning_that_is_in_plan_and_result_is_told_once() -> None:
+    warning = Problem(severity="warning", code="plan.w", where="a", message="mind this")
+    assert shown(PlanResult(plan=plan(warnings=(warning,)), problems=(warning,))).count("mind this") == 1
+
+
+def test_a_rule_is_told_with_its_options_but_not_with_a_constants_value() -> None:
+    assert describe_rule(parse_rule({"generator": "mask.number", "relative": 0.2})) == "mask.number relative=0.2"
+    assert describe_rule(parse_rule({"generator": "constant", "value": "s3cret"})) == "constant"
