@@ -68,7 +68,7 @@ def _plan(
     ref: ColumnRef,
     problems: Problems,
 ) -> PlannedColumn:
-    spec = _unique_mode(decision.spec, closure, source, target, column.name)
+    spec = _unique_mode(decision.spec, closure)
     mask = None
     if spec.masks and not isinstance(spec, Null | Constant):
         mask = MaskColumn(
@@ -97,14 +97,10 @@ def _plan(
     )
 
 
-def _unique_mode(
-    spec: GeneratorSpec, closure: Closure | None, source: Table, target: Table | None, column: str
-) -> GeneratorSpec:
-    """A mock in a unique index, or on a foreign key to one, carries enough of the hash."""
-    if isinstance(spec, UniqueMock) and not spec.unique:
-        tied = closure is not None and closure.shared and closure.named is None
-        if tied or in_unique_index(column, source, target):
-            return spec.model_copy(update={"unique": True})
+def _unique_mode(spec: GeneratorSpec, closure: Closure | None) -> GeneratorSpec:
+    """A mock in a unique index, or tied to a column in one, carries enough of the hash."""
+    if isinstance(spec, UniqueMock) and closure and closure.unique:
+        return spec.model_copy(update={"unique": True})
     return spec
 
 

@@ -31,6 +31,8 @@ class Closure:
     folded: bool = False
     """One side's equality ignores case: then all sides are masked in lower case."""
     families: frozenset[Family] = frozenset()
+    unique: bool = False
+    """A unique index has one of the columns: a mock carries enough of the hash in all of them."""
 
     @property
     def domain(self) -> str:
@@ -157,6 +159,7 @@ def _closure(
         families=frozenset(
             c.type.family for r in ordered if (t := source.table(r.table)) and (c := t.column(r.column))
         ),
+        unique=any(in_unique_index(column.name, table) for table, column in sides),
     )
 
 

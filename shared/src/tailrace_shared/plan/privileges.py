@@ -57,6 +57,8 @@ def check_destination(
     for name, kinds in _altered(ddl).items():
         check.owner(name, destination.table(names.get(name, name)), kinds)
     for step in ddl:
+        if step.kind == "index":
+            check.schema(step.table.schema_name)
         if step.kind == "foreign-key":
             for key in destination.foreign_keys:
                 if key.name == step.name and key.table == step.table:
@@ -104,6 +106,14 @@ class _Checker:
             self.lacks(
                 name, f"lacks {listed}", f"GRANT {listed} ON {qualified(name.schema_name, name.name)} TO {self.role};"
             )
+
+    def schema(self, name: str) -> None:
+        """CREATE INDEX asks for CREATE on the schema, of the table's owner too."""
+        if "CREATE" not in self.catalogue.privileges.get(name, ("CREATE",)):
+            self.lacks(
+                name, "may not rebuild indexes in the schema",
+                f"GRANT CREATE ON SCHEMA {quote_ident(name)} TO {self.role}; or use constraints: respect.",
+            )  # fmt: skip
 
     def owner(self, name: TableName, table: Table | None, kinds: Sequence[str]) -> None:
         may = self.catalogue.privileges.get(str(name))

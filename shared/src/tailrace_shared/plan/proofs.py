@@ -61,13 +61,13 @@ def _unique(
     if any(name not in columns for name in names):
         return Proof(about=about, verdict="verified-after", reason="the destination fills one of its columns itself")
     weak = [n for n in names if _injectivity(columns[n]) == "none"]
-    if weak and any(known <= set(names) for known in proved):
+    if weak and not index.nulls_not_distinct and any(known <= set(names) for known in proved):
         return Proof(about=about, verdict="proved", reason="a part of its columns is unique already")
     nulls = [n for n in names if isinstance(columns[n].rule, Null)]
     if weak or (nulls and index.nulls_not_distinct):
         _refuse(table, index, weak or nulls, columns, problems)
         return Proof(about=about, verdict="verified-after", reason="a generator may repeat a value")
-    if not _guaranteed(index, source):
+    if not _guaranteed(index, source, columns):
         problems.warning(
             "unique-in-destination-only", f"{table.name} index {index.name}", "the source does not guarantee it",
             "Rows that repeat a value fail the load.",
@@ -76,7 +76,8 @@ def _unique(
     probable = [n for n in names if _injectivity(columns[n]) == "probable"]
     if probable:
         return _estimate(about, table, index, probable, columns, source, facts, problems)
-    proved.append(frozenset(names))
+    if index.on is None and index.predicate is None:
+        proved.append(frozenset(names))
     masked = [n for n in names if columns[n].masked]
     reason = (
         f"bijection of {', '.join(masked)}" if masked else "the source's own values" if not nulls else "NULLs differ"
@@ -130,14 +131,17 @@ def _estimate(
     return Proof(about=about, verdict="estimated", reason=f"collision probability {chance:.1g} for {text}")
 
 
-def _guaranteed(index: Index, source: Table) -> bool:
-    """Whether the source has a unique index that implies this one."""
+def _guaranteed(index: Index, source: Table, columns: Columns) -> bool:
+    """Whether the source has a unique index that implies this one, on the same rows."""
     names = set(indexed_columns(index))
+    moved = _changed([n for n in index.uses if n not in names], columns)
+    same_rows = () if moved else (index.predicate,)  # a predicate over masked columns picks other rows
     return any(
         other.unique
         and other.valid
+        and other.on in (None, index.on)
         and set(indexed_columns(other)) <= names
-        and (other.predicate is None or other.predicate == index.predicate)
+        and other.predicate in (None, *same_rows)
         and (len(indexed_columns(other)) == len(other.columns) or other.expressions == index.expressions)
         and (other.nulls_not_distinct or not index.nulls_not_distinct)
         for other in source.indexes
