@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -141,6 +142,35 @@ class Installation:
                 return {t for t in await admin.topics() if topics.run_of(self.namespace, t)}
 
         return asyncio.run(ask())
+
+    def repeat_control(self, stop: threading.Event | None) -> None:
+        """Say everything on ``facts`` and ``tasks`` again, newest first; over and over until ``stop``, or once without it."""
+        asyncio.run(self._repeat(stop))
+
+    async def _repeat(self, stop: threading.Event | None) -> None:
+        names = (topics.facts(self.namespace), topics.tasks(self.namespace))
+        consumer = self.kafka.consumer(*names, group=None)
+        producer = self.kafka.producer(topics.CONTROL_MESSAGE_BYTES)
+        await consumer.start()
+        await producer.start()
+        said: set[tuple[str, bytes]] = set()
+        try:
+            await consumer.seek_to_beginning()
+            while True:
+                fresh = []
+                for messages in (await consumer.getmany(timeout_ms=200)).values():
+                    fresh += [m for m in messages if (m.topic, m.value) not in said]
+                for message in reversed(fresh):
+                    if (message.topic, message.value) not in said:
+                        said.add((message.topic, message.value))
+                        await producer.send_and_wait(
+                            message.topic, message.value, key=message.key, headers=list(message.headers)
+                        )
+                if stop.is_set() if stop else not fresh:
+                    return
+        finally:
+            await producer.stop()
+            await consumer.stop()
 
     def run(self, job: Job | str, seconds: float = 90) -> RunRecord:
         """Submit and wait for the end."""

@@ -1,0 +1,122 @@
+"""Named crash points: whoever dies there by kill -9, the run ends, the destination is the same, nothing is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from support.databases import Pair
+from support.installation import Installation, eventually
+
+WRITER = (
+    "writer.after-copy-before-commit:3",
+    "writer.after-commit-before-offset:3",
+    "leader.after-truncate",
+    "leader.in-submitted",
+    "leader.in-planned",
+    "leader.in-preparing",
+    "leader.in-loading",
+    "leader.in-finishing",
+    "leader.in-verifying",
+    "leader.mid-rebuild",
+    "leader.before-finishing",
+    "leader.after-ledger-gone",
+)
+READER = ("reader.mid-range",)
+
+
+@dataclass
+class Reference:
+    """A pair of databases, the job, and what an undisturbed run makes of them."""
+
+    pair: Pair
+    job: str
+    digest: dict[str, tuple[int, int]]
+    catalogue: list[tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def reference(runtime: object, new_shop: Callable[..., Pair], shop_job: str) -> Iterator[Reference]:
+    pair = new_shop("crash", 800)
+    catalogue = pair.catalogue()
+    job = shop_job.replace('url: "${DESTINATION_URL}"', 'url: "${DESTINATION_URL}", mode: truncate')
+    with Installation(runtime, pair) as installation:  # type: ignore[arg-type]
+        assert installation.run(job).state == "done"
+    yield Reference(pair, job, pair.digest(), catalogue)
+
+
+def finished_as_if_nothing_had_happened(installation: Installation, reference: Reference, run: str) -> None:
+    record = installation.wait(run, seconds=90)
+    assert record.state == "done", record.failure
+    assert all(check.passed for check in record.checks)
+    assert reference.pair.digest() == reference.digest
+    assert reference.pair.catalogue() == reference.catalogue
+    eventually(lambda: not installation.topics_left(), 60, "the run's topics are gone")
+    for table in ("ledger", "range", '"table"', "ddl", "claim"):
+        count = f"SELECT count(*) FROM tailrace.{table} WHERE run = '{run}'"
+        eventually(
+            lambda query=count: reference.pair.value("destination", query) == 0, 30, f"{table} of the run is empty"
+        )
+    canary = "CanaryFirst"
+    assert canary not in installation.logs()
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("point", WRITER)
+def test_a_writer_that_dies_there_costs_nothing(
+    install: Callable[..., Installation], reference: Reference, point: str
+) -> None:
+    installation = install(reference.pair, replicas={"writer": 0})
+    (doomed,) = installation.scale("writer", 1, TAILRACE_CRASH_AT=point)
+    run = installation.submit(reference.job)
+    eventually(lambda: not doomed.alive, 60, f"{point} was reached")
+    installation.scale("writer", 1)
+    finished_as_if_nothing_had_happened(installation, reference, run)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("others", [0, 1], ids=["the last reader with the snapshot", "one of two readers"])
+def test_a_reader_that_dies_half_way_through_a_range_costs_nothing(
+    install: Callable[..., Installation], reference: Reference, others: int
+) -> None:
+    installation = install(reference.pair, replicas={"reader": 0})
+    (doomed,) = installation.scale("reader", 1, TAILRACE_CRASH_AT="reader.mid-range:2")
+    if others:
+        installation.scale("reader", 2)
+    run = installation.submit(reference.job)
+    if others:  # the doomed one may never get a range of its own to die in when the other is faster
+        installation.wait(run, lambda r: r.terminal or not doomed.alive)
+    else:
+        eventually(lambda: not doomed.alive, 60, "a range was half read")
+        installation.scale("reader", 1)
+    finished_as_if_nothing_had_happened(installation, reference, run)
+
+
+@pytest.mark.crash
+def test_a_generator_that_is_killed_while_masking_costs_nothing(
+    install: Callable[..., Installation], reference: Reference
+) -> None:
+    installation = install(reference.pair)
+    run = installation.submit(reference.job)
+    installation.wait(run, lambda r: r.state == "loading" and r.stages.get("reader") is not None)
+    installation.group.replicas("generator")[0].kill()
+    installation.scale("generator", 1)
+    finished_as_if_nothing_had_happened(installation, reference, run)
+
+
+@pytest.mark.crash
+def test_a_cancelled_run_leaves_empty_tables_and_the_catalogue_as_it_was(
+    install: Callable[..., Installation], reference: Reference
+) -> None:
+    installation = install(reference.pair, replicas={"generator": 1})
+    run = installation.submit(reference.job)
+    installation.wait(run, lambda r: r.state == "loading")
+    installation.cancel(run)
+    record = installation.wait(run)
+    assert record.state == "cancelled"
+    assert all(rows == 0 for table, (rows, _) in reference.pair.digest().items() if table != "public.audit")
+    assert reference.pair.catalogue() == reference.catalogue
+    assert installation.run(reference.job).state == "done", "a re-run just works"
+    assert reference.pair.digest() == reference.digest

@@ -1,0 +1,56 @@
+"""Same secret, same job, same source: the same destination, on any number of replicas; another secret, another destination."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from support.databases import Pair
+from support.installation import Installation
+
+
+@pytest.fixture(scope="module")
+def shop(new_shop: Callable[..., Pair]) -> Pair:
+    return new_shop("determinism", 1500)
+
+
+@pytest.fixture(scope="module")
+def again(shop_job: str) -> str:
+    """The job, emptying the destination first."""
+    return shop_job.replace('url: "${DESTINATION_URL}"', 'url: "${DESTINATION_URL}", mode: truncate')
+
+
+def test_the_destination_depends_on_secret_and_source_alone(
+    install: Callable[..., Installation], shop: Pair, again: str
+) -> None:
+    first = install(shop, mask_secret="a secret")
+    assert first.run(again).state == "done"
+    one = shop.digest()
+
+    assert first.run(again).state == "done"
+    assert shop.digest() == one, "the same secret twice"
+
+    for service in ("reader", "generator", "writer"):
+        first.scale(service, 3)
+    assert first.run(again).state == "done"
+    assert shop.digest() == one, "three replicas of each stage"
+    first.group.stop()
+
+    second = install(shop, mask_secret="another secret")
+    assert second.run(again).state == "done"
+    other = shop.digest()
+    for table in ("public.customer", "public.orders", "public.order_line", "public.shipment"):
+        assert other[table][0] == one[table][0]
+        assert other[table][1] != one[table][1], table
+    assert other["public.product"] == one["public.product"], "a duplicated table does not depend on the secret"
+
+
+def test_generators_with_different_secrets_do_not_mask_one_run(
+    install: Callable[..., Installation], shop: Pair, again: str
+) -> None:
+    installation = install(shop, mask_secret="a secret")
+    installation.scale("generator", 2, TAILRACE_MASK_SECRET="a different secret")
+    record = installation.run(again)
+    assert record.state == "done"
+    assert "mask secret differs" in installation.logs()
