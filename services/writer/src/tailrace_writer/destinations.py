@@ -107,6 +107,7 @@ async def beat(connection: asyncpg.Connection, replica: str) -> None:
     """Say in the destination that this writer is alive, by the destination's clock."""
     with translated():
         await connection.execute(
+            "WITH gone AS (DELETE FROM tailrace.replica WHERE run = '' AND seen_at < clock_timestamp() - interval '1 day') "
             "INSERT INTO tailrace.replica (run, replica, service) VALUES ('', $1, 'writer') "
             "ON CONFLICT (run, replica) DO UPDATE SET seen_at = clock_timestamp()",
             replica,

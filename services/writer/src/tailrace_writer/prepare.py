@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncpg
 
+from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError
-from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
-from tailrace_writer.state.moves import Seat, close_fence, move
+from tailrace_writer.state.moves import Seat, close_fence, move, require
 
 
 async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
@@ -22,8 +22,9 @@ async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
     with translated():
         async with connection.transaction():
             await connection.execute(
-                "INSERT INTO tailrace.claim (schema_name, name, run) SELECT s, n, $3 FROM unnest($1::text[], $2::text[]) AS t(s, n) "
-                "ORDER BY s, n ON CONFLICT DO NOTHING",  # in one order, so that two runs never wait for each other
+                "INSERT INTO tailrace.claim (schema_name, name, run) "
+                # in one order, so that two runs never wait for each other
+                "SELECT s, n, $3 FROM unnest($1::text[], $2::text[]) AS t(s, n) ORDER BY s, n ON CONFLICT DO NOTHING",
                 schemas, names, seat.run,
             )  # fmt: skip
             taken = await connection.fetchrow(
@@ -41,7 +42,7 @@ async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
             await move(connection, seat, "planned", "preparing", "queued = false, waiting_for = ''")
 
 
-async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, job: Job, lock_timeout_s: float) -> None:
+async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_timeout_s: float) -> None:
     """preparing → loading, all or nothing: what is dropped is remembered in the very transaction that drops it.
 
     Raises TerminalError (``prepare.not-empty``) where the job expects empty tables and one is not.
@@ -49,10 +50,12 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, job: J
     with translated():
         async with connection.transaction():
             await close_fence(connection, seat.run, lock_timeout_s)
+            await require(connection, seat, "preparing")
             if not plan.truncate_first:
                 await _require_empty(connection, plan)
             await _drop(connection, seat, plan)
             await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
+            crash_point("leader.after-truncate")
             await _lay_out(connection, seat, plan)
             # The row comes last: a long drop must not keep the leader's heartbeat waiting for it.
             await move(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 
@@ -82,7 +82,7 @@ def progress_of(picture: Picture, former: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _table_state(table: Any, opened: dict[int, list[int]]) -> str:
+def _table_state(table: Any, opened: dict[int, list[int]]) -> Literal["waiting", "loading"]:
     return "loading" if table["table_no"] in opened or table["rows_loaded"] else "waiting"
 
 

@@ -10,7 +10,7 @@ from tailrace_shared.messages import State
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_writer.state.decisions import Outcome
-from tailrace_writer.state.moves import Seat, close_fence, forget, move
+from tailrace_writer.state.moves import Seat, close_fence, forget, move, require
 
 
 async def stop(
@@ -20,6 +20,7 @@ async def stop(
     with translated():
         async with connection.transaction():
             await close_fence(connection, seat.run, lock_timeout_s)
+            await require(connection, seat, state)
             if empty:
                 await _empty(connection, seat)
             await move(connection, seat, state, "stopping", "outcome = $6, waiting_for = '', queued = false", outcome)
@@ -32,6 +33,7 @@ async def restart(
     with translated():
         async with connection.transaction():
             await close_fence(connection, seat.run, lock_timeout_s)
+            await require(connection, seat, state)
             if empty:
                 await _empty(connection, seat)
             await forget(connection, seat.run)
@@ -51,11 +53,11 @@ async def conclude(
     """The run's end: its claims and working rows go in the transaction of the last move."""
     with translated():
         async with connection.transaction():
-            await forget(connection, seat.run)
+            await forget(connection, seat.run, replicas=True)
             await connection.execute("DELETE FROM tailrace.ddl WHERE run = $1", seat.run)
             await connection.execute("DELETE FROM tailrace.claim WHERE run = $1", seat.run)
             sets = "finished_at = clock_timestamp(), waiting_for = ''" + (f", {assignments}" if assignments else "")
-            await move(connection, seat, state, target, sets)
+            await move(connection, seat, state, target, sets, *values)
 
 
 async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:

@@ -46,6 +46,16 @@ async def move(
         raise Deposed(seat.run)
 
 
+async def require(connection: asyncpg.Connection, seat: Seat, state: State) -> None:
+    """Look, before work that is wasted or wrong in another state. The proof is the ``move`` at the end."""
+    found = await connection.fetchval(
+        "SELECT true FROM tailrace.run WHERE run = $1 AND epoch = $2 AND attempt = $3 AND state = $4",
+        seat.run, seat.epoch, seat.attempt, state,
+    )  # fmt: skip
+    if not found:
+        raise Deposed(seat.run)
+
+
 async def amend(connection: asyncpg.Connection, seat: Seat, assignments: str, *values: object) -> None:
     """Assignments without a transition (placeholders from $4 on). Raises Deposed like ``move``."""
     status = await connection.execute(

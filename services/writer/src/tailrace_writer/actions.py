@@ -1,0 +1,289 @@
+"""Carrying out decisions. Each action proves its seat in the database, may be interrupted anywhere and done again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+
+from tailrace_shared import topics
+from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.crash import crash_point
+from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.job.spec import Job
+from tailrace_shared.messages import Check, CheckLeaks, Failure, PlanTask
+from tailrace_shared.plan.model import Fingerprints, Plan
+from tailrace_shared.postgres import translated
+from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.plans import Plans
+from tailrace_shared.types import qualified
+from tailrace_writer import leaks, prepare, undo
+from tailrace_writer import verify as verification
+from tailrace_writer.cleanup import delete_topics
+from tailrace_writer.destinations import Destination
+from tailrace_writer.leader_lock import LeaderLock
+from tailrace_writer.rebuild import rebuild
+from tailrace_writer.sequences import set_sequences
+from tailrace_writer.settings import Settings
+from tailrace_writer.state import decisions as do
+from tailrace_writer.state import moves
+from tailrace_writer.state.moves import Seat
+from tailrace_writer.state.read import Picture
+from tailrace_writer.state.view import RangeKey
+from tailrace_writer.terminate import terminate_stale
+from tailrace_writer.work import WorkTopic, read_ranges
+
+
+class Actions:
+    """What a leader can do for one run."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        settings: Settings,
+        destination: Destination,
+        plans: Plans,
+        lock: LeaderLock,
+        job: Job,
+    ) -> None:
+        self._context = context
+        self._settings = settings
+        self._destination = destination
+        self._plans = plans
+        self._lock = lock
+        self._work = WorkTopic(context.kafka, settings.namespace, lock.run, job.limits.message_bytes)
+
+    async def close(self) -> None:
+        """Disconnect from Kafka."""
+        await self._work.close()
+
+    async def short(self, decision: do.Decision, picture: Picture, connection: asyncpg.Connection) -> None:
+        """Decisions of the leader's own loop: a statement or a few messages each."""
+        seat = self._lock.seat(picture.view.attempt)
+        with translated():
+            match decision:
+                case do.Move(source, target):
+                    await self._lock.use(lambda c: moves.move(c, seat, source, target))
+                case do.Release(keys):
+                    await moves.release(connection, seat, keys)
+                    await self._send(connection, seat, keys)
+                case do.Send(keys):
+                    await self._send(connection, seat, keys)
+                case do.MarkDone(keys):
+                    await moves.mark_done(connection, seat, keys)
+                case do.CompleteTables(numbers):
+                    await moves.complete_tables(connection, seat, numbers)
+                case do.Fail(code, message, remedy):
+                    await self.fail(seat, Failure(code=code, message=message, remedy=remedy))
+
+    async def long(self, decision: do.Decision, picture: Picture) -> None:
+        """Decisions that take their time, with a session of their own. Raises mapped errors."""
+        seat, view = self._lock.seat(picture.view.attempt), picture.view
+        patience = self._settings.lock_timeout_s
+        match decision:
+            case do.Plan():
+                await self._plan(seat, picture)
+            case do.Claim():
+                plan = await self._plans.fetch(seat.run, view.digest)
+                async with self._session() as connection:
+                    await prepare.claim(connection, seat, plan)
+            case do.Prepare():
+                plan = await self._plans.fetch(seat.run, view.digest)
+                async with self._session() as connection:
+                    await prepare.prepare(connection, seat, plan, patience)
+            case do.EndLoading():
+                crash_point("leader.before-finishing")
+                async with self._session() as connection:
+                    await _end_loading(connection, seat, patience)
+            case do.Finish():
+                await self._finish(seat, await self._plans.fetch(seat.run, view.digest))
+            case do.Verify():
+                await self._verify(seat, await self._plans.fetch(seat.run, view.digest))
+            case do.AskLeaks(columns):
+                plan = await self._plans.fetch(seat.run, view.digest)
+                async with self._session() as connection:
+                    await self._ask(connection, seat, plan, frozenset(columns))
+            case do.Judge():
+                await self._judge(seat, await self._plans.fetch(seat.run, view.digest), picture)
+            case do.Stop(outcome):
+                await self._stop(seat, picture, outcome)
+            case do.Restart():
+                async with self._session() as connection:
+                    await undo.restart(connection, seat, view.state, patience, empty=view.prepared)
+            case do.Rebuild():
+                await self._rebuild(seat, tolerant=view.state == "stopping")
+            case do.Conclude(outcome):
+                await self._conclude(seat, outcome)
+            case do.CleanUp():
+                await self._clean_up(seat)
+
+    async def fail(self, seat: Seat, failure: Failure) -> None:
+        """Record why the run fails; the next decision stops it."""
+        await self._lock.use(lambda c: moves.fail(c, seat, failure))
+
+    # --- loading -----------------------------------------------------------------------------------------------------
+
+    async def _send(self, connection: asyncpg.Connection, seat: Seat, keys: tuple[RangeKey, ...]) -> None:
+        await self._work.send(await read_ranges(connection, seat, keys))
+        await moves.mark_sent(connection, seat, keys)
+
+    # --- planning ----------------------------------------------------------------------------------------------------
+
+    async def _plan(self, seat: Seat, picture: Picture) -> None:
+        job = picture.job
+        # Before any member joins: the planning reader publishes the plan there, members subscribe from planned on.
+        async with self._context.kafka.admin() as admin:
+            settings = topics.run_settings(job.limits.message_bytes)
+            await admin.create_topics(
+                {
+                    topics.of_run(self._settings.namespace, seat.run, topic): (
+                        1 if topic in topics.SINGLE else job.limits.partitions,
+                        settings,
+                    )
+                    for topic in topics.RUN_TOPICS
+                }
+            )
+        prints = next((r for r in picture.live if r["service"] == "generator" and r["fingerprints"]), None)
+        if prints is None:
+            raise TransientError("plan.generator", "no generator replica has told its fingerprints")
+        async with self._session() as connection:
+            catalogue = await read_catalogue(connection, job.schemas, ask_rows=True)
+        await self._context.control.task(
+            PlanTask(
+                run=seat.run,
+                attempt=seat.attempt,
+                job=job,
+                destination=catalogue,
+                fingerprints=Fingerprints.model_validate_json(prints["fingerprints"]),
+            )
+        )
+        await self._lock.use(lambda c: moves.amend(c, seat, "tasked_at = clock_timestamp()"))
+
+    # --- finishing and verifying -------------------------------------------------------------------------------------
+
+    async def _finish(self, seat: Seat, plan: Plan) -> None:
+        await self._rebuild(seat, tolerant=False)
+        async with self._session() as connection:
+            await set_sequences(connection, plan)
+            with translated():
+                for table in plan.tables:
+                    await connection.execute(f"ANALYZE {qualified(table.name.schema_name, table.name.name)}")
+        await self._lock.use(lambda c: moves.move(c, seat, "finishing", "verifying"))
+
+    async def _rebuild(self, seat: Seat, *, tolerant: bool) -> None:
+        await rebuild(
+            self._destination,
+            seat,
+            parallel=self._settings.index_builds,
+            lock_timeout_s=self._settings.lock_timeout_s,
+            tolerant=tolerant,
+        )
+
+    async def _verify(self, seat: Seat, plan: Plan) -> None:
+        async with self._session() as connection:
+            checks = await verification.verify(connection, seat, plan)
+            await self._ask(connection, seat, plan, None)
+        said = moves.as_json([check.model_dump() for check in checks])
+        await self._lock.use(lambda c: moves.amend(c, seat, "checks = $4, verified_at = clock_timestamp()", said))
+
+    async def _ask(
+        self, connection: asyncpg.Connection, seat: Seat, plan: Plan, columns: frozenset[tuple[int, str]] | None
+    ) -> None:
+        for table, column in leaks.scanned(plan):
+            if columns is None or (table.number, column.name) in columns:
+                asked = await leaks.question(connection, seat, plan, table, column)
+                if asked is not None:
+                    await self._question(connection, *asked)
+
+    async def _question(self, connection: asyncpg.Connection, ask: CheckLeaks, weight: float) -> None:
+        await leaks.note_question(connection, ask, weight)  # first: an answer must find its row
+        await self._work.send([ask])
+
+    async def _judge(self, seat: Seat, plan: Plan, picture: Picture) -> None:
+        checks = [Check.model_validate(check) for check in json.loads(picture.row["checks"])]
+        async with self._session() as connection:
+            checks += await verification.leak_checks(connection, seat, plan)
+            said = moves.as_json([check.model_dump() for check in checks])
+            wrong = [check for check in checks if not check.passed]
+            if not wrong:
+                await undo.conclude(connection, seat, "verifying", "done", "checks = $6", said)
+                crash_point("leader.after-ledger-gone")
+                return
+            failure = Failure(
+                code="verify.failed",
+                message="verification failed: " + "; ".join(f"{c.name}: {c.detail}" for c in wrong[:5]),
+                remedy="The report lists all checks; what was loaded is truncated.",
+            )
+            with translated():
+                await moves.amend(
+                    connection, seat, "checks = $4, failure = coalesce(failure, $5)", said, failure.model_dump_json()
+                )
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def _stop(self, seat: Seat, picture: Picture, outcome: do.Outcome) -> None:
+        view, patience = picture.view, self._settings.lock_timeout_s
+        async with self._session() as connection:
+            try:
+                await undo.stop(connection, seat, view.state, outcome, patience, empty=view.prepared)
+            except TerminalError as error:
+                await self._remark(connection, seat, f"its tables could not be emptied: {error.message}")
+                await undo.stop(connection, seat, view.state, outcome, patience, empty=False)
+
+    async def _conclude(self, seat: Seat, outcome: do.Outcome) -> None:
+        async with self._session() as connection:
+            with translated():
+                left = await connection.fetch(
+                    "SELECT kind, name, trouble FROM tailrace.ddl WHERE run = $1 AND trouble <> ''", seat.run
+                )
+            for row in left:
+                await self._remark(connection, seat, f"{row['kind']} {row['name']} is not back: {row['trouble']}")
+            await undo.conclude(connection, seat, "stopping", outcome)
+            crash_point("leader.after-ledger-gone")
+
+    async def _remark(self, connection: asyncpg.Connection, seat: Seat, said: str) -> None:
+        """Say what could not be undone, beside why the run failed."""
+        with translated():
+            known = await connection.fetchval("SELECT failure FROM tailrace.run WHERE run = $1", seat.run)
+            failure = (
+                Failure.model_validate_json(known) if known else Failure(code="undo.incomplete", message="stopped")
+            )
+            if said not in failure.message:
+                failure = failure.model_copy(update={"message": f"{failure.message}; {said}"})
+                await moves.amend(connection, seat, "failure = $4", failure.model_dump_json())
+
+    async def _clean_up(self, seat: Seat) -> None:
+        left = await delete_topics(
+            self._context.kafka, self._settings.namespace, seat.run, wait_s=self._settings.leave_s
+        )
+        if left:
+            self._context.log.warning("topics.deleted-with-members", run=seat.run, members=left)
+        async with self._session() as connection:
+            with translated():
+                await moves.forget(connection, seat.run, replicas=True)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[asyncpg.Connection]:
+        """A session of its own; sessions of stopped replicas that it waited for in vain are ended."""
+        connection = await self._destination.connect()
+        try:
+            yield connection
+        except TransientError as error:
+            if error.code == "postgres.lock":
+                helper = await self._destination.connect()
+                try:
+                    await terminate_stale(helper, self._settings.stale_s)
+                finally:
+                    helper.terminate()
+            raise
+        finally:
+            connection.terminate()
+
+
+async def _end_loading(connection: asyncpg.Connection, seat: Seat, lock_timeout_s: float) -> None:
+    with translated():
+        async with connection.transaction():
+            await moves.close_fence(connection, seat.run, lock_timeout_s)
+            await moves.move(connection, seat, "loading", "finishing")

@@ -1,0 +1,58 @@
+"""After a run's end: members leave, then its topics go. And the janitor, for what a writer that died has left behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tailrace_shared import topics
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.kafka import Kafka
+from tailrace_shared.topics import RUN_TOPICS, RunTopic
+
+GROUPS: tuple[tuple[str, RunTopic], ...] = (("reader", "work"), ("generator", "raw"), ("writer", "masked"))
+"""Who consumes what of a run."""
+_LOOK_S = 0.25
+
+
+async def delete_topics(kafka: Kafka, namespace: str, run: str, wait_s: float) -> int:
+    """Delete a finished run's topics once its groups are empty, or after ``wait_s``; how many members had not left.
+
+    A client that is still there would ask for a deleted topic for ever. Raises TransientError; again is fine.
+    """
+    names = {topics.of_run(namespace, run, topic) for topic in RUN_TOPICS}
+    deadline = Deadline.after(wait_s)
+    async with kafka.admin() as admin:
+        there = names & await admin.topics()
+        if not there:
+            return 0
+        while True:
+            members = 0
+            for service, topic in GROUPS:
+                members += await admin.group_members(
+                    topics.group(namespace, service, topics.of_run(namespace, run, topic))
+                )
+            if not members or deadline.expired:
+                break
+            await asyncio.sleep(_LOOK_S)
+        await admin.delete_topics(there)
+        return members
+
+
+async def delete_consumed(kafka: Kafka, namespace: str, run: str) -> None:
+    """Delete records that the next stage has committed: the disk that a run takes stays bounded."""
+    async with kafka.admin() as admin:
+        for service, topic in GROUPS:
+            name = topics.of_run(namespace, run, topic)
+            committed = await admin.committed(topics.group(namespace, service, name))
+            await admin.delete_records(
+                {place: offset for place, offset in committed.items() if place[0] == name and offset}
+            )
+
+
+async def sweep(kafka: Kafka, namespace: str, finished: set[str]) -> set[str]:
+    """Delete topics of runs that were read to be over; topics of unknown runs stay. Returns the runs that had any."""
+    async with kafka.admin() as admin:
+        left = {run for name in await admin.topics() if (run := topics.run_of(namespace, name)) in finished}
+    for run in left:
+        await delete_topics(kafka, namespace, run, wait_s=10.0)
+    return {run for run in left if run is not None}

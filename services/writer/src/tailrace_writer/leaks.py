@@ -1,0 +1,62 @@
+"""The writer's half of the leak scan: which values of the destination the readers look up in the source."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import asyncpg
+
+from tailrace_shared.messages import CheckLeaks
+from tailrace_shared.plan.model import Plan, PlannedColumn, PlannedTable
+from tailrace_shared.postgres import translated
+from tailrace_shared.verify import queries
+from tailrace_shared.verify.leak import leak_weight
+from tailrace_writer.state.moves import Seat
+
+SAMPLE_BYTES = 1 << 20
+"""Values per question, all together: one message far below the topic's limit, so that one answer counts a column once."""
+
+
+def scanned(plan: Plan) -> Iterator[tuple[PlannedTable, PlannedColumn]]:
+    """Columns where no original value may arrive."""
+    if plan.leak_sample:
+        for table in plan.tables:
+            for column in table.columns:
+                if table.mode != "truncate" and column.masked:
+                    yield table, column
+
+
+def fitting(values: list[str], limit_bytes: int) -> list[str]:
+    """The first values that fit together; wide columns get smaller samples."""
+    used, taken = 0, 0
+    for value in values:
+        used += len(value.encode()) + 4  # quotes, comma and an escape or two
+        if used > limit_bytes:
+            break
+        taken += 1
+    return values[:taken]
+
+
+async def question(
+    connection: asyncpg.Connection, seat: Seat, plan: Plan, table: PlannedTable, column: PlannedColumn
+) -> tuple[CheckLeaks, float] | None:
+    """Sample a column: the question for a reader and the sample's weight. None where there is nothing to ask."""
+    with translated():
+        rows = await connection.fetch(queries.sample(table.name, column.name), plan.leak_sample)
+    values = fitting([row["v"] for row in rows], min(SAMPLE_BYTES, plan.message_bytes // 8))
+    weight = await asyncio.to_thread(leak_weight, column, values) if values else None
+    if weight is None:
+        return None
+    ask = CheckLeaks(run=seat.run, attempt=seat.attempt, table=table.number, column=column.name, values=tuple(values))
+    return ask, weight
+
+
+async def note_question(connection: asyncpg.Connection, ask: CheckLeaks, weight: float) -> None:
+    """Remember that the question was put; asking again renews it."""
+    with translated():
+        await connection.execute(
+            "INSERT INTO tailrace.leak (run, attempt, table_no, column_name, sampled, weight) VALUES ($1, $2, $3, $4, $5, $6) "
+            "ON CONFLICT (run, attempt, table_no, column_name) DO UPDATE SET asked_at = clock_timestamp()",
+            ask.run, ask.attempt, ask.table, ask.column, len(ask.values), weight,
+        )  # fmt: skip

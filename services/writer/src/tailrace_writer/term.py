@@ -1,0 +1,234 @@
+"""A term of office: look, decide, act, publish, until the run is over or the lead is lost.
+
+Whoever stops leading leaves nothing that the next leader needs to know: everything is in the tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import structlog
+
+from tailrace_shared.crash import crash_point
+from tailrace_shared.dataplane.retry import RetrySchedule
+from tailrace_shared.errors import TailraceError, TransientError
+from tailrace_shared.messages import TERMINAL_STATES
+from tailrace_shared.postgres import map_error
+from tailrace_shared.service.metrics import STATES
+from tailrace_writer.actions import Actions
+from tailrace_writer.beats import Beats
+from tailrace_writer.cleanup import delete_consumed
+from tailrace_writer.leader_lock import LeaderLock
+from tailrace_writer.member import failure_of
+from tailrace_writer.publish import progress_of, record_of_row
+from tailrace_writer.state import decisions as do
+from tailrace_writer.state.machine import Patience, decide
+from tailrace_writer.state.moves import Deposed
+from tailrace_writer.state.read import Picture, read_picture
+
+if TYPE_CHECKING:
+    from tailrace_writer.leader import Office
+
+_RETRY = RetrySchedule(first_s=0.3, limit_s=5.0, attempts=None)
+_PROMPT = ("state", "attempt", "digest", "cancel_requested", "failure", "checks", "problems")
+"""Columns of the run's row whose change is published at once. Counts wait their turn."""
+
+
+class Term:
+    """One term of one leader."""
+
+    def __init__(self, office: Office, lock: LeaderLock) -> None:
+        self._office = office
+        self._settings = office.settings
+        self._lock = lock
+        self._log = structlog.get_logger().bind(run=office.run, epoch=lock.epoch)
+        self._beats = Beats(office.settings.stale_s)
+        self._settled = False
+        self._over = False
+        self._patience = Patience(plan_s=office.settings.replan_s, range_s=office.settings.rerelease_s)
+        self._actions: Actions | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._doing: do.Decision | None = None
+        self._failures = 0
+        self._not_before = 0.0
+        self._published: tuple[Any, ...] | None = None
+        self._published_at = 0.0
+        self._progress: dict[str, Any] = {}
+        self._housekeeping: asyncio.Task[None] | None = None
+        self._housekept_at = time.monotonic()
+
+    async def govern(self) -> bool:
+        """Lead until the run is over (True) or the lead is lost (False). Raises mapped errors of the database."""
+        connection = await self._office.destination.connect()
+        try:
+            while not self._lock.lost.is_set():
+                picture = await self._look(connection)
+                crash_point(f"leader.in-{picture.view.state}")
+                decided = decide(picture.view, picture.now, self._patience)
+                await self._act(decided, picture, connection)
+                await self._publish(decided, picture)
+                if self._over:
+                    return True
+                self._keep_house(picture)
+                await self._pause()
+            return False
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+            raise map_error(error) from None
+        finally:
+            await self._leave(connection)
+
+    async def _look(self, connection: asyncpg.Connection) -> Picture:
+        run, runs = self._office.run, self._office.runs
+        active = runs.active(run, self._settings.max_active_runs)
+        # A first look only says how old the youngest heartbeat is; whether silence counts is decided from one look to the next.
+        picture = await read_picture(
+            connection, run, active=active, stale_s=self._settings.stale_s, settled=self._settled
+        )
+        self._settled = self._beats.settled(picture.now, picture.newest_beat_age)
+        if picture.view.epoch != self._lock.epoch:
+            raise Deposed(run)
+        if self._actions is None:
+            office = self._office
+            self._actions = Actions(
+                office.context, office.settings, office.destination, office.plans, self._lock, picture.job
+            )
+            self._progress = json.loads(picture.row["progress"])
+        return picture
+
+    # --- acting ------------------------------------------------------------------------------------------------------
+
+    async def _act(self, decided: list[do.Decision], picture: Picture, connection: asyncpg.Connection) -> None:
+        assert self._actions is not None
+        first = decided[0]
+        if await self._reap(picture) or self._over:
+            return  # the picture may be older than what was done: look again
+        if self._task is not None:
+            if not isinstance(first, do.Stop | do.Restart) or isinstance(self._doing, do.Stop | do.Restart):
+                return
+            self._task.cancel()  # a cancellation does not wait for an index build
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+            return  # what it has done shows at the next look
+        if time.monotonic() < self._not_before:
+            return
+        if isinstance(first, do.LONG):
+            self._doing = first
+            self._task = asyncio.create_task(self._actions.long(first, picture), name=type(first).__name__)
+            return
+        try:
+            for decision in decided:
+                await self._actions.short(decision, picture, connection)
+        except TailraceError as error:
+            await self._trouble(error, picture)
+
+    async def _reap(self, picture: Picture) -> bool:
+        """Take note of how a long action has ended; True when one has."""
+        if self._task is None or not self._task.done():
+            return False
+        task, self._task = self._task, None
+        error = task.exception()
+        if error is None:
+            self._failures = 0
+            self._over = isinstance(self._doing, do.CleanUp)
+        else:
+            await self._trouble(error, picture)
+        return True
+
+    async def _trouble(self, error: BaseException, picture: Picture) -> None:
+        """Transient: again, later. Anything else: the run fails; one that is ending already goes on trying."""
+        if isinstance(error, Deposed):
+            return  # the next look says whether the lead or only the state has changed
+        self._failures += 1
+        self._not_before = time.monotonic() + (_RETRY.delay(self._failures, self._office.run) or 1.0)
+        what = type(self._doing).__name__
+        said = {"code": error.code, "message": error.message} if isinstance(error, TailraceError) else {}
+        ending = picture.view.state in (*TERMINAL_STATES, "stopping") or isinstance(self._doing, do.Stop)
+        if isinstance(error, TransientError) or ending:
+            self._log.warning("leader.again", action=what, **said, exc_info=None if said else error)
+            return
+        self._log.error("leader.failed", action=what, **said, exc_info=None if said else error)
+        assert self._actions is not None
+        await self._actions.fail(self._lock.seat(picture.view.attempt), failure_of(error))
+
+    # --- publishing --------------------------------------------------------------------------------------------------
+
+    async def _publish(self, decided: list[do.Decision], picture: Picture) -> None:
+        """Raise the version and publish when something has changed; the topic follows the row."""
+        wait = next((d for d in decided if isinstance(d, do.Wait)), None)
+        waiting_for, queued = (wait.what, wait.queued) if wait else ("", False)
+        progress = progress_of(picture, self._progress)
+        prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
+        due = time.monotonic() - self._published_at >= self._settings.progress_s
+        if prompt == self._published and not (due and progress != self._progress):
+            return
+        row = await self._lock.use(
+            lambda c: c.fetchrow(
+                "UPDATE tailrace.run SET version = version + 1, progress = $3, queued = $4, waiting_for = $5 "
+                "WHERE run = $1 AND epoch = $2 RETURNING *",
+                self._office.run, self._lock.epoch, json.dumps(progress), queued, waiting_for,
+            )
+        )  # fmt: skip
+        if row is None:
+            raise Deposed(self._office.run)
+        record = record_of_row(row, picture.job)
+        await self._office.context.control.record(record)
+        await self._office.runs.note(record)
+        self._published = (*(row[name] for name in _PROMPT), queued, waiting_for)
+        self._published_at, self._progress = time.monotonic(), progress
+        self._measure(picture)
+
+    def _measure(self, picture: Picture) -> None:
+        metrics, run, view = self._office.context.metrics, self._office.run, picture.view
+        if view.state in TERMINAL_STATES:  # its series go with the membership
+            return
+        for state in STATES:
+            metrics.run_state.labels(run, state).set(state == view.state)
+        metrics.leading.labels(run).set(1)
+        metrics.credit.labels(run).set(view.credit_bytes)
+        metrics.credit_used.labels(run).set(view.outstanding_bytes)
+        metrics.rows_expected.labels(run).set(sum(max(0.0, t["estimated_rows"]) for t in picture.tables))
+
+    # --- in between --------------------------------------------------------------------------------------------------
+
+    def _keep_house(self, picture: Picture) -> None:
+        """Every few seconds, delete what the next stage has consumed."""
+        if self._housekeeping is not None and not self._housekeeping.done():
+            return
+        due = time.monotonic() - self._housekept_at >= self._settings.housekeeping_s
+        if picture.view.state == "loading" and due:
+            self._housekept_at = time.monotonic()
+            self._housekeeping = asyncio.create_task(self._delete_consumed(), name=f"housekeeping {self._office.run}")
+
+    async def _delete_consumed(self) -> None:
+        try:
+            await delete_consumed(self._office.context.kafka, self._settings.namespace, self._office.run)
+        except TailraceError as error:
+            self._log.warning("housekeeping.failed", code=error.code, message=error.message)
+
+    async def _pause(self) -> None:
+        """Until the next look; a long action that ends, or a lost lead, cuts it short."""
+        waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._lock.lost.wait())}
+        if self._task is not None:
+            waiting.add(self._task)
+        await asyncio.wait(waiting, timeout=self._settings.tick_s, return_when=asyncio.FIRST_COMPLETED)
+        for future in waiting - {self._task}:
+            future.cancel()
+
+    async def _leave(self, connection: asyncpg.Connection) -> None:
+        tasks = [task for task in (self._task, self._housekeeping) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._actions is not None:
+            with suppress(TailraceError):
+                await self._actions.close()
+        connection.terminate()
+        await self._lock.close()
+        metrics = self._office.context.metrics
+        if self._office.run in {r.run for r in self._office.runs.unfinished()}:
+            metrics.leading.labels(self._office.run).set(0)

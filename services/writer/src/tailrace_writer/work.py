@@ -1,0 +1,66 @@
+"""Work items for the readers, sent by the leader to the run's ``work`` topic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from tailrace_shared import topics
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.kafka import Kafka
+from tailrace_shared.messages import Bound, ReadRange, Work
+from tailrace_shared.postgres import translated
+from tailrace_writer.state.moves import Seat
+from tailrace_writer.state.view import RangeKey
+
+_RANGES = """
+SELECT r.table_no, r.load, r.range_no, leaf, low_block, low_item, high_block, high_item
+FROM tailrace.range r JOIN unnest($3::int[], $4::int[], $5::int[]) WITH ORDINALITY AS k(t, l, n, position)
+  ON r.table_no = k.t AND r.load = k.l AND r.range_no = k.n
+WHERE r.run = $1 AND r.attempt = $2 ORDER BY k.position
+"""
+
+
+class WorkTopic:
+    """Sends work items; connects when the first one is sent."""
+
+    def __init__(self, kafka: Kafka, namespace: str, run: str, message_bytes: int) -> None:
+        self._kafka = kafka
+        self._topic = topics.of_run(namespace, run, "work")
+        self._message_bytes = message_bytes
+        self._sender: Sender | None = None
+
+    async def send(self, items: Sequence[Work]) -> None:
+        """Durable when it returns; any reader may take any item, possibly twice."""
+        if self._sender is None:
+            sender = Sender(self._kafka, self._message_bytes)
+            await sender.start()
+            self._sender = sender
+        for item in items:
+            await self._sender.send(self._topic, item.model_dump_json().encode())
+
+    async def close(self) -> None:
+        """Disconnect."""
+        if self._sender is not None:
+            await self._sender.stop(Deadline.after(1.0))
+
+
+async def read_ranges(connection: asyncpg.Connection, seat: Seat, keys: Sequence[RangeKey]) -> list[ReadRange]:
+    """The work items of ranges, from their rows."""
+    with translated():
+        rows = await connection.fetch(_RANGES, seat.run, seat.attempt, *zip(*keys, strict=True))
+    return [
+        ReadRange(
+            run=seat.run,
+            attempt=seat.attempt,
+            table=row["table_no"],
+            load=row["load"],
+            range=row["range_no"],
+            leaf=row["leaf"],
+            low=Bound(block=row["low_block"], item=row["low_item"]),
+            high=None if row["high_block"] is None else Bound(block=row["high_block"], item=row["high_item"]),
+        )
+        for row in rows
+    ]
