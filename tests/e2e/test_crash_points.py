@@ -44,7 +44,7 @@ def reference(runtime: object, new_shop: Callable[..., Pair], shop_job: str) -> 
     job = shop_job.replace('url: "${DESTINATION_URL}"', 'url: "${DESTINATION_URL}", mode: truncate')
     with Installation(runtime, pair) as installation:  # type: ignore[arg-type]
         assert installation.run(job).state == "done"
-    yield Reference(pair, job, pair.digest(), catalogue)
+    return Reference(pair, job, pair.digest(), catalogue)
 
 
 def finished_as_if_nothing_had_happened(installation: Installation, reference: Reference, run: str) -> None:
