@@ -48,7 +48,7 @@ async def restart(
 
 
 async def conclude(
-    connection: asyncpg.Connection, seat: Seat, state: State, target: State, assignments: str = ""
+    connection: asyncpg.Connection, seat: Seat, state: State, target: State, assignments: str = "", *values: object
 ) -> None:
     """The run's end: its claims and working rows go in the transaction of the last move."""
     with translated():
