@@ -88,15 +88,15 @@ class ReaderMember:
         self._retries = 0
 
     async def start(self) -> None:
-        """Report the snapshot, connect, join the group."""
+        """Connect, join the group, report the snapshot. After a failure the snapshot is still held: joining is tried again."""
         try:
-            if self._session is not None:
-                await self._session.start()
             await self._sender.start()
             await self._pump.start()
         except BaseException:
-            await self.leave(Deadline.after(self._settings.drain_s))
+            await self._disconnect(Deadline.after(self._settings.drain_s))
             raise
+        if self._session is not None:
+            await self._session.start()
 
     async def update(self, record: RunRecord) -> None:
         """Learn of other snapshot ids; let the snapshot go when the run has left ``loading``."""
@@ -115,8 +115,7 @@ class ReaderMember:
         """Finish the ranges in hand, leave the group, let the snapshot go."""
         if self._session is not None:
             self._session.refuse()
-        await self._pump.stop(deadline)
-        await self._sender.stop(deadline)
+        await self._disconnect(deadline)
         if self._session is not None:
             session, self._session = self._session, None
             await session.release()
@@ -128,6 +127,10 @@ class ReaderMember:
     def last_progress(self) -> float:
         """When the pump last turned."""
         return self._pump.last_poll
+
+    async def _disconnect(self, deadline: Deadline) -> None:
+        await self._pump.stop(deadline)
+        await self._sender.stop(deadline)
 
     # --- work --------------------------------------------------------------------------------------------------------
 

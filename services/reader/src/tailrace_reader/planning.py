@@ -8,7 +8,6 @@ import time
 from weakref import WeakValueDictionary
 
 import asyncpg
-from tailrace_shared.plan.build import build_plan
 
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
@@ -23,6 +22,7 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 from tailrace_shared.messages import Failure, Planned, PlanRefused, PlanTask, RunRecord, StageFailed
+from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import DataKey, Plan, PlanResult
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated

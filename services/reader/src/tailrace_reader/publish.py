@@ -8,11 +8,10 @@ import zlib
 from collections import deque
 from collections.abc import Callable
 
-from tailrace_shared.dataplane.sender import Sender
-
 from tailrace_reader.assemble import Cut
 from tailrace_shared.batch import BatchHead, BatchId, associated_data, headers_of
 from tailrace_shared.dataplane import ipc
+from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.model import Plan

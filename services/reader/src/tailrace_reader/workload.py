@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tailrace_reader.access import source_of
-from tailrace_reader.attempts import PlannedAttempts
+from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
 from tailrace_reader.member import READING, STEPS, ReaderMember
 from tailrace_reader.planning import Planner
 from tailrace_reader.settings import Settings
@@ -65,11 +65,15 @@ class ReaderWorkload:
             holder = await self._snapshot(context, record)
         try:
             member = ReaderMember(context, self._settings, record, plan, holder)
+            await member.start()
+        except TransientError:
+            if holder is not None:  # kept for the next try: this may be the last session that holds it
+                self._attempts.put(PlannedAttempt(record.run, record.attempt, record.digest, holder))
+            raise
         except BaseException:
             if holder is not None:
                 holder.release()
             raise
-        await member.start()
         return member
 
     async def _snapshot(self, context: ServiceContext, record: RunRecord) -> HeldSnapshot:
