@@ -36,7 +36,7 @@ class Installation:
         pair: Pair,
         *,
         replicas: Mapping[str, int] | None = None,
-        mask_secret: str = "one mask secret",
+        mask_secret: str = "one mask secret of the tests",
         extra: Mapping[str, str] | None = None,
         start: bool = True,
     ) -> None:
