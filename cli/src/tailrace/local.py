@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from ulid import ULID
 
@@ -21,6 +24,8 @@ from tailrace_shared.messages import ServiceName
 from tailrace_shared.settings import kafka_settings, load_settings
 
 EMBEDDED_REMEDY = "pip install 'tailrace[embedded]' brings broker, database and services."
+SERVICE_LOGS = "*-[0-9]*.log"
+"""As the runtime names them: ``writer-1.log``."""
 _REPLICAS = re.compile(r"^(reader|trainer|generator|writer)=([0-9]{1,3})$")
 
 try:
@@ -39,6 +44,13 @@ class Installation:
     kafka: KafkaSettings
     namespace: str
 
+    def keep_logs(self) -> Path:
+        """A new folder with the logs so far, which outlives the runtime's own."""
+        folder = Path(tempfile.mkdtemp(prefix="tailrace-logs-"))
+        for log in self.runtime.directory.glob(f"*/{SERVICE_LOGS}"):
+            shutil.copy(log, folder)
+        return folder
+
     def require_alive(self) -> None:
         """Raise TerminalError when a service that the run needs has no replica left."""
         for service in ("reader", "generator", "writer"):
@@ -47,8 +59,9 @@ class Installation:
                 raise TerminalError(
                     "embedded.service-died",
                     f"the embedded {service} has ended"
-                    + (f" with status {ended[-1].exit_status}; log: {ended[-1].log}" if ended else ""),
-                    "Start the command again; if it ends again, that log says why.",
+                    + (f" with status {ended[-1].exit_status}" if ended else "")
+                    + f"; the logs are in {self.keep_logs()}",
+                    "Start the command again; if it ends again, its log says why.",
                 )
 
 

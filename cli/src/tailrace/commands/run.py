@@ -77,7 +77,10 @@ def _run_embedded(job: Job, replicas: list[str], output: Output) -> ExitCode:
             async with connect(Kafka(here.kafka), here.namespace) as runs:
                 return await _follow(runs, job, output, embedded=True, check=here.require_alive)
 
-        return asyncio.run(body())
+        code = asyncio.run(body())
+        if code == ExitCode.FAILED:
+            output.note(f"The services' logs are in {here.keep_logs()}.")
+        return code
 
 
 async def _run(job: Job, output: Output, *, detach: bool) -> ExitCode:

@@ -63,6 +63,8 @@ def show(output: Output, *, keep: bool) -> ExitCode:
         if record is None:
             return ExitCode.INTERRUPTED
         output.say(closing(record))
+        if record.state == "failed":
+            output.note(f"The services' logs are in {here.keep_logs()}.")
         if record.state == "done":
             output.say("", side_by_side(asyncio.run(sample(databases))))
         if keep:
