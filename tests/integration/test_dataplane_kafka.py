@@ -265,13 +265,14 @@ async def test_a_record_that_the_broker_refuses_does_not_wedge_the_partition(
     await admin.create_topics({small: (1, run_settings(100_000))})
     sender = Sender(kafka, LIMIT, deadline_s=20)
     await sender.start()
+    await sender.send(small, b"from here on the broker expects a sequence", partition=0)
     with pytest.raises(TerminalError) as caught:
         await sender.send(small, bytes(200_000), partition=0)
     assert caught.value.code == "kafka.message-too-large"
     for n in range(3):
         await sender.send(small, b"%d" % n, partition=0)
     await sender.stop(Deadline.after(5))
-    assert await admin.end_offsets([small]) == {(small, 0): 3}
+    assert await admin.end_offsets([small]) == {(small, 0): 4}
     await admin.delete_topics([small])
 
 
