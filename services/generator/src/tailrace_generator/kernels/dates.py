@@ -23,6 +23,8 @@ DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
 FIRST_DAY, LAST_DAY = -719_162, 2_932_896
 """0001-01-01 and 9999-12-31 in days since 1970: shifts that leave this range go the other way."""
+TABLE_FIRST, TABLE_LAST = -25_567, 47_481
+"""1900-01-01 to 2099-12-31: 0.6 MB, some 10 ms to fill once."""
 FIRST_YEAR, LAST_YEAR = -4712, 294_275
 """Whole years that all of PostgreSQL's dates and timestamps hold (astronomical: 4713 BC is -4712)."""
 DATE_TEXT = re.compile(r"(\d{4,})-(\d\d)-(\d\d)(.*?)( BC)?$")
@@ -36,6 +38,7 @@ class DateKernel(Kernel):
         super().__init__(column)
         self._tags = Tags(column, secret)
         self._family = column.type.family
+        self._table: Ints | None = None
         self._days, self._minutes, self._keep_time = spec.days, spec.minutes, spec.keep_time
 
     def mask(self, values: pa.Array) -> pa.Array:
@@ -59,12 +62,16 @@ class DateKernel(Kernel):
         return _inside(at, shift, FIRST_DAY * DAY_US, (LAST_DAY + 1) * DAY_US - 1)
 
     def _dates(self, at: Ints, values: pa.Array) -> Ints:
-        first, span = int(at.min()), int(at.max()) - int(at.min()) + 1
-        if span > len(at):
-            return _inside(at, _shift(self._tags(values)[:, 0], self._days), FIRST_DAY, LAST_DAY)
-        days = np.arange(first, first + span)  # fewer days than rows: each day once
-        shift = _shift(self._tags(from_int64s(days, values.type))[:, 0], self._days)
-        return _inside(days, shift, FIRST_DAY, LAST_DAY)[at - first]
+        """Days of the years in common use by table, others one by one: the same function."""
+        if int(at.min()) < TABLE_FIRST or int(at.max()) > TABLE_LAST:
+            return self._shifted(at, values)
+        if self._table is None:
+            days = np.arange(TABLE_FIRST, TABLE_LAST + 1)
+            self._table = self._shifted(days, from_int64s(days, values.type))
+        return self._table[at - TABLE_FIRST]
+
+    def _shifted(self, at: Ints, values: pa.Array) -> Ints:
+        return _inside(at, _shift(self._tags(values)[:, 0], self._days), FIRST_DAY, LAST_DAY)
 
     def _misfits(self, values: pa.StringArray) -> pa.StringArray:
         """Values that Arrow's types do not hold: rare, so one by one, each distinct one once."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from itertools import product
 from typing import Any
@@ -62,6 +63,12 @@ class FakerData:
         before = _sorted(text for half in halves for text in _expand(half[0], sets))
         after = _sorted(text for half in halves if half[2] for text in _expand(half[2], sets))
         return before, after
+
+
+@cache
+def faker_data(locale: str) -> FakerData:
+    """A locale's data, read once per process."""
+    return FakerData(locale)
 
 
 def slugs(names: Iterable[str]) -> list[str]:

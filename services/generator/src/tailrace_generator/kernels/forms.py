@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from string import Formatter
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tailrace_generator.kernels.arrays import merge
-from tailrace_generator.kernels.slots import Lengths, Slot, Words
+from tailrace_generator.kernels.slots import Lengths, Slot, Taker, Words
 
 WORD_SPACE = 1 << 48
 """Indexes drawn from one 64-bit word stay below: no value is more likely than another by more than 2⁻¹⁶."""
@@ -25,7 +27,8 @@ class Forms:
     def __init__(self, slots: Mapping[str, Slot], forms: Sequence[str]) -> None:
         self.slots = slots
         self.texts = tuple(forms)
-        self._parts = [[(lead, name) for lead, name, _, _ in Formatter().parse(form)] for form in forms]
+        self._parts = [_parse(form) for form in forms]
+        self._takers: dict[int, list[tuple[str, Taker]]] = {}
         self._place: dict[str, tuple[int, int]] = {}
         word, used = 0, 1
         for name, slot in slots.items():
@@ -36,11 +39,11 @@ class Forms:
 
     def space(self, form: int = 0) -> int:
         """How many outputs a form has, at most."""
-        return int(np.prod([self.slots[name].size for _, name in self._parts[form] if name], dtype=object))
+        return prod(self.slots[name].size for _, name, _ in self._parts[form])
 
     def longest(self, form: int = 0) -> int:
         """Most characters of a form."""
-        return sum(len(lead) + (self.slots[name].longest if name else 0) for lead, name in self._parts[form])
+        return sum(len(lead) + self.slots[name].longest + len(tail) for lead, name, tail in self._parts[form])
 
     def make(self, word: Callable[[int], Words], rows: int, limit: int | None) -> pa.StringArray:
         """One value per row; ``word(k)`` gives the rows' k-th 64 random bits. The last form always fits."""
@@ -54,7 +57,7 @@ class Forms:
             return drawn[name]
 
         if limit is None or self.longest() <= limit:
-            return self._join(0, index, None, rows)
+            return self._join(0, index)
         left = np.arange(rows)
         parts = []
         for form in range(len(self._parts)):
@@ -64,31 +67,33 @@ class Forms:
                 fits = self._lengths(form, index, rows)[left] <= limit
                 chosen, left = left[fits], left[~fits]
             if len(chosen):
-                parts.append((chosen, self._join(form, index, chosen, len(chosen))))
+                parts.append((chosen, self._join(form, _only(index, chosen))))
         return merge(parts, rows)
 
     def _lengths(self, form: int, index: Callable[[str], Words], rows: int) -> Lengths:
         total = np.zeros(rows, np.int64)
-        for lead, name in self._parts[form]:
-            total += len(lead)
-            if name:
-                total += self.slots[name].lengths(index(name))
+        for lead, name, tail in self._parts[form]:
+            total += self.slots[name].lengths(index(name)) + len(lead) + len(tail)
         return total
 
-    def _join(
-        self,
-        form: int,
-        index: Callable[[str], Words],
-        rows: np.ndarray[tuple[int], np.dtype[np.intp]] | None,
-        count: int,
-    ) -> pa.StringArray:
-        pieces: list[pa.StringArray | pa.Scalar] = []
-        for lead, name in self._parts[form]:
-            if lead:
-                pieces.append(pa.scalar(lead))
-            if name:
-                at = index(name)
-                pieces.append(self.slots[name].take(at if rows is None else at[rows]))
-        if len(pieces) == 1:
-            return pieces[0]
-        return pc.binary_join_element_wise(*pieces, "")
+    def _join(self, form: int, index: Callable[[str], Words]) -> pa.StringArray:
+        if form not in self._takers:
+            self._takers[form] = [
+                (name, self.slots[name].between(lead, tail)) for lead, name, tail in self._parts[form]
+            ]
+        pieces = [take(index(name)) for name, take in self._takers[form]]
+        return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, "")
+
+
+def _only(index: Callable[[str], Words], rows: npt.NDArray[np.intp]) -> Callable[[str], Words]:
+    """Indexes of some rows."""
+    return lambda name: index(name)[rows]
+
+
+def _parse(form: str) -> list[tuple[str, str, str]]:
+    """Slots with the literal before each; what follows the last one belongs to it."""
+    parts = [(lead, name or "", "") for lead, name, _, _ in Formatter().parse(form)]
+    if not parts[-1][1]:
+        tail = parts.pop()[0]
+        parts[-1] = (*parts[-1][:2], tail)
+    return parts

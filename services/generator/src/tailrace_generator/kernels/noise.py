@@ -93,7 +93,7 @@ class NumberKernel(Kernel):
         point = pc.find_substring(values, ".").to_numpy(zero_copy_only=False)
         scales = np.where(point < 0, 0, pc.utf8_length(values).to_numpy(zero_copy_only=False) - point - 1)
         plain = pc.match_substring_regex(values, DECIMAL_TEXT).to_numpy(zero_copy_only=False)
-        long = plain & (lengths > INT64_DIGITS - 1)
+        long = plain & (lengths > INT64_DIGITS)
         parts = []
         if len(rows := np.flatnonzero(~plain)):
             parts.append((rows, values.take(pa.array(rows))))
@@ -111,8 +111,8 @@ class NumberKernel(Kernel):
     def _long(self, text: str, scale: int, noise: float) -> str:
         """One decimal of more digits than int64 holds."""
         units = int(text.replace(".", ""))
-        size = abs(units) * noise
-        delta = int(size * self._share) if self._share is not None else int(self._step(scale) * noise)
+        size = float(abs(units)) * self._share if self._share is not None else self._step(scale)
+        delta = round(size * noise)
         moved = units + (delta or (1 if noise > 0 else -1))
         precision = self.column.type.precision
         if precision is not None and abs(moved) >= 10**precision:

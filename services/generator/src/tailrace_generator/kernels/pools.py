@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 
-from tailrace_generator.kernels.faker_data import FakerData, slugs
+from tailrace_generator.kernels.faker_data import FakerData, faker_data, slugs
 from tailrace_generator.kernels.forms import Forms
 from tailrace_generator.kernels.slots import BASE32, CodeSlot, ListSlot, Slot
 from tailrace_shared.generators import GENERATORS, LOCALES, Mock
@@ -25,7 +25,7 @@ def mock_forms(name: str, locale: str, limit: int | None = None, *, unique: bool
 
     Raises KeyError for a name that is not a mock's.
     """
-    data = FakerData(locale)
+    data = faker_data(locale)
     if name == "mock.first_name":
         return _single(data.first_names, limit)
     if name == "mock.last_name":
@@ -59,7 +59,7 @@ def mock_forms(name: str, locale: str, limit: int | None = None, *, unique: bool
 @cache
 def pool_digest(locale: str) -> str:
     """SHA-256 (hex) over a locale's lists; what is made of them is covered by the catalogue's version."""
-    return hashlib.sha256("\n".join(FakerData(locale).content()).encode()).hexdigest()
+    return hashlib.sha256("\n".join(faker_data(locale).content()).encode()).hexdigest()
 
 
 def pools_digest() -> str:

@@ -52,40 +52,33 @@ class Aes:
     def cmac(self, data: Bytes, offsets: Offsets) -> Blocks:
         """Tags of the n byte strings ``data[offsets[i]:offsets[i + 1]]``, shape (n, 2)."""
         starts, lengths = offsets[:-1], np.diff(offsets)
-        blocks = np.maximum((lengths + 15) >> 4, 1)
         tags = np.empty((len(lengths), 2), np.uint64)
-        if not len(lengths):
-            return tags
-        room = 16 * min(int(blocks.max()), LONG_BLOCKS)
-        first, last = int(offsets[0]), int(offsets[-1])
-        padded = np.zeros(last - first + room, np.uint8)
-        padded[: last - first] = data[first:last]
-        for count in np.flatnonzero(np.bincount(np.minimum(blocks, LONG_BLOCKS + 1))):
-            if count > LONG_BLOCKS:
-                for row in np.flatnonzero(blocks > LONG_BLOCKS):
-                    tags[row] = self._cmac_long(data[offsets[row] : offsets[row + 1]].tobytes())
-                continue
-            rows = np.flatnonzero(blocks == count)
-            everything = len(rows) == len(blocks)
-            at = (starts if everything else starts[rows]) - first
-            used = (lengths if everything else lengths[rows]) - 16 * (count - 1)
-            state = self._cmac_rows(padded, at, int(count), used)
-            if everything:
-                return state
-            tags[rows] = state
+        blocks = np.minimum(np.maximum((lengths + 15) >> 4, 1), LONG_BLOCKS + 1).astype(np.uint8)
+        order = np.argsort(LONG_BLOCKS + 1 - blocks, kind="stable")  # longest first
+        counts = np.bincount(blocks, minlength=LONG_BLOCKS + 2)
+        for row in order[: counts[-1]]:
+            tags[row] = self._cmac_long(data[offsets[row] : offsets[row + 1]].tobytes())
+        order = order[counts[-1] :]
+        if len(order):
+            first, last = int(offsets[0]), int(offsets[-1])
+            padded = np.zeros(last - first + 16, np.uint8)
+            padded[: last - first] = data[first:last]
+            tags[order] = self._cmac_rows(padded, starts[order] - first, lengths[order], counts[:-1])
         return tags
 
-    def _cmac_rows(self, padded: Bytes, at: Offsets, count: int, used: Offsets) -> Blocks:
-        """Tags of strings that all have ``count`` blocks."""
-        windows = np.ndarray((len(padded) - 16 * count + 1,), f"V{16 * count}", padded, strides=(1,))
-        rows = windows[at].view(np.uint64).reshape(-1, count, 2)
-        final = rows[:, -1] & self._keep[used] ^ self._flip[used]
-        if count == 1:
-            return self.ecb(final)
-        state = self.ecb(np.ascontiguousarray(rows[:, 0]))
-        for k in range(1, count - 1):
-            state = self.ecb(state ^ rows[:, k])
-        return self.ecb(state ^ final)
+    def _cmac_rows(self, padded: Bytes, at: Offsets, lengths: Offsets, counts: npt.NDArray[np.intp]) -> Blocks:
+        """Tags of strings in descending order of their number of blocks; ``counts[k]`` of them have k blocks."""
+        windows = np.ndarray((len(padded) - 15,), "V16", padded, strides=(1,))
+        state = np.zeros((len(at), 2), np.uint64)
+        active = len(at)
+        for k in range(1, int(np.flatnonzero(counts)[-1]) + 1):
+            chunk = windows[at[:active] + 16 * (k - 1)].view(np.uint64).reshape(-1, 2)
+            ending = active - int(counts[k])
+            used = lengths[ending:active] - 16 * (k - 1)
+            chunk[ending:] = chunk[ending:] & self._keep[used] ^ self._flip[used]
+            state[:active] = self.ecb(chunk if k == 1 else chunk ^ state[:active])
+            active = ending
+        return state
 
     def _cmac_long(self, message: bytes) -> Blocks:
         mac = CMAC(algorithms.AES(self._key))

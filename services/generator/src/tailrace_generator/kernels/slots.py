@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from tailrace_generator.kernels.arrays import fixed_strings
 
 Words = npt.NDArray[np.uint64]
 Lengths = npt.NDArray[np.int64]
+Taker = Callable[[Words], pa.StringArray]
 
 BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -26,30 +27,30 @@ class Slot(Protocol):
     def lengths(self, index: Words) -> Lengths:
         """Characters of the parts."""
 
-    def take(self, index: Words) -> pa.StringArray:
-        """The parts."""
+    def between(self, lead: str, tail: str) -> Taker:
+        """What makes parts between two literals."""
 
 
 class ListSlot:
     """A part from a list."""
 
     def __init__(self, values: Sequence[str]) -> None:
-        self._values = pa.array(values, pa.string())
+        self._values = values
         self._lengths = np.array([len(value) for value in values], np.int64)
         self.size, self.longest = len(values), int(self._lengths.max())
 
     def lengths(self, index: Words) -> Lengths:
         return self._lengths[index]
 
-    def take(self, index: Words) -> pa.StringArray:
-        return self._values.take(pa.array(index))
+    def between(self, lead: str, tail: str) -> Taker:
+        values = pa.array([f"{lead}{value}{tail}" for value in self._values], pa.string())
+        return lambda index: values.take(pa.array(index))
 
 
 class CodeSlot:
     """A code of an even number of characters from an alphabet, two at a time."""
 
     def __init__(self, alphabet: str, width: int) -> None:
-        self._alphabet, self._pairs = alphabet, width // 2
         self._base = np.uint64(len(alphabet) ** 2)
         pairs = "".join(a + b for a in alphabet for b in alphabet).encode()
         self._table = np.frombuffer(pairs, np.uint16)
@@ -58,10 +59,20 @@ class CodeSlot:
     def lengths(self, index: Words) -> Lengths:
         return np.full(len(index), self.longest, np.int64)
 
-    def take(self, index: Words) -> pa.StringArray:
-        out = np.empty((len(index), self._pairs), np.uint16)
-        for pair in reversed(range(self._pairs)):
-            rest = index // self._base
-            out[:, pair] = self._table[index - rest * self._base]
-            index = rest
-        return fixed_strings(out.view(np.uint8))
+    def between(self, lead: str, tail: str) -> Taker:
+        pattern = np.frombuffer(f"{lead}{'?' * self.longest}{tail}".encode("ascii"), np.uint8)
+
+        def take(index: Words) -> pa.StringArray:
+            code = np.empty((len(index), self.longest // 2), np.uint16)
+            for pair in reversed(range(code.shape[1])):
+                rest = index // self._base
+                code[:, pair] = self._table[index - rest * self._base]
+                index = rest
+            if not lead and not tail:
+                return fixed_strings(code.view(np.uint8))
+            out = np.empty((len(index), len(pattern)), np.uint8)
+            out[:] = pattern
+            out[:, len(lead) : len(lead) + self.longest] = code.view(np.uint8)
+            return fixed_strings(out)
+
+        return take
