@@ -30,18 +30,24 @@ class Places:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain values only. Dates stay text: a job's constants are written as PostgreSQL reads them."""
+    """Plain values only. Dates stay text: a job's constants are written as PostgreSQL reads them. ``null`` stays a word: it
+    names a generator and a policy; nothing at all and ``~`` are no value."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 — PyYAML's own class attribute
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag != "tag:yaml.org,2002:timestamp" and (tag != "tag:yaml.org,2002:null" or first in ("", "~"))
+        ]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
 def read_yaml(text: str, name: str) -> tuple[Any, Places, list[tuple[int, str]]]:
     """The document, the lines of its values, and duplicate keys as (line, path). Raises UsageError for no valid YAML."""
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         node = loader.get_single_node()
         walk = _Walk(loader)
         document = None if node is None else walk.value(node, ())
@@ -51,8 +57,13 @@ def read_yaml(text: str, name: str) -> tuple[Any, Places, list[tuple[int, str]]]
         raise UsageError("job.yaml", f"{name}:{line}: not valid YAML: {problem}") from None
     except yaml.YAMLError:
         raise UsageError("job.yaml", f"{name}:1: not valid YAML: it has characters that YAML forbids") from None
+    except (ValueError, RecursionError):
+        raise UsageError(
+            "job.yaml", f"{name}:1: not valid YAML: a tag does not fit its value, or it is too deep"
+        ) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return document, walk.places, walk.duplicates
 
 

@@ -47,9 +47,10 @@ Nothing is carried because somebody forgot it. A column without a rule follows t
 | `null` | The column becomes NULL; where it is NOT NULL, the plan is refused. |
 | `pass` | The column is carried as it is. |
 
-Under `mask`, text gets `mask.text`; integers, numerics and floats `mask.number`; dates and times `mask.date`; uuids `key`. Columns of
-primary keys, unique indexes and foreign keys get `key` where their type has one. Every other type (boolean, enum, json, bytea, arrays,
-intervals, …) has no mask and becomes NULL; where NULL cannot be, the plan is refused and asks for `constant` or `duplicate`.
+Under `mask`, text gets `mask.text`; integers, numerics and floats `mask.number`; dates and times `mask.date`; uuids `key`.
+Columns of primary keys, unique indexes and foreign keys get `key` where their type has one. Every other type (boolean, enum,
+json, bytea, arrays, intervals, …) has no mask and becomes NULL; where NULL cannot be, the plan is refused and asks for `constant`
+or `duplicate`.
 
 Columns that a foreign key ties together share one rule and one value domain: give it to the referenced column, and the others
 follow. Two different rules in one domain are refused. A foreign key column alone may have the rule `null`.
@@ -73,7 +74,7 @@ def rendered() -> str:
         "*Generated from the models by `python -m tailrace_shared.job.reference`.* "
         "The [JSON Schema](job.schema.json) lets editors complete and check a job.\n",
         EXAMPLE,
-        "URLs and secrets are never in the file: `${NAME}` names an environment variable, or a file by the variable `NAME_FILE`.\n",
+        "URLs and secrets are never in the file: `${NAME}` names an environment variable, or a file that `NAME_FILE` names.\n",
         "## The job\n",
         *_fields(Job, schema["properties"], schema["$defs"]),
     ]

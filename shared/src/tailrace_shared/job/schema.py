@@ -11,9 +11,11 @@ from tailrace_shared.job.spec import Job
 def json_schema() -> dict[str, Any]:
     """The schema (draft 2020-12) that editors complete and check a job by."""
     found = Job.model_json_schema(by_alias=True)
-    # Rules may be bare names, `null` among them, which YAML reads as no value at all.
+    # `null` is a generator and a policy here, and an editor's YAML reads it as no value.
     rules = found["$defs"]["TableRule"]["properties"]["columns"]["additionalProperties"]
     rules.setdefault("anyOf", []).append({"type": "null"})
+    policy = found["properties"]["policy"]
+    policy["anyOf"] = [{"type": policy.pop("type"), "enum": policy.pop("enum")}, {"type": "null"}]
     for definition in found["$defs"].values():
         if "generator" in definition["properties"]:
             definition["required"] = ["generator", *definition.get("required", [])]
