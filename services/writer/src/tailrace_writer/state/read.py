@@ -54,7 +54,7 @@ SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state = 'loaded' AS 
 FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
 """
 _REPLICAS = """
-SELECT replica, service, attempt, snapshot, fingerprints IS NOT NULL AS fingerprints, refused,
+SELECT replica, service, attempt, snapshot, fingerprints, refused,
        extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, rows, bytes
 FROM tailrace.replica WHERE run IN ($1, '')
 """
@@ -128,7 +128,7 @@ async def read_picture(
         restart_because=row["restart_because"],
         tasked_at=row["tasked"],
         undone=undone,
-        fingerprints=any(r["fingerprints"] for r in working if r["service"] == "generator"),
+        fingerprints=any(r["fingerprints"] is not None for r in working if r["service"] == "generator"),
         readers=sum(r["service"] == "reader" for r in working),
         generators=sum(r["service"] == "generator" for r in working),
         refusal=_refusal(live),
@@ -163,7 +163,7 @@ def _refusal(live: list[asyncpg.Record]) -> str:
     for replica in live:
         if replica["refused"] is not None:
             failure = Failure.model_validate(json.loads(replica["refused"]))
-            return f"a {replica['service']} replica that agrees with the plan: {failure.message}"
+            return f"a {replica['service']} replica that can take part: {failure.message}"
     return ""
 
 
