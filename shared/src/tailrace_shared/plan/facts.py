@@ -110,9 +110,12 @@ def _widest(table: Table) -> Iterable[str]:
 
 async def _ask(connection: asyncpg.Connection, question: str, key: str, answers: dict[str, int]) -> None:
     """Keeps the largest answer per key; nothing where the question takes too long."""
+    within = (
+        connection.is_in_transaction()
+    )  # the snapshot's, begun by hand: asyncpg's own transactions refuse to nest in it
+    begin, back = ("SAVEPOINT question", "ROLLBACK TO question") if within else ("BEGIN", "ROLLBACK")
     with translated():
-        asking = connection.transaction()
-        await asking.start()
+        await connection.execute(begin)
         try:
             await connection.execute(f"SET LOCAL statement_timeout = {QUESTION_MS}")
             answer = await connection.fetchval(question)
@@ -122,4 +125,4 @@ async def _ask(connection: asyncpg.Connection, question: str, key: str, answers:
             pass
         finally:
             if not connection.is_closed():
-                await asking.rollback()  # drops the lock and the time limit
+                await connection.execute(back)  # drops the lock and the time limit
