@@ -1,4 +1,4 @@
-"""Every service installs alone beside ``shared``, imports, and brings neither torch nor another service. Run by ``make isolation``."""
+"""Every service installs alone beside ``shared`` and brings neither torch nor another service (``make isolation``)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,16 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix=f"isolation-{service}-") as folder:
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
             python = str(Path(folder) / "bin" / "python")
-            install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", str(ROOT / "constraints.txt")]
+            install = [
+                python,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--disable-pip-version-check",
+                "-c",
+                str(ROOT / "constraints.txt"),
+            ]
             subprocess.run([*install, str(ROOT / "shared"), str(ROOT / "services" / service)], check=True)
             subprocess.run([python, "-c", CHECK, service], check=True)
         print(f"{service}: installs alone")

@@ -24,7 +24,7 @@ def again(shop_job: str) -> str:
 def test_the_destination_depends_on_secret_and_source_alone(
     install: Callable[..., Installation], shop: Pair, again: str
 ) -> None:
-    first = install(shop, mask_secret="a secret")
+    first = install(shop, mask_secret="a secret that is long enough")
     assert first.run(again).state == "done"
     one = shop.digest()
 
@@ -37,7 +37,7 @@ def test_the_destination_depends_on_secret_and_source_alone(
     assert shop.digest() == one, "three replicas of each stage"
     first.group.stop()
 
-    second = install(shop, mask_secret="another secret")
+    second = install(shop, mask_secret="another secret, as long")
     assert second.run(again).state == "done"
     other = shop.digest()
     for table in ("public.customer", "public.orders", "public.order_line", "public.shipment"):
@@ -49,8 +49,8 @@ def test_the_destination_depends_on_secret_and_source_alone(
 def test_generators_with_different_secrets_do_not_mask_one_run(
     install: Callable[..., Installation], shop: Pair, again: str
 ) -> None:
-    installation = install(shop, mask_secret="a secret")
-    installation.scale("generator", 2, TAILRACE_MASK_SECRET="a different secret")
+    installation = install(shop, mask_secret="a secret that is long enough")
+    installation.scale("generator", 2, TAILRACE_MASK_SECRET="a different secret, as long")
     record = installation.run(again)
     assert record.state == "done"
     assert "mask secret differs" in installation.logs()

@@ -348,6 +348,25 @@ async def test_a_slow_handler_keeps_the_window_and_the_membership(
     assert set(handler.seen.values()) == {1}
 
 
+async def test_records_larger_than_the_window_and_a_fetch_pass_one_by_one(
+    kafka: Kafka, topic: str, sender: Sender
+) -> None:
+    values = await fill(sender, topic, 12, size=1_900_000)
+    handler = Handler()
+    most: list[int] = []
+
+    async def note(delivery: Delivery) -> None:
+        most.append(pump.in_flight_bytes)
+        handler.seen[delivery.value] += 1
+
+    handler.handle = note  # type: ignore[method-assign]
+    pump = handler.pump(kafka, topic, parallel=4, window=1 << 20)
+    await pump.start()
+    await until(lambda: set(handler.seen) == values)
+    await pump.stop(Deadline.after(5))
+    assert max(most) <= 1_900_100
+
+
 async def test_a_broker_that_is_killed_and_comes_back_loses_and_reorders_nothing(
     broker: EmbeddedKafka, kafka: Kafka, admin: Admin, topic: str
 ) -> None:
@@ -397,6 +416,7 @@ async def test_a_broker_that_is_killed_and_comes_back_loses_and_reorders_nothing
 async def test_a_broker_that_stays_away_fails_sends_in_time_and_stop_does_not_hang(
     broker: EmbeddedKafka, kafka: Kafka, topic: str
 ) -> None:
+    before = asyncio.all_tasks()
     sender = Sender(kafka, LIMIT, deadline_s=2)
     handler = Handler()
     pump = handler.pump(kafka, topic)
@@ -418,6 +438,7 @@ async def test_a_broker_that_stays_away_fails_sends_in_time_and_stop_does_not_ha
             await late
         await pump.stop(Deadline.after(4))
         assert time.monotonic() - began < 16
+        await until(lambda: not asyncio.all_tasks() - before, 5)
         with pytest.raises(TransientError) as caught:
             await Sender(kafka, LIMIT).start()
         assert caught.value.code == "kafka.unreachable"

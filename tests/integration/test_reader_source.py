@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -205,7 +206,7 @@ async def test_ranges_are_tid_range_scans_in_ctid_order(admin: asyncpg.Connectio
     connection = await reading_connection(source, held)
     bounds = [Bound(block=0), Bound(block=7), Bound(block=7, item=4), Bound(block=60), None]
     got: list[object] = []
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in itertools.pairwise(bounds):
         assert low is not None
         query = RangeQuery(leaf, ("a", "b"), low, high)
         for text in (query.rows, query.place_after(3)):
@@ -282,7 +283,8 @@ async def test_children_by_inheritance_are_not_read_with_their_parent(
 async def test_odd_names_and_odd_values_travel(admin: asyncpg.Connection, source: SourceServer) -> None:
     await admin.execute(
         '''CREATE TABLE s."o""dd t" ("sel ect" date, "b""" timestamptz, c text);
-        INSERT INTO s."o""dd t" VALUES ('infinity', '0044-03-15 00:00:00+00 BC', E'a"b\\n,c\\r'), (NULL, NULL, ''), ('2024-01-01', now(), NULL)'''
+        INSERT INTO s."o""dd t" VALUES ('infinity', '0044-03-15 00:00:00+00 BC', E'a"b\\n,c\\r'),
+        (NULL, NULL, ''), ('2024-01-01', now(), NULL)'''
     )
     held = await export_snapshot(source)
     node = await admin.fetchrow(
