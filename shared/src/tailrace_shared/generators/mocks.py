@@ -141,7 +141,7 @@ class MockEmail(UniqueMock):
     generator: Literal["mock.email"] = "mock.email"
     domain_family: ClassVar[str] = "email"
     min_chars: ClassVar[int] = 20
-    max_chars: ClassVar[int] = 72
+    max_chars: ClassVar[int] = 76
     unique_chars: ClassVar[int] = 28
     unique_space: ClassVar[int] = 1 << 80
 
