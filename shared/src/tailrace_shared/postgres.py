@@ -38,6 +38,17 @@ SESSION: Final[dict[str, str]] = {
 }
 
 
+DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    # What the driver says when the server has ended a session while it was idle, before it notices the closed socket.
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What a call of the driver raises; ``map_error`` takes each of them."""
+
+
 async def connect(
     url: SecretStr, application_name: str, *, variable: str = "", timeout_s: float = CONNECT_TIMEOUT_S, **settings: str
 ) -> asyncpg.Connection:
@@ -69,7 +80,7 @@ def translated() -> Iterator[None]:
     """Driver errors inside become ours, with nothing of the original attached: a traceback could print its DETAIL."""
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DRIVER_ERRORS as error:
         mapped = map_error(error)
         try:
             raise mapped from None
@@ -83,7 +94,7 @@ def map_error(error: BaseException) -> TailraceError:
         return error
     if isinstance(error, asyncpg.PostgresError):
         return _server_error(error)
-    if isinstance(error, asyncpg.InterfaceError):
+    if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError)):
         # Nearly always a connection that went away under us; a misuse would fail every retry and end the same way.
         return TransientError("postgres.connection", "the connection to PostgreSQL is closed", "Is the server up?")
     if isinstance(error, TimeoutError):

@@ -12,6 +12,7 @@ import asyncpg
 from tailrace_reader.snapshot import HeldSnapshot, SnapshotGone, SourceServer, join_snapshot, reading_connection
 from tailrace_shared.dataplane.retry import FOREVER, RetrySchedule
 from tailrace_shared.errors import TailraceError, TransientError
+from tailrace_shared.postgres import map_error
 
 _PING_LIMIT_S = 60.0
 """A server that takes longer to say 1 is taken for gone."""
@@ -139,7 +140,8 @@ class SnapshotSession:
         failures = 0
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._ping_s)
+                async with asyncio.timeout(self._ping_s):  # wait_for could swallow a cancellation
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 if self._holder.alive:
@@ -153,8 +155,8 @@ class SnapshotSession:
                 delay = self._retry.delay(failures)
                 await asyncio.sleep(self._ping_s if delay is None else delay)
                 self._changed.set()
-            except TailraceError as error:  # the server refuses us: readers in wait fail with it
-                self.failure = error
+            except Exception as error:  # the server refuses us, or a defect: ranges that wait fail with it
+                self.failure = map_error(error)
                 self._ready.set()
                 return
 
