@@ -25,7 +25,7 @@ class NumberPermutation:
     """The decimal permutation of one domain."""
 
     def __init__(self, secret: MaskSecret, domain: str) -> None:
-        self._text = {fraction: TextFpe(secret, f"{domain}\0number\0{fraction}") for fraction in ("", ".")}
+        self._text = {fraction: secret.shared(TextFpe, f"{domain}\0number\0{fraction}") for fraction in ("", ".")}
 
     def permute(self, values: pa.StringArray) -> pa.StringArray:
         """Masks of canonical decimals without nulls."""

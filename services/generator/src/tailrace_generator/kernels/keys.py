@@ -26,7 +26,7 @@ class IntegerKey(Kernel):
 
     def __init__(self, column: MaskColumn, secret: MaskSecret) -> None:
         super().__init__(column)
-        self._permutation = IntegerPermutation(secret, column.domain)
+        self._permutation = secret.shared(IntegerPermutation, column.domain)
 
     def mask(self, values: pa.Array) -> pa.Array:
         if pa.types.is_integer(values.type):
@@ -55,7 +55,7 @@ class NumberKey(Kernel):
 
     def __init__(self, column: MaskColumn, secret: MaskSecret) -> None:
         super().__init__(column)
-        self._permutation = NumberPermutation(secret, column.domain)
+        self._permutation = secret.shared(NumberPermutation, column.domain)
 
     def mask(self, values: pa.Array) -> pa.Array:
         moved = self._permutation.permute(canonical(self.column, values))
@@ -67,7 +67,7 @@ class UuidKey(Kernel):
 
     def __init__(self, column: MaskColumn, secret: MaskSecret) -> None:
         super().__init__(column)
-        self._permutation = UuidPermutation(secret, column.domain)
+        self._permutation = secret.shared(UuidPermutation, column.domain)
 
     def mask(self, values: pa.Array) -> pa.Array:
         if not pa.types.is_string(values.type):
@@ -90,7 +90,7 @@ class TextKey(Kernel):
 
     def __init__(self, column: MaskColumn, secret: MaskSecret) -> None:
         super().__init__(column)
-        self._permutation = TextFpe(secret, column.domain)
+        self._permutation = secret.shared(TextFpe, column.domain)
 
     def mask(self, values: pa.Array) -> pa.Array:
         return self._permutation.permute(text(canonical(self.column, values)))

@@ -16,9 +16,6 @@ from tailrace_shared.generators.regions import COMPLEMENT_STARTS, POSITIVE_START
 
 ROUNDS = 10
 TABLE_SIZE = 1 << 16
-ROUND_TABLE_BITS = 16
-"""Halves up to here look their round function up: 2¹⁶ · 10 rounds, 1.3 MB per region in use."""
-
 Words = npt.NDArray[np.uint64]
 
 
@@ -94,7 +91,6 @@ class Feistel:
     def __init__(self, aes: Aes, name: int, left: int, right: int) -> None:
         self._aes, self._name = aes, name
         self._left, self._right = left, right
-        self._looked_up: list[Words] = []
 
     def permute(self, values: Words) -> Words:
         right_bits = np.uint64(self._right)
@@ -105,21 +101,10 @@ class Feistel:
         """The permutation on halves of their own."""
         for i in range(ROUNDS):
             if i % 2 == 0:
-                left = left ^ self._round(i, right, self._left)
+                left = left ^ self._function(i, right, self._left)
             else:
-                right = right ^ self._round(i, left, self._right)
+                right = right ^ self._function(i, left, self._right)
         return left, right
-
-    def _round(self, i: int, source: Words, bits: int) -> Words:
-        if max(self._left, self._right) > ROUND_TABLE_BITS:
-            return self._function(i, source, bits)
-        if not self._looked_up:
-            self._looked_up = [self._table(r) for r in range(ROUNDS)]
-        return self._looked_up[i][source]
-
-    def _table(self, i: int) -> Words:
-        source, bits = (self._right, self._left) if i % 2 == 0 else (self._left, self._right)
-        return self._function(i, np.arange(1 << source, dtype=np.uint64), bits)
 
     def _function(self, i: int, source: Words, bits: int) -> Words:
         blocks = np.empty((len(source), 2), np.uint64)

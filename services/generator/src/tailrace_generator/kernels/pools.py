@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from tailrace_generator.kernels.faker_data import FakerData, faker_data, slugs
 from tailrace_generator.kernels.forms import Forms
@@ -20,6 +20,7 @@ LINES = [f"{n:02}" for n in range(100)]
 HOUSES = [str(n) for n in range(1, 1000)]
 
 
+@lru_cache(maxsize=64)
 def mock_forms(name: str, locale: str, limit: int | None = None, *, unique: bool = False) -> Forms:
     """The forms of a mock; ``limit`` is the column's, for the shortest form, which must fit it.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Protocol, TypeVar, cast
+from weakref import WeakValueDictionary
+
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
@@ -17,6 +20,15 @@ SALT = b"tailrace mask secret 1"
 """Fixed by design: every replica must derive the same keys from the secret alone."""
 
 
+class OfDomain(Protocol):
+    """What is built from a secret for one domain, such as a permutation with its tables."""
+
+    def __init__(self, secret: MaskSecret, domain: str) -> None: ...
+
+
+T = TypeVar("T", bound=OfDomain)
+
+
 class MaskSecret:
     """Root of all masking keys. Equal secrets give equal outputs; it is held by the generator alone."""
 
@@ -24,6 +36,7 @@ class MaskSecret:
         if len(root) < 32:
             raise UsageError("secret.too-short", "the mask key has less than 32 bytes", "give 32 random bytes")
         self._root = root
+        self._shared: WeakValueDictionary[tuple[type, str], OfDomain] = WeakValueDictionary()
 
     @classmethod
     def of(cls, secret: str | SecretStr) -> MaskSecret:
@@ -43,6 +56,13 @@ class MaskSecret:
     def key(self, domain: str, purpose: str) -> bytes:
         """The AES-128 key of a domain for a purpose such as ``text`` (HKDF-Expand with SHA-256, RFC 5869)."""
         return self._derive(f"key\0{purpose}\0{domain}", 16)
+
+    def shared(self, kind: type[T], domain: str) -> T:
+        """The one instance of its kind for a domain: all columns of the domain use its tables, so memory stays small."""
+        found = self._shared.get((kind, domain))
+        if found is None:
+            found = self._shared[kind, domain] = kind(self, domain)
+        return cast(T, found)
 
     def fingerprint(self) -> str:
         """32 hexadecimal digits that tell equal secrets from different ones, and nothing else."""

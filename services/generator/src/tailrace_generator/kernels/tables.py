@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from tailrace_generator.kernels.prf import Aes
 
-CACHE_BYTES = 32 << 20
-"""Eight tables of a million members; a table is built again (some 0.1 s for a million) when it was dropped."""
+CACHE_BYTES = 8 << 20
+"""Per domain: two tables of a million members; one that was dropped is built again (some 0.1 s for a million)."""
 
 
 class Tables:
@@ -18,10 +18,10 @@ class Tables:
 
     def __init__(self, aes: Aes) -> None:
         self._aes = aes
-        self._tables: OrderedDict[tuple[bytes, int], npt.NDArray[np.uint32]] = OrderedDict()
+        self._tables: OrderedDict[tuple[bytes, int], npt.NDArray[np.unsignedinteger]] = OrderedDict()
         self._bytes = 0
 
-    def permutation(self, name: bytes, size: int) -> npt.NDArray[np.uint32]:
+    def permutation(self, name: bytes, size: int) -> npt.NDArray[np.unsignedinteger]:
         """The permutation of 0 … size - 1."""
         key = (name, size)
         table = self._tables.get(key)
@@ -34,9 +34,9 @@ class Tables:
         self._tables.move_to_end(key)
         return table
 
-    def _build(self, name: bytes, size: int) -> npt.NDArray[np.uint32]:
+    def _build(self, name: bytes, size: int) -> npt.NDArray[np.unsignedinteger]:
         blocks = np.empty((size, 2), np.uint64)
         blocks[:, 0] = np.frombuffer(name, "<u8")[0]
         blocks[:, 1] = np.arange(size)
         tags = self._aes.ecb(blocks)[:, 0]
-        return np.argsort(tags, kind="stable").astype(np.uint32)
+        return np.argsort(tags, kind="stable").astype(np.uint16 if size <= 1 << 16 else np.uint32)
