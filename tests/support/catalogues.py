@@ -111,8 +111,7 @@ def catalogue(*tables: Table, keys: Iterable[ForeignKey] = (), **more: Any) -> C
         "role": "mover",
         "can_create": True,
     }
-    ordered = sorted(tables, key=lambda t: (t.name.schema_name, t.name.name))
-    return Catalogue(tables=tuple(ordered), foreign_keys=tuple(keys), **values | more)
+    return Catalogue(tables=tables, foreign_keys=tuple(keys), **values | more)
 
 
 def job(text: str = "") -> Job:

@@ -135,7 +135,7 @@ class _Reader:
             server_version=self.server["version"],
             database=self.server["database"],
             system_id=self.system,
-            tables=tuple(sorted(tables, key=lambda t: (t.name.schema_name, t.name.name))),
+            tables=tuple(tables),
             foreign_keys=tuple(sorted((self._foreign_key(r) for r in rows["foreign_keys"]), key=_foreign_key_order)),
             sequences=tuple(self._sequences()),
             privileges=self._privileges(),

@@ -26,11 +26,10 @@ def bypass_steps(
 ) -> tuple[DdlStep, ...]:
     """Secondary indexes, foreign keys and user triggers of the planned tables. Indexes come back first, triggers last."""
     steps: list[DdlStep] = []
-    for table in _targets(planned, destination):
-        if any(p.name == table.name and p.mode != "truncate" for p in planned):
-            for index in table.indexes:
-                if index.droppable:
-                    steps.append(_index(len(steps), table, index))
+    for table in _targets([p for p in planned if p.mode != "truncate"], destination):
+        for index in table.indexes:
+            if index.droppable:
+                steps.append(_index(len(steps), table, index))
     for side in sides:
         if side.parent is None and side.child and side.child.mode == "truncate":
             continue  # an emptied table may keep its references to others

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from tailrace_shared.catalogue.model import Catalogue, Column, ForeignKey, Index, Table, TableName
+from tailrace_shared.catalogue.model import Catalogue, Column, Index, Table, TableName
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 from tailrace_shared.types import Family
 
@@ -124,16 +124,6 @@ def lowered(index: Index) -> list[str]:
 def partition_owners(*catalogues: Catalogue) -> dict[TableName, TableName]:
     """Every partition's table."""
     return {p.name: t.name for c in catalogues for t in c.tables for p in t.partitions}
-
-
-def same_key(one: ForeignKey, other: ForeignKey, names: Mapping[TableName, TableName]) -> bool:
-    """Whether two databases' foreign keys say the same, whatever their names."""
-    return (
-        names.get(one.table, one.table) == names.get(other.table, other.table)
-        and names.get(one.references, one.references) == names.get(other.references, other.references)
-        and set(zip(one.columns, one.referenced_columns, strict=True))
-        == set(zip(other.columns, other.referenced_columns, strict=True))
-    )
 
 
 def _closure(

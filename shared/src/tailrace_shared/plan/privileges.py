@@ -56,13 +56,12 @@ def check_destination(
             )  # fmt: skip
     for name, kinds in _altered(ddl).items():
         check.owner(name, destination.table(names.get(name, name)), kinds)
+    references = {(k.table, k.name): k.references for k in destination.foreign_keys}
     for step in ddl:
         if step.kind == "index":
             check.schema(step.table.schema_name)
         if step.kind == "foreign-key":
-            for key in destination.foreign_keys:
-                if key.name == step.name and key.table == step.table:
-                    check.table(key.references, ("REFERENCES",))
+            check.table(references[step.table, step.name], ("REFERENCES",))
     for sequence in sequences:
         may = destination.privileges.get(f"{sequence.schema_name}.{sequence.name}", ())
         if not {"UPDATE", "OWNER"} & set(may):

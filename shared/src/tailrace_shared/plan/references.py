@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, TableName
 from tailrace_shared.generators import Duplicate, Null
-from tailrace_shared.plan.domains import same_key
 from tailrace_shared.plan.model import ForeignKeyCheck, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
 
@@ -55,6 +54,7 @@ def prove_references(
     problems: Problems,
 ) -> list[Proof]:
     """A proof per foreign key; a side that is not carried is looked at on its own."""
+    guaranteed = {_meaning(key, names) for key in source.foreign_keys if key.validated}
     found = []
     for side in sides:
         about = f"{side.key.table} foreign key {side.key.name}"
@@ -68,7 +68,7 @@ def prove_references(
             found.append(Proof(about=about, verdict="proved", reason="a NULL points nowhere"))
         elif side.parent is None or side.parent.mode == "truncate":
             found.append(_outside_parent(about, side, destination, problems))
-        elif not any(same_key(side.key, other, names) and other.validated for other in source.foreign_keys):
+        elif _meaning(side.key, names) not in guaranteed:
             problems.warning(
                 "foreign-key-in-destination-only", about, "the source does not guarantee it",
                 "Rows that point nowhere fail the run at its end.",
@@ -77,6 +77,14 @@ def prove_references(
         else:
             found.append(Proof(about=about, verdict="proved", reason="both sides map alike, by construction"))
     return found
+
+
+def _meaning(
+    key: ForeignKey, names: Mapping[TableName, TableName]
+) -> tuple[TableName, TableName, frozenset[tuple[str, str]]]:
+    """What a foreign key says, whatever its name and whichever partition it is on."""
+    pairs = frozenset(zip(key.columns, key.referenced_columns, strict=True))
+    return names.get(key.table, key.table), names.get(key.references, key.references), pairs
 
 
 def _nulled(side: Sides) -> bool:
