@@ -55,7 +55,7 @@ def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[s
     assert done.returncode == 0, said
     assert "MARY" in done.stdout
     assert "MARY.SMITH@sakilacustomer.org" in done.stdout
-    assert "✓ rows  15 checked" in done.stdout
+    assert "✓ rows  15 of 15 hold" in done.stdout
     assert "✓ foreign key" in done.stdout
     assert "✗" not in done.stdout
     assert "49,636 rows" in done.stdout

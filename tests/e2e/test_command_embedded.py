@@ -145,7 +145,7 @@ def test_verification_from_outside_agrees_with_the_runs_own(shell: Shell, loaded
             "UPDATE customer SET first_name = 'CanaryFirst' WHERE ctid = (SELECT min(ctid) FROM customer)",
             "canaries public.customer",
         ),
-        ("UPDATE order_line SET order_id = -order_id - 1 WHERE line = 1", "foreign key"),
+        ("UPDATE order_line SET order_id = gen_random_uuid() WHERE line = 1", "foreign key"),
     ],
 )
 def test_what_was_tampered_with_is_named(shell: Shell, loaded: dict[str, Any], statement: str, failing: str) -> None:

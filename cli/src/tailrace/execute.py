@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tailrace.follow import LeftAlone, follow
+from tailrace.follow import Ended, LeftAlone, follow
 from tailrace.interrupts import Interrupts
 from tailrace.live import Display
 from tailrace.runs import Runs
 from tailrace_shared.job.spec import Job
-from tailrace_shared.messages import RunRecord
 
 
 async def execute(
@@ -19,8 +18,8 @@ async def execute(
     *,
     submitted: Callable[[str], None] = lambda run: None,
     check: Callable[[], None] = lambda: None,
-) -> tuple[str, RunRecord | None]:
-    """The run's id and its terminal record; None when it was left to itself. ``check`` raises to give up waiting."""
+) -> tuple[str, Ended | None]:
+    """The run's id and how it ended; None when it was left to itself. ``check`` raises to give up waiting."""
     with Interrupts() as interrupts:
         run = await runs.submit(job)
         submitted(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from typing import NamedTuple
 
 from tailrace.interrupts import Interrupts
 from tailrace.live import Display
@@ -14,6 +15,14 @@ from tailrace_shared.messages import RunRecord
 
 HINT_AFTER_SECONDS = 15.0
 """A run that no writer has picked up for so long probably has none."""
+
+
+class Ended(NamedTuple):
+    """A run that has ended, as it was watched."""
+
+    record: RunRecord
+    loading_seconds: float
+    """From the first to the last row on its way; 0 when that was not watched."""
 
 
 class LeftAlone(Exception):
@@ -32,8 +41,8 @@ async def follow(
     *,
     check: Callable[[], None] = _never,
     clock: Callable[[], float] = time.monotonic,
-) -> RunRecord:
-    """The run's terminal record. The first Ctrl-C asks for its cancellation; raises LeftAlone at the second.
+) -> Ended:
+    """How the run ended. The first Ctrl-C asks for its cancellation; raises LeftAlone at the second.
 
     ``check`` is called between records and raises to give up.
     """
@@ -49,8 +58,8 @@ async def follow(
 
 async def watch(
     runs: Runs, run: str, display: Display, interrupts: Interrupts, *, clock: Callable[[], float] = time.monotonic
-) -> RunRecord:
-    """The run's terminal record, without a say in it: raises LeftAlone at the first Ctrl-C."""
+) -> Ended:
+    """How the run ended, without a say in it: raises LeftAlone at the first Ctrl-C."""
 
     async def interrupted(count: int) -> None:
         raise LeftAlone
@@ -66,7 +75,7 @@ async def _until_terminal(
     interrupted: Callable[[int], Awaitable[None]],
     check: Callable[[], None],
     clock: Callable[[], float],
-) -> RunRecord:
+) -> Ended:
     started = clock()
     progress = Progress(started)
     seen, hinted = 0, False
@@ -77,7 +86,7 @@ async def _until_terminal(
             if latest is not None:
                 display.show(progress.view(latest, clock()))
                 if latest.terminal:
-                    return latest
+                    return Ended(latest, progress.loading_seconds)
             elif not hinted and clock() - started > HINT_AFTER_SECONDS:
                 hinted = True
                 display.message("no writer has taken the run up yet: is one running on these brokers and namespace?")

@@ -77,10 +77,20 @@ class Progress:
 
     def __init__(self, started: float) -> None:
         self._started = started
+        self._loading_since: float | None = None
+        self._loading_until: float | None = None
         self._rates = {name: Rate() for name in ("read", "masked", "loaded")}
+
+    @property
+    def loading_seconds(self) -> float:
+        """How long the last attempt's rows were on their way, as it was watched; 0 when it was not."""
+        if self._loading_since is None or self._loading_until is None:
+            return 0.0
+        return self._loading_until - self._loading_since
 
     def view(self, record: RunRecord, now: float) -> ProgressView:
         """The run at ``now`` (seconds of the clock that gave ``started``)."""
+        self._time_loading(record, now)
         done = stage_rows(record)
         rates = {name: self._rates[name].take(now, rows) for name, rows in done.items()}
         services = {"read": "reader", "masked": "generator", "loaded": "writer"}
@@ -107,6 +117,14 @@ class Progress:
             tables_loaded=sum(t.state == "loaded" for t in record.tables),
             tables=len(record.tables),
         )
+
+    def _time_loading(self, record: RunRecord, now: float) -> None:
+        if record.state in ("submitted", "planned"):
+            self._loading_since = self._loading_until = None  # a new attempt
+        elif record.state == "loading":
+            self._loading_since = now if self._loading_since is None else self._loading_since
+        elif self._loading_since is not None and self._loading_until is None:
+            self._loading_until = now
 
 
 def stage_rows(record: RunRecord) -> dict[str, int]:

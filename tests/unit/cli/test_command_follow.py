@@ -72,7 +72,7 @@ class Shown:
 async def test_a_run_is_followed_to_its_terminal_record() -> None:
     interrupts, shown = Interrupts(), Shown()
     runs = ScriptedRuns([None, record(1, "submitted"), record(2, "loading"), record(3, "done")], interrupts)
-    assert (await follow(runs, "01JRUN", shown, interrupts)).state == "done"
+    assert (await follow(runs, "01JRUN", shown, interrupts)).record.state == "done"
     assert [view.state for view in shown.views] == ["submitted", "loading", "done"]
     assert runs.cancelled == []
 
@@ -81,7 +81,7 @@ async def test_the_first_interrupt_asks_for_cancellation_once_and_goes_on_follow
     interrupts, shown = Interrupts(), Shown()
     steps = [record(1, "loading"), None, record(2, "stopping"), record(3, "cancelled")]
     runs = ScriptedRuns(steps, interrupts, signals_at=[1])
-    assert (await follow(runs, "01JRUN", shown, interrupts)).state == "cancelled"
+    assert (await follow(runs, "01JRUN", shown, interrupts)).record.state == "cancelled"
     assert runs.cancelled == ["01JRUN"]
     assert len(shown.messages) == 1
 

@@ -83,3 +83,13 @@ def test_the_line_of_a_load_names_stages_rate_and_credit() -> None:
     assert "read 300, masked 250, loaded 200 of 1,000 rows, 100 rows/s, 8.0 s left" in text
     assert "attempt 2" in text
     assert "credit 0 B of 1.0 MiB" in text
+
+
+def test_loading_is_timed_from_its_first_to_its_next_state_of_the_last_attempt() -> None:
+    progress = Progress(0.0)
+    for state, second in (("loading", 1), ("stopping", 3), ("submitted", 4), ("loading", 10), ("loading", 12)):
+        progress.view(record(state=state), float(second))
+    assert progress.loading_seconds == 0
+    progress.view(record(state="finishing"), 15.0)
+    progress.view(record(state="done"), 30.0)
+    assert progress.loading_seconds == 5

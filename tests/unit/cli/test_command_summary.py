@@ -32,7 +32,9 @@ def shown(thing: Any) -> str:
 def test_the_headline_counts_tables_rows_and_seconds() -> None:
     tables = [TableProgress(table=n, name=f"t{n}", rows_read=500, rows_loaded=500) for n in range(2)]
     ended = record(tables=tables, started_at=NOW, finished_at=NOW + timedelta(seconds=4))
-    assert str(headline(ended)) == "done: 2 tables, 1,000 rows in 4.0 s, 250 rows/s"
+    assert str(headline(ended)) == "done: 2 tables, 1,000 rows in 4.0 s (250 rows/s)"
+    watched = "done: 2 tables, 1,000 rows in 4.0 s (250 rows/s; loading 0.5 s, 2,000 rows/s)"
+    assert str(headline(ended, 0.5)) == watched
 
 
 def test_what_failed_is_named_and_what_holds_is_counted() -> None:
@@ -43,7 +45,7 @@ def test_what_failed_is_named_and_what_holds_is_counted() -> None:
     ]
     text = str(check_lines(checks))
     assert "✗ foreign key public.a a_fkey  3 orphans" in text
-    assert "✓ rows  2 checked, all hold" in text
+    assert "✓ rows  2 of 2 hold" in text
     assert "public.b" in str(check_lines(checks, all_lines=True))
 
 

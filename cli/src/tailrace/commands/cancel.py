@@ -47,7 +47,7 @@ async def _cancel(run: str, output: Output, *, wait: bool) -> ExitCode:
                 return ExitCode.OK
             with Interrupts() as interrupts, display(output) as shown:
                 try:
-                    record = await watch(runs, record.run, shown, interrupts)
+                    record = (await watch(runs, record.run, shown, interrupts)).record
                 except LeftAlone:
                     output.note(f"The cancellation goes on. See it with `tailrace status {record.run}`.")
                     return ExitCode.INTERRUPTED

@@ -98,15 +98,15 @@ async def _follow(
     runs: Runs, job: Job, output: Output, *, embedded: bool = False, check: Callable[[], None] = lambda: None
 ) -> ExitCode:
     """Submit, see it through, close with the summary."""
-    run_id, record = await execute(
+    run_id, ended = await execute(
         runs, job, display(output), submitted=lambda run_id: output.note(f"run {run_id} of job {job.name}"), check=check
     )
-    if record is None:
+    if ended is None:
         if embedded:
             output.note("The embedded services end with this command: the run stops where it is.")
         else:
             output.note(f"The run goes on by itself. See it with `tailrace status {run_id}`.")
         return ExitCode.INTERRUPTED
-    output.say(closing(record))
-    output.data(record)
-    return exit_code(record)
+    output.say(closing(*ended))
+    output.data(ended.record)
+    return exit_code(ended.record)

@@ -16,6 +16,7 @@ from tailrace.demo.dump import job_text
 from tailrace.embedded.runtime import Runtime, external_kafka
 from tailrace.environment import MASK_SECRET
 from tailrace.execute import execute
+from tailrace.follow import Ended
 from tailrace.interrupts import Interrupts
 from tailrace.live import display
 from tailrace.local import Installation, installation
@@ -25,7 +26,6 @@ from tailrace_shared.errors import ExitCode
 from tailrace_shared.job.load import parse_job
 from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka
-from tailrace_shared.messages import RunRecord
 
 _MASK_SECRET = "the demo's secret is no secret"  # noqa: S105
 """Fixed, so that everybody's demo shows the same rows; a real one comes from a vault."""
@@ -59,10 +59,11 @@ def show(output: Output, *, keep: bool) -> ExitCode:
             filled = pool.submit(fill, databases)
             here = stack.enter_context(installation(job, environ=_environment(databases), runtime=runtime))
             filled.result()
-        record = asyncio.run(_carry(output, job, here))
-        if record is None:
+        ended = asyncio.run(_carry(output, job, here))
+        if ended is None:
             return ExitCode.INTERRUPTED
-        output.say(closing(record))
+        record = ended.record
+        output.say(closing(*ended))
         if record.state == "failed":
             output.note(f"The services' logs are in {here.keep_logs()}.")
         if record.state == "done":
@@ -74,11 +75,11 @@ def show(output: Output, *, keep: bool) -> ExitCode:
         return exit_code(record)
 
 
-async def _carry(output: Output, job: Job, here: Installation) -> RunRecord | None:
-    """The run's last record; None when the person went away."""
+async def _carry(output: Output, job: Job, here: Installation) -> Ended | None:
+    """How the run ended; None when the person went away."""
     async with connect(Kafka(here.kafka), here.namespace) as runs:
-        _, record = await execute(runs, job, display(output), check=here.require_alive)
-    return record
+        _, ended = await execute(runs, job, display(output), check=here.require_alive)
+    return ended
 
 
 async def _keep(output: Output, databases: DemoDatabases, here: Installation) -> None:
