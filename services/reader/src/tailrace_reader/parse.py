@@ -22,7 +22,10 @@ from tailrace_reader.layout import Layout
 from tailrace_shared.errors import TerminalError
 
 _COLUMN = re.compile(r"CSV column #(\d+)")
-_UUID_TEXT = 36
+_UUID = np.dtype(
+    {"names": list("abcdefgh"), "formats": ["u4"] * 8, "offsets": [0, 4, 9, 14, 19, 24, 28, 32], "itemsize": 36}
+)
+"""The 36 characters of a UUID as 8 words of 4 digits, without the dashes."""
 _LEAST_BLOCK = 64
 """pyarrow wants a block that is not empty; the last row may lack its line end."""
 
@@ -43,12 +46,11 @@ class Parser:
         if not layout.names:
             return Chunk(self, raw, raw.count(b"\n"), [], frozenset())
         untyped = set(self._suspects)
-        while True:
-            try:
-                columns = self._read(raw, untyped)
-                break
-            except pa.ArrowInvalid as error:
-                untyped |= self._failing(raw, untyped, str(error))
+        columns: list[pa.Array] | None = None
+        while columns is None:
+            columns, complaint = self._read(raw, untyped)
+            if columns is None:
+                untyped |= self._failing(raw, untyped, complaint)
         self._suspects |= untyped
         for i, wire in enumerate(layout.wires):
             if wire == "uuid":
@@ -59,10 +61,13 @@ class Parser:
         """One column of a piece as PostgreSQL wrote it."""
         return _read_csv(raw, len(self.layout.names), {column: pa.string()}, only=column)[0]
 
-    def _read(self, raw: bytes, untyped: set[int]) -> list[pa.Array]:
-        return _read_csv(
-            raw, len(self.layout.names), {i: self._csv_type(i, untyped) for i in range(len(self.layout.names))}
-        )
+    def _read(self, raw: bytes, untyped: set[int]) -> tuple[list[pa.Array] | None, str]:
+        """The columns, or what the parser complains of. That may quote a value: it is looked at and goes no further."""
+        types = {i: self._csv_type(i, untyped) for i in range(len(self.layout.names))}
+        try:
+            return _read_csv(raw, len(types), types), ""
+        except pa.ArrowInvalid as error:
+            return None, str(error)
 
     def _csv_type(self, column: int, untyped: set[int]) -> pa.DataType:
         text = column in untyped or self.layout.wires[column] in ("text", "uuid")
@@ -132,12 +137,15 @@ def uuid_bytes(text: pa.Array) -> pa.Array:
     """UUIDs as PostgreSQL prints them to 16 bytes each, the whole array in one step."""
     rows = len(text)
     offsets = np.frombuffer(text.buffers()[1], np.int32, rows + 1, 4 * text.offset)
-    digits = memoryview(text.buffers()[2] or b"").cast("B")[offsets[0] : offsets[-1]] if rows else b""
-    data = binascii.unhexlify(bytes(digits).translate(None, b"-"))
+    texts = np.frombuffer(text.buffers()[2] or b"", _UUID, (offsets[-1] - offsets[0]) // _UUID.itemsize, offsets[0])
+    digits = np.empty((len(texts), len(_UUID.names or ())), np.uint32)
+    for i, name in enumerate(_UUID.names or ()):
+        digits[:, i] = texts[name]
+    data = binascii.unhexlify(digits.data)
     if text.null_count == 0:
         return pa.Array.from_buffers(pa.binary(16), rows, [None, pa.py_buffer(data)])
     spread = np.zeros((rows, 16), np.uint8)
-    present = np.diff(offsets) == _UUID_TEXT
+    present = offsets[1:] > offsets[:-1]
     spread[present] = np.frombuffer(data, np.uint8).reshape(-1, 16)
     bitmap = np.packbits(present, bitorder="little")
     return pa.Array.from_buffers(pa.binary(16), rows, [pa.py_buffer(bitmap), pa.py_buffer(spread)], text.null_count)

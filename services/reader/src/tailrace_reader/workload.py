@@ -26,6 +26,8 @@ class ReaderWorkload:
         self._attempts = PlannedAttempts()
         self._context: ServiceContext | None = None
         self._planner: Planner | None = None
+        self._latest: dict[str, RunRecord] = {}
+        """The newest record of every run that has not ended."""
         self._membership: Membership | None = None
 
     async def start(self, context: ServiceContext) -> None:
@@ -41,6 +43,9 @@ class ReaderWorkload:
     async def on_record(self, record: RunRecord) -> None:
         """Join, go on with or leave the record's run; release snapshots whose plan has lost."""
         if self._planner is not None and self._membership is not None:
+            self._latest[record.run] = record
+            if record.terminal:
+                del self._latest[record.run]
             self._planner.on_record(record)
             self._membership.on_record(record)
 
@@ -67,14 +72,22 @@ class ReaderWorkload:
             member = ReaderMember(context, self._settings, record, plan, holder)
             await member.start()
         except TransientError:
-            if holder is not None:  # kept for the next try: this may be the last session that holds it
-                self._attempts.put(PlannedAttempt(record.run, record.attempt, record.digest, holder))
+            if holder is not None:
+                self._keep(PlannedAttempt(record.run, record.attempt, record.digest, holder))
             raise
         except BaseException:
             if holder is not None:
                 holder.release()
             raise
         return member
+
+    def _keep(self, joined: PlannedAttempt) -> None:
+        """For the next try: this may be the last session that holds the snapshot."""
+        self._attempts.put(joined)
+        if (latest := self._latest.get(joined.run)) is None:
+            self._attempts.drop(joined.run)  # the run has ended meanwhile
+        else:
+            self._attempts.on_record(latest)
 
     async def _snapshot(self, context: ServiceContext, record: RunRecord) -> HeldSnapshot:
         """Join the attempt's snapshot. Raises TransientError when nobody lists it, after saying that what is listed is gone."""
