@@ -190,3 +190,15 @@ def test_a_secret_tells_nothing() -> None:
     assert one.key("a", "text") != one.key("b", "text") != one.key("b", "value")
     with pytest.raises(TailraceError, match="less than 16"):
         MaskSecret.of("short")
+
+
+@pytest.mark.parametrize(
+    ("base", "rule"),
+    [("int4", "key"), ("int4", "mask.number"), ("float8", "mask.number"), ("uuid", "key"), ("date", "mask.date")],
+)
+def test_a_value_that_cannot_be_masked_is_never_named(kernel: Kernels, column: Columns, base: str, rule: str) -> None:
+    with pytest.raises(TerminalError) as failure:
+        kernel(rule, column(base))(pa.array(["1", "canary-7f3a"]))
+    assert "canary" not in str(failure.value)
+    assert failure.value.__cause__ is None
+    assert failure.value.__suppress_context__ or failure.value.__context__ is None

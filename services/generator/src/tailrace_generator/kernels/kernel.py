@@ -35,9 +35,10 @@ class Kernel(ABC):
         nulls = array.null_count
         if nulls == len(array):
             return array
-        if not nulls:
-            return self.mask(array)
-        return spread(self.mask(array.drop_null()), array)
+        try:
+            return self.mask(array) if not nulls else spread(self.mask(array.drop_null()), array)
+        except pa.ArrowInvalid:  # its message holds the value
+            raise self.unmaskable("it is not one that PostgreSQL writes for this type") from None
 
     @property
     def typed(self) -> bool:

@@ -31,7 +31,7 @@ class Aes:
             keep[used, :used] = 255
             last = k1 if used == 16 else k2 ^ (0x80 << 8 * (15 - used))
             flip[used] = np.frombuffer(last.to_bytes(16, "big"), np.uint8)
-        self._keep, self._flip = keep.view(np.uint64), flip.view(np.uint64)
+        self._keep, self._flip = keep.view("V16").reshape(17), flip.view("V16").reshape(17)
 
     def block(self, block: bytes) -> bytes:
         """One block."""
@@ -63,7 +63,8 @@ class Aes:
             first, last = int(offsets[0]), int(offsets[-1])
             padded = np.zeros(last - first + 16, np.uint8)
             padded[: last - first] = data[first:last]
-            tags[order] = self._cmac_rows(padded, starts[order] - first, lengths[order], counts[:-1])
+            state = self._cmac_rows(padded, starts[order] - first, lengths[order], counts[:-1])
+            tags.view("V16").reshape(-1)[order] = state.view("V16").reshape(-1)  # one copy of 16 bytes per row
         return tags
 
     def _cmac_rows(self, padded: Bytes, at: Offsets, lengths: Offsets, counts: npt.NDArray[np.intp]) -> Blocks:
@@ -72,10 +73,12 @@ class Aes:
         state = np.zeros((len(at), 2), np.uint64)
         active = len(at)
         for k in range(1, int(np.flatnonzero(counts)[-1]) + 1):
-            chunk = windows[at[:active] + 16 * (k - 1)].view(np.uint64).reshape(-1, 2)
+            chunk = _words(windows[at[:active] + 16 * (k - 1)])
             ending = active - int(counts[k])
             used = lengths[ending:active] - 16 * (k - 1)
-            chunk[ending:] = chunk[ending:] & self._keep[used] ^ self._flip[used]
+            tail = chunk[ending:]
+            tail &= _words(self._keep[used])
+            tail ^= _words(self._flip[used])
             state[:active] = self.ecb(chunk if k == 1 else chunk ^ state[:active])
             active = ending
         return state
@@ -84,6 +87,11 @@ class Aes:
         mac = CMAC(algorithms.AES(self._key))
         mac.update(message)
         return np.frombuffer(mac.finalize(), np.uint64)
+
+
+def _words(items: npt.NDArray[np.void]) -> Blocks:
+    """16-byte items as blocks."""
+    return items.view(np.uint64).reshape(-1, 2)
 
 
 def _double(block: int) -> int:
