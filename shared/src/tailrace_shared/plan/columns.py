@@ -155,9 +155,9 @@ def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: Co
         if planned.why == "job":
             problems.error("not-null", ref, "null does not go into a NOT NULL column", "Give it constant or duplicate.")
         else:
+            lacks = "" if planned.why.endswith("policy null") else f", no generator masks {column.type.name}"
             problems.error(
-                "no-mask-for-type", ref,
-                f"{planned.why}: NULL is what the policy has for {column.type.name}, and the column is NOT NULL",
+                "no-mask-for-type", ref, f"{planned.why}{lacks}, and the column is NOT NULL",
                 "Give it a rule: constant, or duplicate if it holds nothing personal.",
             )  # fmt: skip
     elif column.nullable:

@@ -36,13 +36,11 @@ def misfit(source: ColumnType, destination: ColumnType, spec: GeneratorSpec, col
 def _shorter(source: ColumnType, destination: ColumnType, spec: GeneratorSpec, column: MaskColumn) -> str | None:
     if destination.length is None:
         return None
-    longest = spec.max_output_chars(column) if spec.masks else source.length
-    kept = spec.max_output_chars(column.model_copy(update={"max_chars": None})) if spec.masks else source.length
-    if spec.generator in ("key", "mask.text"):
-        longest = kept = source.length  # the value's own length stays
+    keeps_length = not spec.masks or spec.generator in ("key", "mask.text")
+    longest = source.length if keeps_length else spec.max_output_chars(column)
     if longest is not None and longest <= destination.length:
         return None
-    return f"{destination.name} is shorter than {source.name}" if kept != destination.length else None
+    return f"{destination.name} is shorter than {source.name}"
 
 
 def _labels(source: ColumnType, destination: ColumnType) -> str | None:

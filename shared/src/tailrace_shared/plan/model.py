@@ -90,7 +90,10 @@ class PlannedTable(Frozen):
 
 
 class DdlStep(Frozen):
-    """Something dropped or disabled while loading, and how it comes back. Rebuild statements run in order, each its own transaction."""
+    """Something dropped or disabled while loading, and how it comes back.
+
+    Rebuild statements run in order, each in its own transaction; every statement may be repeated.
+    """
 
     number: int
     kind: Literal["foreign-key", "index", "trigger"]

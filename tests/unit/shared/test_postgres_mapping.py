@@ -1,0 +1,130 @@
+"""Driver errors as ours: transient or terminal by SQLSTATE, names kept, values dropped; poolers told by their sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from tailrace_shared import postgres
+from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.postgres import connect, map_error, translated
+
+
+def server_error(state: str, message: str = "canary", **fields: str) -> asyncpg.PostgresError:
+    """As the driver makes it from the server's message."""
+    codes = {
+        "schema_name": "s",
+        "table_name": "t",
+        "column_name": "c",
+        "constraint_name": "n",
+        "detail": "D",
+        "context": "W",
+    }
+    return asyncpg.PostgresError.new({"C": state, "M": message} | {codes[k]: v for k, v in fields.items()})
+
+
+@pytest.mark.parametrize(
+    "state", ["08006", "40001", "40P01", "53100", "53300", "55P03", "57014", "57P01", "57P03", "58030"]
+)
+def test_what_may_go_away_by_itself_is_transient(state: str) -> None:
+    assert isinstance(map_error(server_error(state)), TransientError)
+
+
+@pytest.mark.parametrize("state", ["22P02", "23505", "23503", "42501", "42601", "0A000", "P0001", "XX000", "25006"])
+def test_what_somebody_must_change_is_terminal(state: str) -> None:
+    assert isinstance(map_error(server_error(state)), TerminalError)
+
+
+def test_lost_connections_and_timeouts_are_transient_and_ours_pass_through() -> None:
+    for error in (ConnectionResetError("canary"), TimeoutError(), asyncpg.InterfaceError("canary"), BrokenPipeError()):
+        assert isinstance(map_error(error), TransientError)
+        assert "canary" not in str(map_error(error))
+    ours = TerminalError("code", "message")
+    assert map_error(ours) is ours
+
+
+def test_the_message_is_kept_only_where_it_can_hold_nothing_but_names() -> None:
+    assert 'permission denied for table "t"' in str(map_error(server_error("42501", 'permission denied for table "t"')))
+    for state in ("22P02", "23505", "42601", "22007", "P0001"):
+        assert "canary" not in str(map_error(server_error(state, detail="canary", context="canary")))
+
+
+@pytest.mark.parametrize(
+    ("context", "named"),
+    [
+        ('COPY orders, line 3, column total: "canary"', ", column total"),
+        ("COPY orders, line 3, column total", ", column total"),
+        ('COPY orders, line 3: "1,COPY x, line 1, column canary: y"', ""),
+        ('COPY orders, line 3, column total: "x, column canary: "', ", column total"),
+        ('SQL function "f" COPY x, line 1, column canary: y', ""),
+    ],
+)
+def test_the_column_of_a_failed_copy_is_read_from_its_context_and_no_more(context: str, named: str) -> None:
+    said = str(map_error(server_error("22P02", context=context)))
+    assert "canary" not in said
+    assert (", column" in said) == bool(named)
+    assert named in said
+
+
+def test_translated_errors_carry_nothing_of_the_driver_s() -> None:
+    with pytest.raises(TerminalError) as caught, translated():
+        raise server_error("23505", detail="Key (e)=(canary)", constraint_name="e_key", table_name="t", schema_name="s")
+    assert caught.value.message == "a unique constraint is violated: table s.t, constraint e_key (SQLSTATE 23505)"
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_what_is_not_the_driver_s_is_left_alone() -> None:
+    with pytest.raises(ZeroDivisionError), translated():
+        raise ZeroDivisionError
+
+
+class FakeConnection:
+    """A session of a server or pooler: ``backends`` are the processes that serve its statements, one by one."""
+
+    def __init__(self, told: int, backends: list[int]) -> None:
+        self.told = told
+        self.backends = backends
+        self.terminated = False
+
+    def get_server_pid(self) -> int:
+        return self.told
+
+    async def fetchval(self, query: str) -> int:
+        return self.backends.pop(0) if len(self.backends) > 1 else self.backends[0]
+
+    async def execute(self, query: str) -> None:
+        return None
+
+    def terminate(self) -> None:
+        self.terminated = True
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refused"),
+    [
+        (FakeConnection(7, [7]), FakeConnection(8, [8]), False),  # direct
+        (FakeConnection(99, [7]), FakeConnection(98, [8]), False),  # a proxy, or a pooler of sessions
+        (FakeConnection(99, [7, 9]), FakeConnection(98, [7]), True),  # the second took the first's backend
+        (FakeConnection(99, [7, 9]), FakeConnection(98, [8]), True),  # the first was moved
+    ],
+)
+async def test_a_transaction_pooler_is_refused_and_a_proxy_is_not(
+    monkeypatch: pytest.MonkeyPatch, first: FakeConnection, second: FakeConnection, refused: bool
+) -> None:
+    sessions = [first, second]
+
+    async def opened(**_: Any) -> FakeConnection:
+        return sessions.pop(0)
+
+    monkeypatch.setattr(postgres.asyncpg, "connect", opened)
+    if refused:
+        with pytest.raises(TerminalError, match="transaction pooler"):
+            await connect(SecretStr("postgresql://host/db"), "tailrace/test")
+        assert first.terminated
+    else:
+        assert await connect(SecretStr("postgresql://host/db"), "tailrace/test") is first
+    assert second.terminated or not sessions or first.told == 7
