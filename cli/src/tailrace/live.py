@@ -125,7 +125,7 @@ def panel(view: ProgressView) -> Table:
             f"  {stage.name}",
             bar,
             f"{number(stage.rows)} rows",
-            f"{number(stage.rows_per_second)} rows/s",
+            f"{number(stage.rows_per_second)} rows/s" if view.state == "loading" else "",
             f"[dim]{stage.replicas} {who}{'' if stage.replicas == 1 else 's'}[/dim]",
         )
     credit = ProgressBar(total=max(view.credit_bytes, 1), completed=view.credit_used, width=_BAR_COLUMNS, style="dim")

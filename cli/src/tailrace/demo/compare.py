@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import asyncpg
 from rich import box
-from rich.console import Group, RenderableType
-from rich.markup import escape
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -59,26 +58,24 @@ async def _persons(connection: asyncpg.Connection, payments: Sequence[int]) -> d
 
 
 def side_by_side(pairs: Sequence[tuple[Row, Row]]) -> RenderableType:
-    """The first person in full, the others in a line each."""
-    first = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    first.add_column("")
-    first.add_column(SOURCE, style="red")
-    first.add_column(DESTINATION, style="green")
+    """The first person in full, the others by name and e-mail."""
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    shown.add_column("")
+    shown.add_column(SOURCE, style="red")
+    shown.add_column(DESTINATION, style="green")
     before, after = pairs[0]
     for table, columns in _SECTIONS.items():
         for column in columns:
             name = f"{table}.{column}"
-            first.add_row(name, *_cells(before[name], after[name]), end_section=column == columns[-1])
-    others = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title, style in ((f"{SOURCE}: id, name, e-mail", "red"), (f"{DESTINATION}: id, name, e-mail", "green")):
-        others.add_column(title, style=style)
-    for pair in pairs[1:]:
-        others.add_row(*(escape(_line(row)) for row in pair))
-    return Group(first, others) if len(pairs) > 1 else first
+            shown.add_row(name, *_cells(before[name], after[name]), end_section=column == columns[-1])
+    for before, after in pairs[1:]:
+        shown.add_row("another customer", *_cells(_name(before), _name(after)))
+        shown.add_row("", *_cells(before["customer.email"], after["customer.email"]))
+    return shown
 
 
-def _line(row: Row) -> str:
-    return " ".join(row[f"customer.{name}"] for name in ("customer_id", "first_name", "last_name", "email"))
+def _name(row: Row) -> str:
+    return f"{row['customer.first_name']} {row['customer.last_name']}"
 
 
 def _cells(before: str | None, after: str | None) -> tuple[Text, Text]:

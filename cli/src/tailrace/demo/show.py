@@ -36,10 +36,10 @@ DESTINATION_URL = "TAILRACE_DEMO_DESTINATION"
 
 NEXT_STEPS = """\
 Next:
-  tailrace demo --keep       leaves both databases up, to look around in
-  tailrace schema            the JSON Schema of job files; docs/job-example.yaml is a commented one
-  tailrace plan job.yaml     what a job of yours would do, and what would stop it; changes nothing
-  tailrace run job.yaml --embedded"""
+  tailrace demo --keep               leaves both databases up, to look around in
+  tailrace schema                    the JSON Schema of job files; docs/job-example.yaml is a commented one
+  tailrace plan job.yaml             what a job of yours would do, and what would stop it; changes nothing
+  tailrace run job.yaml --embedded   does it, with broker and services on this machine"""
 
 
 def show(output: Output, *, keep: bool) -> ExitCode:
