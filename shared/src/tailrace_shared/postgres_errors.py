@@ -16,7 +16,6 @@ import asyncpg
 
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 
-
 DRIVER_ERRORS: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
