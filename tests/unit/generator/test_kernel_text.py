@@ -96,6 +96,13 @@ def test_a_huge_text_is_masked_in_time_linear_in_its_length(fpe: TextFpe) -> Non
     assert mask[:40] != mask[21:61]
 
 
+def test_a_batch_masked_in_pieces_equals_its_values_alone(fpe: TextFpe) -> None:
+    texts = [f"{i} " + "some words of no meaning" * (i % 40) for i in range(800)]  # about 400 KB: two pieces
+    together = permute(fpe, texts)
+    assert together[::97] == [permute(fpe, [text])[0] for text in texts[::97]]
+    assert permute(fpe, ["y" * 300_000, "z", "x" * 300_000])[1] == permute(fpe, ["z"])[0]
+
+
 def test_case_folds_where_equality_does(kernel: Callable[..., Kernel], column: Callable[..., MaskColumn]) -> None:
     for filled in (column("citext"), column("text", folded=True)):
         upper, lower = kernel("key", filled)(pa.array(["ALICE Ünal", "alice ünal"])).to_pylist()

@@ -199,6 +199,7 @@ class _Limbs:
         self._counts = np.bincount(owner, minlength=2 * self._rows).reshape(-1, 2)
         self._at = np.cumsum(self._counts.reshape(-1)) - self._counts.reshape(-1)
         self._length = self.last - self.first
+        self._shortest, self._longest = int(self._length.min()), int(self._length.max())
 
     def groups(self, rows: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
         """Rows with the same numbers of limbs in both halves."""
@@ -221,7 +222,8 @@ class _Limbs:
         """Every limb as a number, the first position most significant, and its modulus."""
         value = np.zeros(len(self.first), np.uint64)
         size = np.ones(len(self.first), np.uint64)
-        for j, (limbs, at) in enumerate(self._columns()):
+        for j in range(self._longest):
+            limbs, at = self._column(j)
             radix = radices[at]
             if limbs is None:
                 value, size = (numerals[at], radix) if j == 0 else (value * radix + numerals[at], size * radix)
@@ -234,7 +236,8 @@ class _Limbs:
         """Numerals of all positions."""
         rest = values.copy()
         numerals = np.empty(positions, np.uint64)
-        for limbs, at in reversed(list(self._columns())):
+        for j in reversed(range(self._longest)):
+            limbs, at = self._column(j)
             radix = radices[at]
             value = rest if limbs is None else rest[limbs]
             quotient = value // radix
@@ -245,11 +248,9 @@ class _Limbs:
                 rest[limbs] = quotient
         return numerals
 
-    def _columns(self) -> list[tuple[npt.NDArray[np.intp] | None, Offsets]]:
-        """For j = 0, 1, …: the limbs that have a position j (None: all of them), and where it is."""
-        columns: list[tuple[npt.NDArray[np.intp] | None, Offsets]] = []
-        shortest, longest = int(self._length.min()), int(self._length.max())
-        for j in range(longest):
-            limbs = None if j < shortest else np.flatnonzero(self._length > j)
-            columns.append((limbs, (self.first if limbs is None else self.first[limbs]) + j))
-        return columns
+    def _column(self, j: int) -> tuple[npt.NDArray[np.intp] | None, Offsets]:
+        """The limbs that have a position j (None: all of them), and where it is."""
+        if j < self._shortest:
+            return None, self.first + j
+        limbs = np.flatnonzero(self._length > j)
+        return limbs, self.first[limbs] + j

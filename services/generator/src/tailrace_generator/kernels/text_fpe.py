@@ -23,6 +23,10 @@ SMALL_COST = 6 * cost(10)
 """A million members, in the exact unit of `cost`: six digits are already FF1's."""
 
 
+PIECE_BYTES = 256 << 10
+"""Text masked at a time: temporaries are some 80 bytes per character."""
+
+
 class TextFpe:
     """The text permutation of one domain."""
 
@@ -35,8 +39,19 @@ class TextFpe:
     def permute(self, values: pa.StringArray) -> pa.StringArray:
         """Outputs of texts without nulls; equal texts are computed once."""
         coded = pc.dictionary_encode(values)
-        distinct = self._permute(coded.dictionary)
+        distinct = self._permute_in_pieces(coded.dictionary)
         return distinct if len(distinct) == len(values) else distinct.take(coded.indices)
+
+    def _permute_in_pieces(self, values: pa.StringArray) -> pa.StringArray:
+        """Piece by piece, so that memory follows the longest value and not the batch."""
+        ends = bytes_of(values)[1]
+        pieces, first = [], 0
+        while first < len(values):
+            last = int(np.searchsorted(ends, ends[first] + PIECE_BYTES, side="right")) - 1
+            last = min(max(last, first + 1), len(values))
+            pieces.append(self._permute(values.slice(first, last - first)))
+            first = last
+        return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
     def _permute(self, values: pa.StringArray) -> pa.StringArray:
         data, ends = bytes_of(values)
@@ -59,10 +74,11 @@ class TextFpe:
         lengths = np.diff(offsets)
         total = np.concatenate((np.zeros(1, np.int64), np.cumsum(costs)))
         small = total[offsets[1:]] - total[offsets[:-1]] < SMALL_COST
-        out = numerals.copy()
+        del total  # as long as the text: see PIECE_BYTES
         large = np.flatnonzero(~small)
         if len(large) == len(lengths):
             return self._ff1.encrypt(numerals, radices, costs, offsets)
+        out = numerals.copy()
         if len(large):
             at = np.flatnonzero(np.repeat(~small, lengths))
             cuts = np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths[large])))
