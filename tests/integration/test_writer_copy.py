@@ -40,7 +40,11 @@ COLUMNS: list[tuple[PlannedColumn, pa.DataType, list[Any]]] = [
     ),
     (column("d", "date", "date"), pa.date32(), [dt.date(1, 1, 1), None, dt.date(9999, 12, 31)]),
     (column("t", "time", "time"), pa.time64("us"), [dt.time(0, 0), None, dt.time(23, 59, 59, 999999)]),
-    (column("ts", "timestamp", "timestamp"), pa.timestamp("us"), [dt.datetime(1969, 1, 1, 0, 0, 0, 1), None, dt.datetime(2026, 2, 3)]),
+    (
+        column("ts", "timestamp", "timestamp"),
+        pa.timestamp("us"),
+        [dt.datetime(1969, 1, 1, 0, 0, 0, 1), None, dt.datetime(2026, 2, 3)],  # noqa: DTZ001 - without a zone by type
+    ),
     (
         column("tz", "timestamptz", "timestamptz"),
         pa.timestamp("us", tz="UTC"),
@@ -128,7 +132,9 @@ async def test_integers_are_widened_for_a_wider_destination_and_refused_by_the_s
     wide = source.model_copy(update={"destination_type": column("i8", "int8", "integer").type})
     batch = pa.record_batch([pa.array([7], pa.int32())], names=["i8"])
     assert await copied(connection, TableEncoder(table(0, "typed", [wide])), batch) == "binary"
-    narrow = column("i2", "int8", "integer").model_copy(update={"destination_type": column("i2", "int2", "integer").type})
+    narrow = column("i2", "int8", "integer").model_copy(
+        update={"destination_type": column("i2", "int2", "integer").type}
+    )
     with pytest.raises(asyncpg.NumericValueOutOfRangeError):
         await copied(
             connection,

@@ -54,7 +54,9 @@ def table(number: int, name: str, columns: Sequence[PlannedColumn], *, ranges: i
         columns=tuple(columns),
         leaves=(Leaf(name=TableName(schema_name="public", name=name), oid=1, filenode=1),),
         ranges=tuple(
-            PlannedRange(number=n, leaf=0, low=n * 10, high=None if n == ranges - 1 else n * 10 + 10, estimated_bytes=100)
+            PlannedRange(
+                number=n, leaf=0, low=n * 10, high=None if n == ranges - 1 else n * 10 + 10, estimated_bytes=100
+            )
             for n in range(ranges)
         ),
         **given,
@@ -69,13 +71,17 @@ def plan(*tables: PlannedTable, ddl: Sequence[DdlStep] = (), attempt: int = 1, r
     )  # fmt: skip
 
 
-def head(batch: int = 0, *, rows: int, last: bool = True, attempt: int = 1, table_no: int = 0, range_no: int = 0) -> BatchHead:
+def head(
+    batch: int = 0, *, rows: int, last: bool = True, attempt: int = 1, table_no: int = 0, range_no: int = 0
+) -> BatchHead:
     identity = BatchId(RUN, attempt, table_no, 0, range_no, batch, 0)
     return BatchHead(identity, "masked", 1, last, rows, rows * 10, DIGEST, "s", "", "c")
 
 
 def rows_of(numbers: Sequence[int]) -> pa.RecordBatch:
-    return pa.record_batch([pa.array(numbers, pa.int32()), pa.array([f"row {n}" for n in numbers])], names=["id", "name"])
+    return pa.record_batch(
+        [pa.array(numbers, pa.int32()), pa.array([f"row {n}" for n in numbers])], names=["id", "name"]
+    )
 
 
 ID_NAME = (column("id", "int4", "integer"), column("name", "text", "text"))
@@ -94,7 +100,9 @@ class Database:
         self.cluster.run_sql(
             f"CREATE ROLE {self.name} LOGIN PASSWORD 'pw'; GRANT CREATE, CONNECT ON DATABASE {self.name} TO {self.name};"
         )
-        self.cluster.run_sql(f"GRANT CREATE, USAGE ON SCHEMA public TO {self.name}; SET ROLE {self.name};\n{schema}", self.name)
+        self.cluster.run_sql(
+            f"GRANT CREATE, USAGE ON SCHEMA public TO {self.name}; SET ROLE {self.name};\n{schema}", self.name
+        )
 
     @property
     def url(self) -> str:
