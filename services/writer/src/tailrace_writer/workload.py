@@ -19,6 +19,7 @@ from tailrace_writer.destinations import Destinations
 from tailrace_writer.facts_consumer import FactsConsumer
 from tailrace_writer.leader import Leadership, Office
 from tailrace_writer.member import STEPS, WriterMember
+from tailrace_writer.republish import Republisher
 from tailrace_writer.runs import Runs
 from tailrace_writer.settings import Settings
 
@@ -43,7 +44,13 @@ class WriterWorkload:
         """Stand for the lead of the run, take part in it, or see that it is over."""
         await self._runs.note(record)
         if self._parts is not None:
+            self._parts.republisher.heard(record)
             self._parts.follow(record)
+
+    async def on_old_record(self, record: RunRecord) -> None:
+        """Somebody has published again what is not the newest."""
+        if self._parts is not None:
+            self._parts.republisher.heard(record)
 
     async def on_task(self, task: Task) -> None:
         """Writers take no tasks."""
@@ -69,6 +76,7 @@ class _Parts:
         self._destinations = Destinations(context)
         self._candidatures: dict[str, asyncio.Task[None]] = {}
         self.janitor: asyncio.Task[None] | None = None
+        self.republisher = Republisher(context.control, runs)
         self.facts = FactsConsumer(context, self._destinations, runs)
         self.membership = Membership(context, self._join, heartbeat=False, steps=STEPS)
 
@@ -112,6 +120,7 @@ class _Parts:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.membership.stop(deadline)
+        await self.republisher.stop()
         await self._destinations.stop()
 
     async def _join(self, record: RunRecord, plan: Plan) -> Member:

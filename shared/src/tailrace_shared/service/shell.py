@@ -37,7 +37,7 @@ from tailrace_shared.service import logs
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.control import Control, control_broker, ensure_control_topics
 from tailrace_shared.service.metrics import Metrics
-from tailrace_shared.service.workload import Workload
+from tailrace_shared.service.workload import WatchesRecords, Workload
 from tailrace_shared.settings import ServiceSettings, kafka_settings, load_settings
 
 _SUBSCRIBER: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.messages import RunRecord, Task
@@ -26,3 +26,11 @@ class Workload(Protocol):
 
     def last_progress(self) -> float:
         """Monotonic time at which the slowest pump last turned; now, when there is none."""
+
+
+@runtime_checkable
+class WatchesRecords(Protocol):
+    """A workload that also hears records which are not newer than one seen before: the writer puts the newest one back."""
+
+    async def on_old_record(self, record: RunRecord) -> None:
+        """A record of the same or a lower version than a former one of its run. Must return at once."""
