@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tailrace_generator.kernels.arrays import fixed_strings
@@ -12,6 +15,13 @@ from tailrace_generator.kernels.keys import TextKey
 from tailrace_generator.kernels.secret import MaskSecret
 from tailrace_generator.kernels.tags import Tags
 from tailrace_shared.generators import MaskColumn, MaskHash, MaskText
+
+
+@cache
+def hex_quads() -> npt.NDArray[np.uint32]:
+    """The four digits of every two bytes, both in memory order: 256 KB, once per process."""
+    pairs = np.arange(1 << 16, dtype=np.uint16).view(np.uint8)
+    return HEX[pairs].reshape(-1).view(np.uint32)
 
 
 class TextKernel(TextKey):
@@ -28,8 +38,7 @@ class HashKernel(Kernel):
         super().__init__(column)
         self._tags = Tags(column, secret)
         self._digits = spec.chars(column)
-        pairs = np.arange(1 << 16, dtype=np.uint16).view(np.uint8)
-        self._table = HEX[pairs].reshape(-1).view(np.uint32)  # four digits per two bytes, in memory order
+        self._table = hex_quads()
 
     def mask(self, values: pa.Array) -> pa.Array:
         digits = self._table[self._tags(values).view(np.uint16)].view(np.uint8)
