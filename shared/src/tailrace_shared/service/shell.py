@@ -144,6 +144,8 @@ class Shell:
         if record.version > self._versions.get(record.run, -1):  # a resumed former leader may publish an older one
             self._versions[record.run] = record.version
             await self._attempt(lambda: self._workload.on_record(record))
+        elif isinstance(watching := self._workload, WatchesRecords):
+            await self._attempt(lambda: watching.on_old_record(record))
 
     async def _on_task(self, task: Task) -> None:
         await self._attempt(lambda: self._workload.on_task(task))
