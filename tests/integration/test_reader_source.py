@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,7 @@ from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
 from tailrace_reader.leaks import overlap
 from tailrace_reader.parse import Parser
+from tailrace_reader.patience import SourcePatience
 from tailrace_reader.ranges import RangeQuery, TableRewritten, read_range
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.snapshot import (
@@ -155,7 +157,14 @@ async def test_a_session_whose_holder_dies_joins_another_reader_and_goes_on(
         lost.append(tried)
 
     session = SnapshotSession(
-        source, mine, listed=lambda: [other.id], held=held, lost=gone, ping_s=0.2, retry=RetrySchedule(first_s=0.05)
+        source,
+        mine,
+        listed=lambda: [other.id],
+        held=held,
+        lost=gone,
+        ping_s=0.2,
+        patience=SourcePatience(60),
+        retry=RetrySchedule(first_s=0.05),
     )
     await session.start()
     await admin.execute("DELETE FROM s.t")
@@ -191,6 +200,35 @@ async def test_a_session_whose_holder_dies_joins_another_reader_and_goes_on(
 async def anext_connection(session: SnapshotSession) -> None:
     async with session.reading():
         pass
+
+
+async def test_a_range_does_not_wait_for_ever_for_a_source_that_stays_away(
+    admin: asyncpg.Connection, source: SourceServer
+) -> None:
+    held = await export_snapshot(source)
+    away = SourceServer(SecretStr("postgresql://nobody@127.0.0.1:1/nothing"), "tailrace/reader-test", "SOURCE_URL")
+
+    async def told(_: object) -> None:
+        return None
+
+    session = SnapshotSession(
+        away, held, listed=list, held=told, lost=told, ping_s=0.1, patience=SourcePatience(0.5),
+        retry=RetrySchedule(first_s=0.05, limit_s=0.1, attempts=None),
+    )  # fmt: skip
+    await session.start()
+    await admin.execute("SELECT pg_terminate_backend($1)", held.connection.get_server_pid())
+
+    async def read_when_possible() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                with contextlib.suppress(TransientError):
+                    await anext_connection(session)
+                await asyncio.sleep(0.05)
+
+    with pytest.raises(TerminalError) as error:
+        await read_when_possible()
+    assert error.value.code == "reader.source-failing"
+    await session.release()
 
 
 # --- ranges ----------------------------------------------------------------------------------------------------------

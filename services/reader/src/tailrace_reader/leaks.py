@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import asyncpg
 
+from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError, TransientError
-from tailrace_shared.postgres import translated
+from tailrace_shared.messages import CheckLeaks, LeaksChecked
+from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
 from tailrace_shared.types import qualified, quote_ident
 
 
@@ -19,6 +21,33 @@ class Overlap(NamedTuple):
     """In the source column."""
     found: int
     """Of the given values, in the source column too."""
+
+
+async def look_up(
+    source: SourceServer, table: TableName, work: CheckLeaks, timeout_s: float, replica: str
+) -> LeaksChecked:
+    """Answer one question about a column of ``table``, on a connection of its own: the source as it is now."""
+    connection = await connect(
+        source.url,
+        source.application_name,
+        variable=source.variable,
+        timeout_s=CONNECT_TIMEOUT_S,
+        default_transaction_read_only="on",
+    )
+    try:
+        counts = await overlap(connection, table, work.column, work.values, timeout_s)
+    finally:
+        connection.terminate()
+    return LeaksChecked(
+        run=work.run,
+        attempt=work.attempt,
+        table=work.table,
+        column=work.column,
+        sampled=len(set(work.values)),
+        found=counts.found,
+        source_distinct=counts.source,
+        replica=replica,
+    )
 
 
 async def overlap(

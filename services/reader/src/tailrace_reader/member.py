@@ -8,7 +8,7 @@ from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.assemble import RangeAssembler
 from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
-from tailrace_reader.leaks import overlap
+from tailrace_reader.leaks import look_up
 from tailrace_reader.parse import Parser
 from tailrace_reader.patience import SourcePatience
 from tailrace_reader.publish import RangePublisher
@@ -28,7 +28,6 @@ from tailrace_shared.messages import (
     WORK,
     CheckLeaks,
     Failure,
-    LeaksChecked,
     RangeRead,
     ReadRange,
     RunRecord,
@@ -39,7 +38,6 @@ from tailrace_shared.messages import (
     State,
 )
 from tailrace_shared.plan.model import Plan
-from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Progress
 
@@ -141,7 +139,11 @@ class ReaderMember:
             return
         try:
             if isinstance(work, CheckLeaks):
-                await self._check_leaks(work)
+                table = self._plan.table(work.table).name
+                limit_s = self._settings.leak_timeout_s
+                await self._context.control.fact(
+                    await look_up(self._source, table, work, limit_s, self._context.replica)
+                )
             elif self._session is not None:
                 await self._read(work, self._session)
             self._patience.succeeded()
@@ -193,32 +195,6 @@ class ReaderMember:
         )
         self._count(assembler, publisher)
 
-    async def _check_leaks(self, work: CheckLeaks) -> None:
-        table = self._plan.table(work.table)
-        connection = await connect(
-            self._source.url,
-            self._source.application_name,
-            variable=self._source.variable,
-            timeout_s=CONNECT_TIMEOUT_S,
-            default_transaction_read_only="on",
-        )
-        try:
-            counts = await overlap(connection, table.name, work.column, work.values, self._settings.leak_timeout_s)
-        finally:
-            connection.terminate()
-        await self._context.control.fact(
-            LeaksChecked(
-                run=self._run,
-                attempt=work.attempt,
-                table=work.table,
-                column=work.column,
-                sampled=len(set(work.values)),
-                found=counts.found,
-                source_distinct=counts.source,
-                replica=self._context.replica,
-            )
-        )
-
     # --- telling -----------------------------------------------------------------------------------------------------
 
     def _session_of(self, holder: HeldSnapshot) -> SnapshotSession:
@@ -229,6 +205,7 @@ class ReaderMember:
             held=self._held,
             lost=self._lost,
             ping_s=self._settings.source_ping_s,
+            patience=SourcePatience(self._settings.source_patience_s),
         )
 
     async def _held(self, snapshot: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
 
+from tailrace_reader.patience import SourcePatience
 from tailrace_reader.snapshot import HeldSnapshot, SnapshotGone, SourceServer, join_snapshot, reading_connection
 from tailrace_shared.dataplane.retry import FOREVER, RetrySchedule
 from tailrace_shared.errors import TailraceError, TransientError
@@ -38,6 +40,7 @@ class SnapshotSession:
         held: Report,
         lost: Lost,
         ping_s: float,
+        patience: SourcePatience,
         retry: RetrySchedule = FOREVER,
     ) -> None:
         self._server = server
@@ -46,6 +49,7 @@ class SnapshotSession:
         self._held = held
         self._lost = lost
         self._ping_s = ping_s
+        self._patience = patience
         self._retry = retry
         self._ready = asyncio.Event()
         self._changed = asyncio.Event()
@@ -150,7 +154,13 @@ class SnapshotSession:
                     self._ready.clear()
                     await self._join()
                 failures = 0
-            except TransientError:
+                self._patience.succeeded()
+            except TransientError as error:
+                judged = self._patience.judge(error, time.monotonic())
+                if not isinstance(judged, TransientError):
+                    self.failure = judged
+                    self._ready.set()
+                    return
                 failures += 1
                 delay = self._retry.delay(failures)
                 await asyncio.sleep(self._ping_s if delay is None else delay)
