@@ -1,0 +1,129 @@
+"""The writer's small pure parts: turn of runs, heartbeats, sequences, samples, the opening of a batch transaction, records."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from support.writing import DIGEST, RUN, head, job
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.messages import RunRecord
+from tailrace_shared.plan.model import Problem
+from tailrace_writer.beats import Beats
+from tailrace_writer.fence import opening
+from tailrace_writer.leaks import fitting
+from tailrace_writer.republish import Republisher
+from tailrace_writer.runs import Runs, is_active
+from tailrace_writer.sequences import sequence_start
+from tailrace_writer.state.facts import refusal_of
+
+
+def record(version: int, run: str = RUN, state: str = "loading") -> RunRecord:
+    now = datetime.now(UTC)
+    return RunRecord(run=run, version=version, state=state, job=job(), submitted_at=now, updated_at=now)  # type: ignore[arg-type]
+
+
+def test_the_lowest_unfinished_runs_are_active() -> None:
+    assert is_active("01B", ["01A", "01B", "01C"], 2)
+    assert not is_active("01C", ["01A", "01B", "01C"], 2)
+    assert is_active("01C", ["01A"], 2), "a run whose own record has not come yet"
+
+
+async def test_an_older_record_does_not_replace_a_newer_one() -> None:
+    runs = Runs()
+    await runs.note(record(3, state="done"))
+    await runs.note(record(2))
+    known = runs.get(RUN)
+    assert known is not None
+    assert known.version == 3
+    assert runs.finished() == {RUN}
+    assert await runs.wait_for("unknown", 0.01) is None
+
+
+def test_silence_counts_only_while_some_heartbeat_comes_through() -> None:
+    beats = Beats(stale_s=10)
+    assert not beats.settled(0, None)
+    assert not beats.settled(1, 0.5)
+    assert all(not beats.settled(t, 0.5) for t in range(2, 11))
+    assert beats.settled(11, 0.5)
+    assert not beats.settled(12, 6), "all are silent: the broker is away"
+    assert not beats.settled(13, 0.1), "and back: everybody gets the time to say so"
+    assert not beats.settled(60, 0.1), "the database was away"
+
+
+@pytest.mark.parametrize(
+    ("largest", "maximum", "start"),
+    [
+        (None, 2**31 - 1, None),
+        (0, 2**31 - 1, None),
+        (1, 2**31 - 1, 2**15),
+        (2**15 - 1, 2**31 - 1, 2**15),
+        (2**15, 2**31 - 1, 2**30),
+        (2**30 + 5, 2**31 - 1, 2**30 + 6),
+        (2**31 - 1, 2**31 - 1, 2**31 - 1),
+        (2**31, 2**63 - 1, 2**52),
+        (100, 2**15 - 1, 101),
+    ],
+)
+def test_a_sequence_starts_in_the_first_region_above_the_largest_key(
+    largest: int | None, maximum: int, start: int | None
+) -> None:
+    assert sequence_start(largest, maximum) == start
+
+
+def test_wide_values_make_the_sample_smaller() -> None:
+    assert fitting(["a" * 96] * 10, 350) == ["a" * 96] * 3
+    assert fitting(["a" * 1000], 100) == []
+
+
+def test_the_opening_of_a_batch_takes_nothing_into_its_sql_that_is_not_a_number_or_an_id_of_ours() -> None:
+    made = opening(head(3, rows=7), lock_timeout_s=5, replica_role=True)
+    assert made.index("pg_advisory_xact_lock_shared") < made.index("INSERT INTO tailrace.ledger")
+    assert "synchronous_commit = on" in made
+    assert "session_replication_role = replica" in made
+    bad = head(3, rows=7)
+    for wrong in (bad._replace(plan="'; drop"), bad._replace(id=bad.id._replace(run="'; drop table x; --"))):
+        with pytest.raises(TerminalError):
+            opening(wrong, lock_timeout_s=5, replica_role=False)
+    assert DIGEST in made
+
+
+def test_a_refused_plan_names_its_first_problems() -> None:
+    problems = [
+        Problem(severity="error", code="plan.x", where=f"public.t{n}", message="is wrong", remedy="fix it")
+        for n in range(5)
+    ]
+    failure = refusal_of([Problem(severity="warning", code="w", where="x", message="y"), *problems])
+    assert failure.code == "plan.refused"
+    assert "5 problems" in failure.message
+    assert "public.t0: is wrong" in failure.message
+    assert "and 2 more" in failure.message
+    assert failure.remedy == "fix it"
+
+
+class KeptControl:
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        self.records: list[RunRecord] = []
+
+    async def record(self, record: RunRecord) -> None:
+        self.records.append(record)
+
+
+async def test_an_older_record_that_comes_last_is_followed_by_the_newest_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tailrace_writer.republish.SETTLE_S", 0.01)
+    runs, control = Runs(), KeptControl()
+    republisher = Republisher(control, runs)  # type: ignore[arg-type]
+    await runs.note(record(5))
+    republisher.heard(record(5))
+    republisher.heard(record(4))
+    republisher.heard(record(5))
+    (check,) = republisher._checks.values()
+    await check
+    assert control.records == [], "somebody has put it right"
+    republisher.heard(record(3))
+    (check,) = republisher._checks.values()
+    await check
+    assert [r.version for r in control.records] == [5]
