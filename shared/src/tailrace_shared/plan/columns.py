@@ -10,6 +10,7 @@ from tailrace_shared.generators import (
     GeneratorSpec,
     Key,
     MaskColumn,
+    MaskText,
     Null,
     UniqueMock,
     key_limit,
@@ -146,6 +147,12 @@ def _check_column(
     _check_nulls(planned, column, theirs, ref, problems)
     if isinstance(spec, Key) and not refusals:
         _check_key(planned, ref, facts, problems)
+    if isinstance(spec, Key | MaskText) and str(ref) in facts.unchangeable:
+        problems.warning(
+            "unchangeable-text", ref,
+            f"some values have no letter and no digit, and {spec.generator} keeps punctuation in place: they arrive as they are",
+            "Give it a mock, mask.hash, constant or null if such a value says anything.",
+        )  # fmt: skip
 
 
 def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: ColumnRef, problems: Problems) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 import asyncpg
 from pydantic import Field
 
-from tailrace_shared.catalogue.model import Catalogue, Column, Table
-from tailrace_shared.generators import Key, MaskHash, UniqueMock
+from tailrace_shared.catalogue.model import Catalogue, Column, Partition, Table
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.generators import Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
 from tailrace_shared.plan.problems import Problems
@@ -20,9 +21,14 @@ from tailrace_shared.types import Frozen, qualified, quote_ident
 
 QUESTION_MS: Final = 20_000
 """Longest time for one question; then the statistics must do, and the proof is labelled an estimate."""
+ALL_QUESTIONS_S: Final = 120.0
+"""Longest time for all of them together: the snapshot is held meanwhile."""
 SAMPLE_PAGES: Final = 512
-"""Blocks sampled for a table's widest row: 4 MB of heap."""
+"""Blocks sampled per heap, for the widest row and for text without letters: 4 MB."""
 VARLENA: Final = frozenset({"text", "bytes", "json", "other", "number"})
+"""Families that can be large."""
+UNCHANGEABLE: Final = r"^[\x01-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+$"
+"""Only ASCII punctuation and space: a mask that keeps the shape can only give it back."""
 
 
 class SourceFacts(Frozen):
@@ -34,6 +40,8 @@ class SourceFacts(Frozen):
     """Largest integer per ``schema.table.column``."""
     widest_bytes: dict[str, int] = Field(default_factory=dict)
     """Stored bytes of the widest sampled row per ``schema.table``; at least so wide are its largest."""
+    unchangeable: frozenset[str] = frozenset()
+    """Text columns (``schema.table.column``) of whose sampled values some have no letter and no digit."""
 
 
 async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Catalogue) -> SourceFacts:
@@ -45,43 +53,66 @@ async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Cata
     scope = scope_of(job, catalogue, problems)
     domains = domains_of(scope, catalogue, catalogue, partition_owners(catalogue))
     decisions = decide(scope, domains, catalogue, problems)
+    asker = _Asker(connection)
     distinct: dict[str, int] = {}
     largest: dict[str, int] = {}
     widest: dict[str, int] = {}
-    for table in scope.values():
-        if (
-            not table.loaded
-            or table.table.row_security
-            or "SELECT" not in catalogue.privileges.get(str(table.name), ())
-        ):
+    unchangeable: set[str] = set()
+    for scoped in scope.values():
+        table = scoped.table
+        if not scoped.loaded or not _readable(table, catalogue):
             continue
-        for column in table.table.columns:
+        texts: list[str] = []
+        for column in table.columns:
             ref = ColumnRef(table.name, column.name)
-            decision = decisions.get(ref)
+            decision, closure = decisions.get(ref), domains.of(ref)
             if decision is None:
                 continue
-            if _needs_count(column, decision, table.table):
-                await _ask(connection, _distinct(ref), str(ref), distinct)
-            elif _needs_largest(column, decision, domains.of(ref), ref):
-                await _ask(connection, _largest(ref, column), str(ref), largest)
-        if table.table.bytes > job.limits.message_bytes:
-            for question in _widest(table.table):
-                await _ask(connection, question, str(table.name), widest)
-    return SourceFacts(distinct=distinct, largest=largest, widest_bytes=widest)
+            if _may_collide(column, decision, table):
+                _keep(distinct, ref, await asker.ask(_distinct(ref)))
+            elif _needs_largest(column, ref, closure, decisions):
+                _keep(largest, ref, await asker.ask(_largest(ref, column)))
+            if column.type.family == "text" and isinstance(decision.spec, Key | MaskText):
+                texts.append(column.name)
+        for heap in _heaps(table):
+            if table.bytes > job.limits.message_bytes:
+                _keep(widest, table.name, await asker.ask(_widest(table, heap)))
+            found = (await asker.ask(_unchangeable(texts, heap)) or []) if texts else []
+            unchangeable |= {f"{table.name}.{c}" for c, some in zip(texts, found, strict=False) if some}
+    return SourceFacts(distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable))
 
 
-def _needs_count(column: Column, decision: Decision, table: Table) -> bool:
-    """A generator that may collide, on a column of a unique index."""
+def _keep(answers: dict[str, int], about: object, answer: int | None) -> None:
+    """The largest answer per thing; none where there is none."""
+    if answer is not None:
+        answers[str(about)] = max(answer, answers.get(str(about), answer))
+
+
+def _readable(table: Table, catalogue: Catalogue) -> bool:
+    """Whether the role may ask; planning reports it where not."""
+    may = catalogue.privileges
+    return (
+        not table.row_security
+        and "SELECT" in may.get(str(table.name), ())
+        and "USAGE" in may.get(table.name.schema_name, ())
+    )
+
+
+def _may_collide(column: Column, decision: Decision, table: Table) -> bool:
+    """A generator with a probability of collision, on a column of a unique index."""
     return isinstance(decision.spec, MaskHash | UniqueMock) and in_unique_index(column.name, table)
 
 
-def _needs_largest(column: Column, decision: Decision, closure: Closure | None, ref: ColumnRef) -> bool:
-    """Integer keys at the root of their closure, and numerics that are joined with integers."""
-    if not isinstance(decision.spec, Key):
+def _needs_largest(
+    column: Column, ref: ColumnRef, closure: Closure | None, decisions: Mapping[ColumnRef, Decision]
+) -> bool:
+    """Integer keys, once per closure: the others repeat the root's values. Numerics that are joined with integers."""
+    if not isinstance(decisions[ref].spec, Key):
         return False
     if column.type.family == "number":
         return closure is not None and closure.shared and closure.family == "integer"
-    return column.type.family == "integer" and (closure is None or closure.root == ref)
+    members = (closure.root, *closure.members) if closure else (ref,)
+    return column.type.family == "integer" and ref == next(m for m in members if m in decisions)
 
 
 def _distinct(ref: ColumnRef) -> str:
@@ -96,33 +127,49 @@ def _largest(ref: ColumnRef, column: Column) -> str:
     return f"SELECT trunc(max({name}))::int8 FROM {table} WHERE {name} < {2**63 - 1}"  # not infinity, not NaN
 
 
-def _widest(table: Table) -> Iterable[str]:
-    """Stored width of the widest row in a sample of blocks, per heap; the columns' widths do not fetch the values."""
+def _heaps(table: Table) -> Iterable[Table | Partition]:
+    """What can be sampled: TABLESAMPLE takes no partitioned table's blocks evenly, and no foreign table."""
+    heaps: Iterable[Table | Partition] = table.partitions if table.kind == "p" else (table,)
+    return (heap for heap in heaps if heap.pages > 0 and heap.kind == "r")
+
+
+def _widest(table: Table, heap: Table | Partition) -> str:
+    """Stored width of the widest sampled row; ``pg_column_size`` does not fetch the values."""
     columns = [c.name for c in table.columns if c.type.family in VARLENA]
-    width = " + ".join(f"COALESCE(pg_column_size({quote_ident(c)}), 0)" for c in columns)
-    heaps = table.partitions or (table,)
-    for heap in heaps:
-        if width and heap.pages > 0 and getattr(heap, "kind", "r") == "r":
-            percent = min(100.0, 100.0 * SAMPLE_PAGES / heap.pages)
-            relation = qualified(heap.name.schema_name, heap.name.name)
-            yield f"SELECT max({width})::int8 FROM {relation} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (0)"
+    width = " + ".join(f"COALESCE(pg_column_size({quote_ident(c)}), 0)" for c in columns) or "0"
+    return f"SELECT max({width})::int8 FROM {_sample(heap)}"
 
 
-async def _ask(connection: asyncpg.Connection, question: str, key: str, answers: dict[str, int]) -> None:
-    """Keeps the largest answer per key; nothing where the question takes too long."""
-    within = (
-        connection.is_in_transaction()
-    )  # the snapshot's, begun by hand: asyncpg's own transactions refuse to nest in it
-    begin, back = ("SAVEPOINT question", "ROLLBACK TO question") if within else ("BEGIN", "ROLLBACK")
-    with translated():
-        await connection.execute(begin)
-        try:
-            await connection.execute(f"SET LOCAL statement_timeout = {QUESTION_MS}")
-            answer = await connection.fetchval(question)
-            if answer is not None:
-                answers[key] = max(answer, answers.get(key, answer))
-        except asyncpg.QueryCanceledError:
-            pass
-        finally:
-            if not connection.is_closed():
-                await connection.execute(back)  # drops the lock and the time limit
+def _unchangeable(columns: list[str], heap: Table | Partition) -> str:
+    tests = ", ".join(f"COALESCE(bool_or({quote_ident(c)}::text ~ '{UNCHANGEABLE}'), false)" for c in columns)
+    return f"SELECT ARRAY[{tests}] FROM {_sample(heap)}"
+
+
+def _sample(heap: Table | Partition) -> str:
+    percent = min(100.0, 100.0 * SAMPLE_PAGES / heap.pages)
+    name = qualified(heap.name.schema_name, heap.name.name)
+    return f"{name} TABLESAMPLE SYSTEM ({percent:.6f}) REPEATABLE (0)"
+
+
+class _Asker:
+    """Asks one question at a time, and not for ever."""
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self._deadline = Deadline.after(ALL_QUESTIONS_S)
+
+    async def ask(self, question: str) -> Any:
+        """The answer, or None where there is none, it takes too long or the role may not ask."""
+        if self._deadline.expired:
+            return None
+        with translated():
+            asking = self._connection.transaction()
+            await asking.start()
+            try:
+                await self._connection.execute(f"SET LOCAL statement_timeout = {QUESTION_MS}")
+                return await self._connection.fetchval(question)
+            except (asyncpg.QueryCanceledError, asyncpg.InsufficientPrivilegeError):
+                return None
+            finally:
+                if not self._connection.is_closed():
+                    await asking.rollback()  # drops the lock and the time limit
