@@ -60,21 +60,29 @@ async def connect(
 
 
 def _where(url: SecretStr, variable: str) -> str:
-    """The server in words, without user, password and options."""
+    """The server in words, without user, password and options. Raises UsageError for what is no PostgreSQL URL.
+
+    A password with a bare ``/``, ``?`` or ``#`` moves its rest to where a database's name belongs, so nothing of such a URL is
+    repeated.
+    """
+    subject = f"the value of {variable or 'a database variable'}"
     try:
         parts = urlsplit(url.get_secret_value())
-        host, database = parts.hostname or "the local socket", parts.path.lstrip("/")
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        parts, host, database, port = None, "", "", ""
-    if parts is None or parts.scheme not in ("postgresql", "postgres"):
+    except ValueError:  # brackets that do not close
+        parts = urlsplit("")
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise UsageError(
+            "postgres.url", f"{subject} is not a PostgreSQL URL", "Write postgresql://user:password@host:port/database."
+        )
+    login, _, hosts = parts.netloc.rpartition("@")
+    if "@" in parts.path + parts.fragment or (not login and (":" in hosts or not hosts) and "@" in parts.query):
         raise UsageError(
             "postgres.url",
-            f"the value of {variable or 'a database variable'} is not a PostgreSQL URL",
-            "Write postgresql://user:password@host:port/database.",
+            f"{subject} has characters in its user or password that a URL does not take as they are",
+            "Write @ as %40, / as %2F, ? as %3F, # as %23.",
         )
     named = f" (from {variable})" if variable else ""
-    return f"database {database or 'of the login name'} on {host}{port}{named}"
+    return f"database {parts.path.lstrip('/') or 'of the login name'} on {hosts or 'the local socket'}{named}"
 
 
 async def _open(
@@ -89,7 +97,7 @@ async def _open(
         )
     except Exception as cause:
         error = _connect_error(cause, where)
-        raise error from None
+    raise error  # outside of the handler: what the driver raised has the URL in its frames, and must not hang on ours
 
 
 def _connect_error(cause: Exception, where: str) -> TailraceError:
@@ -121,7 +129,7 @@ def _connect_error(cause: Exception, where: str) -> TailraceError:
         return TransientError(
             "postgres.unreachable", f"no connection to {where}", "Is it up, and are host and port right?"
         )
-    if isinstance(cause, (asyncpg.InterfaceError, ValueError)):
+    if isinstance(cause, (asyncpg.InterfaceError, ValueError, OverflowError)):
         return UsageError("postgres.url", f"the URL of {where} has an invalid option", "Check its options.")
     return map_error(cause)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.catalogues import (
     catalogue,
@@ -217,3 +219,27 @@ def test_the_policy_null_of_a_table_is_not_mistaken_for_none() -> None:
         "policy: pass\ntables: {public.orders: {policy: null, columns: {id: key, customer: duplicate}}}", SHOP
     )
     assert column_of(found, "orders.total").rule == Null()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 2)), max_size=14))
+def test_both_sides_of_every_foreign_key_share_rule_and_domain_whatever_the_graph(
+    edges: set[tuple[int, int, int]],
+) -> None:
+    tables = [table(f"t{n}", "id int4!", "r0 int4", "r1 int4", "r2 int4", primary=["id"]) for n in range(7)]
+    keys = [
+        foreign_key(f"t{child}", [f"r{place}"], f"t{parent}", name=f"k{child}_{parent}_{place}")
+        for child, parent, place in sorted(edges)
+    ]
+    found = planned("policy: mask", catalogue(*tables, keys=keys))
+    for child, parent, place in edges:
+        one, other = column_of(found, f"t{child}.r{place}"), column_of(found, f"t{parent}.id")
+        assert one.rule == other.rule == Key()
+        assert one.mask
+        assert other.mask
+        assert (one.mask.domain, one.mask.family, one.mask.folded) == (
+            other.mask.domain,
+            other.mask.family,
+            other.mask.folded,
+        )
+    assert all(p.verdict == "proved" for p in found.proofs)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from tailrace_shared import postgres
-from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.errors import TailraceError, TerminalError, TransientError, UsageError
 from tailrace_shared.postgres import connect, map_error, translated
 
 
@@ -128,3 +128,34 @@ async def test_a_transaction_pooler_is_refused_and_a_proxy_is_not(
     else:
         assert await connect(SecretStr("postgresql://host/db"), "tailrace/test") is first
     assert second.terminated or not sessions or first.told == 7
+
+
+@pytest.mark.parametrize(
+    "password", ["ca/nary", "ca?nary", "ca#nary", "ca@na/ry", "ca@na#ry", "canary@", "ca:na/ry", "%zz/canary"]
+)
+async def test_a_password_that_breaks_the_url_is_not_repeated(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    async def refused(**_: Any) -> FakeConnection:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(postgres.asyncpg, "connect", refused)
+    with pytest.raises(TailraceError) as caught:
+        await connect(SecretStr(f"postgresql://me:{password}@host/db"), "tailrace/test", variable="SHOP_URL")
+    said = str(caught.value)
+    assert "SHOP_URL" in said
+    assert caught.value.__context__ is None
+    assert not any(piece in said for piece in ("ca:", "na", "ry", "canary"))
+
+
+@pytest.mark.parametrize("url", ["", "host", "http://x", "postgresql://[::1/db"])
+async def test_what_is_no_url_is_a_usage_error(url: str) -> None:
+    with pytest.raises(UsageError, match="SHOP_URL is not a PostgreSQL URL"):
+        await connect(SecretStr(url), "tailrace/test", variable="SHOP_URL")
+
+
+async def test_several_hosts_are_named_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(**_: Any) -> FakeConnection:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(postgres.asyncpg, "connect", refused)
+    with pytest.raises(TransientError, match="database db on a:5432,b:5433"):
+        await connect(SecretStr("postgresql://me:x@a:5432,b:5433/db"), "tailrace/test")
