@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,28 +21,32 @@ DEMO_SECONDS = 60
 
 
 @pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Temporary files in a folder of our own, which PostgreSQL's account can pass."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.is_relative_to("/tmp") and folder != Path("/tmp") and folder.owner() != "nobody":
-            folder.chmod(folder.stat().st_mode | 0o011)
+def folder() -> Iterator[Path]:
+    """For temporary files, short enough for sockets, and PostgreSQL's account can pass it."""
+    with tempfile.TemporaryDirectory(prefix="demo-") as made:
+        Path(made).chmod(0o711)
+        yield Path(made)
+
+
+@pytest.fixture
+def environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TAILRACE_KAFKA")}
-    return {**kept, "TMPDIR": str(tmp_path)}
+    return {**kept, "TMPDIR": str(folder)}
 
 
-def processes_below(folder: Path) -> list[psutil.Process]:
+def processes_below(path: Path) -> list[psutil.Process]:
     """Processes whose command line or working directory is below a folder."""
     found = []
     for process in psutil.process_iter():
         try:
-            if str(folder) in " ".join(process.cmdline()):
+            if str(path) in " ".join(process.cmdline()):
                 found.append(process)
         except psutil.Error:
             continue
     return found
 
 
-def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[str, str], folder: Path) -> None:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "tailrace", "demo"],
@@ -61,11 +67,11 @@ def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[s
     assert "49,636 rows" in done.stdout
     assert "\x1b" not in said
     assert seconds < DEMO_SECONDS
-    assert processes_below(tmp_path) == []
-    assert list(tmp_path.glob("tailrace-*")) == []
+    assert processes_below(folder) == []
+    assert list(folder.glob("tailrace-*")) == []
 
 
-def test_a_kept_demo_runs_until_interrupted(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_kept_demo_runs_until_interrupted(environment: dict[str, str], folder: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tailrace", "demo", "--keep"],
         env=environment,
@@ -97,5 +103,5 @@ def test_a_kept_demo_runs_until_interrupted(environment: dict[str, str], tmp_pat
     finally:
         process.kill()
     assert process.returncode == 0
-    eventually(lambda: not processes_below(tmp_path), 20, "nothing runs any more")
-    assert list(tmp_path.glob("tailrace-*")) == []
+    eventually(lambda: not processes_below(folder), 20, "nothing runs any more")
+    assert list(folder.glob("tailrace-*")) == []

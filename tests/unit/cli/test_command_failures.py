@@ -71,3 +71,9 @@ def test_durations_read_well(seconds: float, text: str) -> None:
 )
 def test_sizes_read_well(value: int, text: str) -> None:
     assert size(value) == text
+
+
+def test_the_page_of_exit_codes_lists_every_code() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "exit-codes.md").read_text()
+    listed = {int(code): name for code, name in re.findall(r"^\| (\d+) \| (\w+) \|", page, re.MULTILINE)}
+    assert listed == {code.value: code.name.lower() for code in ExitCode}
