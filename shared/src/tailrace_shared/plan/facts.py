@@ -162,9 +162,10 @@ class _Asker:
         """The answer, or None where there is none, it takes too long or the role may not ask."""
         if self._deadline.expired:
             return None
+        # The readers begin the snapshot's transaction by a statement; asyncpg's own transactions refuse to nest in such a one.
+        nested = self._connection.is_in_transaction()
         with translated():
-            asking = self._connection.transaction()
-            await asking.start()
+            await self._connection.execute("SAVEPOINT question" if nested else "BEGIN")
             try:
                 await self._connection.execute(f"SET LOCAL statement_timeout = {QUESTION_MS}")
                 return await self._connection.fetchval(question)
@@ -172,4 +173,5 @@ class _Asker:
                 return None
             finally:
                 if not self._connection.is_closed():
-                    await asking.rollback()  # drops the lock and the time limit
+                    # drops the lock and the time limit
+                    await self._connection.execute("ROLLBACK TO SAVEPOINT question" if nested else "ROLLBACK")
