@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import asyncpg
@@ -18,6 +19,8 @@ from tailrace_writer.sessions import Sessions
 from tailrace_writer.terminate import terminate_stale
 
 LOCKED = "postgres.lock"
+BATCH_S = 120.0
+"""A batch takes milliseconds. On a session that nobody answers on any more it is given up after so long, and tried again."""
 
 
 class Applier:
@@ -41,7 +44,8 @@ class Applier:
         try:
             async with self._sessions.session() as connection:
                 started = time.perf_counter()
-                outcome = await _transaction(connection, statement, head, table, columns, data)
+                async with asyncio.timeout(BATCH_S):
+                    outcome = await _transaction(connection, statement, head, table, columns, data)
                 return outcome, time.perf_counter() - started
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             mapped = map_error(error)

@@ -32,6 +32,10 @@ IN_HAND = 4096
 """Facts at once, over all runs. They are some hundred bytes each."""
 WINDOW_BYTES = 64 << 20
 """A submission carries a job, and could be large."""
+BEHIND = 32
+"""Facts of one run that wait; from here on its heartbeats are dropped, so that a destination that hangs fills no memory."""
+APPLY_S = 30.0
+"""A fact's transaction takes milliseconds; after so long the session is given up."""
 UNKNOWN_S = 30.0
 """A fact may arrive before the record of its run; one whose run nobody has submitted is dropped after so long."""
 IDLE_S = 15.0
@@ -100,7 +104,8 @@ class FactsConsumer:
         if record is not None and record.terminal:
             return
         lane = self._lanes.get(fact.run)
-        if isinstance(fact, ReplicaSeen) and (record is None or (lane is not None and lane.troubled)):
+        late = lane is not None and (lane.troubled or lane.waiting.qsize() >= BEHIND)
+        if isinstance(fact, ReplicaSeen) and (record is None or late):
             return  # the next heartbeat says the same
         if lane is None:
             lane = self._lanes[fact.run] = _Lane()
@@ -147,7 +152,9 @@ class FactsConsumer:
                     return connection
                 if connection is None or connection.is_closed():
                     connection = await self._destinations.of(reference).connect()
-                await apply_fact(connection, fact)
+                with translated():
+                    async with asyncio.timeout(APPLY_S):
+                        await apply_fact(connection, fact)
                 if isinstance(fact, RunSubmitted):
                     await self._announce(connection, fact.run)
                 lane.troubled = False

@@ -21,6 +21,9 @@ from tailrace_writer.state.moves import Deposed, Seat
 from tailrace_writer.terminate import terminate_lock_holder, terminate_replica
 
 T = TypeVar("T")
+USE_S = 30.0
+"""A short statement that takes longer runs on a session that nobody answers on any more, or in a stopped server."""
+
 log = structlog.get_logger()
 
 
@@ -43,9 +46,13 @@ class LeaderLock:
         """Run a short statement on the lock's session. Raises Deposed when the leadership is gone."""
         if self.lost.is_set():
             raise Deposed(self.run)
-        async with self._turn:
-            with translated():
-                return await call(self._connection)
+        try:
+            async with asyncio.timeout(USE_S), self._turn:
+                with translated():
+                    return await call(self._connection)
+        except TimeoutError:
+            self.lost.set()
+            raise Deposed(self.run) from None
 
     def start(self, every_s: float) -> None:
         """Begin the heartbeat."""

@@ -90,7 +90,11 @@ class WriterMember:
             return
         metrics.bytes.labels(run, "in").inc(delivery.size)
         encoder, data = self._encode(head, delivery.value)
-        outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
+        try:
+            outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
+        except TransientError:
+            metrics.retries.labels(run).inc()
+            raise
         metrics.batch_seconds.labels(run, "apply").observe(seconds)
         metrics.batches.labels(run, outcome).inc()
         if outcome == "done":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import asyncpg
 
 from tailrace_shared.crash import crash_point
@@ -39,7 +41,8 @@ async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
                     f"run {taken['run']} is working on destination table {taken['schema_name']}.{taken['name']}",
                     f"Wait for run {taken['run']} to end, or cancel it: tailrace cancel {taken['run']}.",
                 )
-            await move(connection, seat, "planned", "preparing", "queued = false, waiting_for = ''")
+            warnings = json.dumps([problem.model_dump() for problem in plan.warnings])
+            await move(connection, seat, "planned", "preparing", "problems = $6", warnings)
 
 
 async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_timeout_s: float) -> None:

@@ -23,7 +23,7 @@ from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions
 from tailrace_writer.beats import Beats
 from tailrace_writer.cleanup import delete_consumed
-from tailrace_writer.leader_lock import LeaderLock
+from tailrace_writer.leader_lock import USE_S, LeaderLock
 from tailrace_writer.member import failure_of
 from tailrace_writer.publish import progress_of, record_of_row
 from tailrace_writer.state import decisions as do
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from tailrace_writer.leader import Office
 
 _RETRY = RetrySchedule(first_s=0.3, limit_s=5.0, attempts=None)
+_IDLE_TICKS = 3
+"""Where a run waits for somebody, three times the tick is soon enough."""
 _PROMPT = ("state", "attempt", "digest", "cancel_requested", "failure", "checks", "problems")
 """Columns of the run's row whose change is published at once. Counts wait their turn."""
 
@@ -75,7 +77,7 @@ class Term:
                 if self._over:
                     return True
                 self._keep_house(picture)
-                await self._pause()
+                await self._pause(picture, decided)
             return False
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
             raise map_error(error) from None
@@ -86,9 +88,10 @@ class Term:
         run, runs = self._office.run, self._office.runs
         active = runs.active(run, self._settings.max_active_runs)
         # A first look only says how old the youngest heartbeat is; whether silence counts is decided from one look to the next.
-        picture = await read_picture(
-            connection, run, active=active, stale_s=self._settings.stale_s, settled=self._settled
-        )
+        async with asyncio.timeout(USE_S):
+            picture = await read_picture(
+                connection, run, active=active, stale_s=self._settings.stale_s, settled=self._settled
+            )
         self._settled = self._beats.settled(picture.now, picture.newest_beat_age)
         if picture.view.epoch != self._lock.epoch:
             raise Deposed(run)
@@ -210,12 +213,14 @@ class Term:
         except TailraceError as error:
             self._log.warning("housekeeping.failed", code=error.code, message=error.message)
 
-    async def _pause(self) -> None:
+    async def _pause(self, picture: Picture, decided: list[do.Decision]) -> None:
         """Until the next look; a long action that ends, or a lost lead, cuts it short."""
         waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._lock.lost.wait())}
         if self._task is not None:
             waiting.add(self._task)
-        await asyncio.wait(waiting, timeout=self._settings.tick_s, return_when=asyncio.FIRST_COMPLETED)
+        idle = picture.view.state != "loading" and isinstance(decided[0], do.Wait)
+        tick = self._settings.tick_s * (_IDLE_TICKS if idle else 1)
+        await asyncio.wait(waiting, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
         for future in waiting - {self._task}:
             future.cancel()
 
@@ -232,3 +237,5 @@ class Term:
         metrics = self._office.context.metrics
         if self._office.run in {r.run for r in self._office.runs.unfinished()}:
             metrics.leading.labels(self._office.run).set(0)
+            for state in STATES:
+                metrics.run_state.labels(self._office.run, state).set(0)
