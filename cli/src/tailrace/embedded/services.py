@@ -127,7 +127,7 @@ class ServiceGroup:
         return ServiceProcess(
             name,
             self._command(service),
-            service_environment({**self._common, **extra}, self._secrets.get(service, {})),
+            service_environment(self._common, {**self._secrets.get(service, {}), **extra}),
             self._directory / f"{name}.log",
             self._supervisor,
         )
