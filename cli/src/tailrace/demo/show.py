@@ -68,7 +68,7 @@ def show(output: Output, *, keep: bool) -> ExitCode:
             output.note(f"The services' logs are in {here.keep_logs()}.")
         if record.state == "done":
             output.say("", side_by_side(asyncio.run(sample(databases))))
-        if keep:
+        if keep and record.state != "cancelled":
             asyncio.run(_keep(output, databases, here))
         elif record.state == "done":
             output.say(NEXT_STEPS)
