@@ -11,7 +11,7 @@ import asyncpg
 from tailrace_shared import topics
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.crash import crash_point
-from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.errors import TransientError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Check, CheckLeaks, Failure, PlanTask
 from tailrace_shared.plan.model import Fingerprints, Plan
@@ -19,7 +19,7 @@ from tailrace_shared.postgres import translated
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
 from tailrace_shared.types import qualified
-from tailrace_writer import leaks, prepare, undo
+from tailrace_writer import ending, leaks, prepare, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
 from tailrace_writer.destinations import Destination
@@ -108,14 +108,16 @@ class Actions:
             case do.Judge():
                 await self._judge(seat, await self._plans.fetch(seat.run, view.digest), picture)
             case do.Stop(outcome):
-                await self._stop(seat, picture, outcome)
+                async with self._session() as connection:
+                    await ending.stop(connection, seat, view.state, outcome, patience, empty=view.prepared)
             case do.Restart():
                 async with self._session() as connection:
                     await undo.restart(connection, seat, view.state, patience, empty=view.prepared)
             case do.Rebuild():
                 await self._rebuild(seat, tolerant=view.state == "stopping")
             case do.Conclude(outcome):
-                await self._conclude(seat, outcome)
+                async with self._session() as connection:
+                    await ending.conclude(connection, seat, outcome)
             case do.CleanUp():
                 await self._clean_up(seat)
 
@@ -222,37 +224,6 @@ class Actions:
                 )
 
     # --- the end -----------------------------------------------------------------------------------------------------
-
-    async def _stop(self, seat: Seat, picture: Picture, outcome: do.Outcome) -> None:
-        view, patience = picture.view, self._settings.lock_timeout_s
-        async with self._session() as connection:
-            try:
-                await undo.stop(connection, seat, view.state, outcome, patience, empty=view.prepared)
-            except TerminalError as error:
-                await self._remark(connection, seat, f"its tables could not be emptied: {error.message}")
-                await undo.stop(connection, seat, view.state, outcome, patience, empty=False)
-
-    async def _conclude(self, seat: Seat, outcome: do.Outcome) -> None:
-        async with self._session() as connection:
-            with translated():
-                left = await connection.fetch(
-                    "SELECT kind, name, trouble FROM tailrace.ddl WHERE run = $1 AND trouble <> ''", seat.run
-                )
-            for row in left:
-                await self._remark(connection, seat, f"{row['kind']} {row['name']} is not back: {row['trouble']}")
-            await undo.conclude(connection, seat, "stopping", outcome)
-            crash_point("leader.after-ledger-gone")
-
-    async def _remark(self, connection: asyncpg.Connection, seat: Seat, said: str) -> None:
-        """Say what could not be undone, beside why the run failed."""
-        with translated():
-            known = await connection.fetchval("SELECT failure FROM tailrace.run WHERE run = $1", seat.run)
-            failure = (
-                Failure.model_validate_json(known) if known else Failure(code="undo.incomplete", message="stopped")
-            )
-            if said not in failure.message:
-                failure = failure.model_copy(update={"message": f"{failure.message}; {said}"})
-                await moves.amend(connection, seat, "failure = $4", failure.model_dump_json())
 
     async def _clean_up(self, seat: Seat) -> None:
         left = await delete_topics(

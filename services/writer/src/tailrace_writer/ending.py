@@ -1,0 +1,47 @@
+"""How a run that failed or was cancelled ends: emptied, rebuilt, and said what could not be."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from tailrace_shared.crash import crash_point
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.messages import Failure, State
+from tailrace_shared.postgres import translated
+from tailrace_writer import undo
+from tailrace_writer.state import decisions as do
+from tailrace_writer.state import moves
+from tailrace_writer.state.moves import Seat
+
+
+async def stop(
+    connection: asyncpg.Connection, seat: Seat, state: State, outcome: do.Outcome, lock_timeout_s: float, *, empty: bool
+) -> None:
+    """→ stopping. Tables that the server does not let us empty any more are named in the run's failure, and left."""
+    try:
+        await undo.stop(connection, seat, state, outcome, lock_timeout_s, empty=empty)
+    except TerminalError as error:
+        await _remark(connection, seat, f"its tables could not be emptied: {error.message}")
+        await undo.stop(connection, seat, state, outcome, lock_timeout_s, empty=False)
+
+
+async def conclude(connection: asyncpg.Connection, seat: Seat, outcome: do.Outcome) -> None:
+    """stopping → the end. What could not be rebuilt is named in the run's failure."""
+    with translated():
+        left = await connection.fetch(
+            "SELECT kind, name, trouble FROM tailrace.ddl WHERE run = $1 AND trouble <> ''", seat.run
+        )
+    for row in left:
+        await _remark(connection, seat, f"{row['kind']} {row['name']} is not back: {row['trouble']}")
+    await undo.conclude(connection, seat, "stopping", outcome)
+    crash_point("leader.after-ledger-gone")
+
+
+async def _remark(connection: asyncpg.Connection, seat: Seat, said: str) -> None:
+    """Say what could not be undone, beside why the run failed."""
+    with translated():
+        known = await connection.fetchval("SELECT failure FROM tailrace.run WHERE run = $1", seat.run)
+        failure = Failure.model_validate_json(known) if known else Failure(code="undo.incomplete", message="stopped")
+        if said not in failure.message:
+            failure = failure.model_copy(update={"message": f"{failure.message}; {said}"})
+            await moves.amend(connection, seat, "failure = $4", failure.model_dump_json())
