@@ -31,10 +31,10 @@ CREATE TABLE bench (
 ROWS = """
 INSERT INTO bench SELECT i, i % 1000, CASE WHEN i % 11 > 0 THEN (i * 7919 % 10000000)::numeric / 100 END,
   'Given' || i % 7919 || ' Family' || i % 104729 || ' of the long house', 'person' || i || '@mail' || i % 50 || '.example',
-  TIMESTAMPTZ '2020-01-01' + i * INTERVAL '61 seconds', CASE WHEN i % 61 > 0 THEN DATE '1940-01-01' + i % 25000 END, i % 3 = 0,
+  TIMESTAMPTZ '2020-01-01' + i * INTERVAL '61 seconds', CASE WHEN i % 61 > 0 THEN DATE '1940-01-01' + (i % 25000)::int END, i % 3 = 0,
   md5(i::text)::uuid, CASE WHEN i % 5 = 0 THEN jsonb_build_object('k', i, 'tags', ARRAY['a', 'b']) END,
-  CASE WHEN i % 7 > 0 THEN sqrt(i) END, CASE WHEN i % 2 = 0 THEN 'note ' || repeat('lorem ', i % 13) || i END
-FROM generate_series(1, {rows}) i;
+  CASE WHEN i % 7 > 0 THEN sqrt(i) END, CASE WHEN i % 2 = 0 THEN 'note ' || repeat('lorem ', (i % 13)::int) || i END
+FROM generate_series(1::bigint, {rows}) i;
 VACUUM (ANALYZE, FREEZE) bench;
 """
 JOB = """
