@@ -41,6 +41,19 @@ async def test_an_older_record_does_not_replace_a_newer_one() -> None:
     assert await runs.wait_for("unknown", 0.01) is None
 
 
+async def test_of_many_finished_runs_only_the_latest_records_are_kept() -> None:
+    runs = Runs(kept=2)
+    for number in range(5):
+        await runs.note(record(7, run=f"run {number}", state="done"))
+    assert runs.finished() == {f"run {number}" for number in range(5)}
+    assert runs.get("run 0") is None
+    assert runs.get("run 4") is not None
+    await runs.note(record(3, run="run 0"))
+    assert runs.get("run 0") is None, "an old record does not bring it back"
+    assert runs.is_over("run 0")
+    assert runs.unfinished() == []
+
+
 def test_silence_counts_only_while_some_heartbeat_comes_through() -> None:
     beats = Beats(stale_s=10)
     assert not beats.settled(0, None)

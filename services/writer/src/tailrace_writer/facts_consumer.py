@@ -100,9 +100,9 @@ class FactsConsumer:
         except ValidationError:
             log.error("fact.malformed", partition=delivery.partition, offset=delivery.offset)
             return
-        record = self._runs.get(fact.run)
-        if record is not None and record.terminal:
+        if self._runs.is_over(fact.run):
             return
+        record = self._runs.get(fact.run)
         lane = self._lanes.get(fact.run)
         late = lane is not None and (lane.troubled or lane.waiting.qsize() >= BEHIND)
         if isinstance(fact, ReplicaSeen) and (record is None or late):

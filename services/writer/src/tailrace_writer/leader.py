@@ -75,5 +75,4 @@ class Leadership:
             await asyncio.sleep(_BACKOFF.delay(failures, office.run) or 1.0)
 
     def _wanted(self) -> bool:
-        record = self._office.runs.get(self._office.run)
-        return record is None or not record.terminal
+        return not self._office.runs.is_over(self._office.run)

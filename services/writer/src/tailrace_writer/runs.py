@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from tailrace_shared.messages import RunRecord
 
+KEPT = 200
+"""Records of finished runs that stay in memory: a record carries its job."""
+
 
 def is_active(run: str, unfinished: Iterable[str], limit: int) -> bool:
     """Whether a run is among the ``limit`` lowest of the unfinished ones; ULIDs sort by the time of submission."""
@@ -14,23 +17,36 @@ def is_active(run: str, unfinished: Iterable[str], limit: int) -> bool:
 
 
 class Runs:
-    """Newest record per run."""
+    """Newest record per run; of the many that are over, the latest in full and of the others that they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = KEPT) -> None:
+        self._kept = kept
         self._records: dict[str, RunRecord] = {}
+        self._over: dict[str, int] = {}
+        """Version of the last record of every run that is over, in the order of arrival."""
         self._arrival = asyncio.Condition()
 
     async def note(self, record: RunRecord) -> None:
         """A record has arrived; one that is older than the known one is ignored."""
         known = self._records.get(record.run)
-        if known is None or record.version > known.version:
-            async with self._arrival:
-                self._records[record.run] = record
-                self._arrival.notify_all()
+        version = known.version if known is not None else self._over.get(record.run, -1)
+        if record.version <= version:
+            return
+        async with self._arrival:
+            self._records[record.run] = record
+            if record.terminal:
+                self._over[record.run] = record.version
+                for run in list(self._over)[: -self._kept]:
+                    self._records.pop(run, None)
+            self._arrival.notify_all()
 
     def get(self, run: str) -> RunRecord | None:
-        """The newest record known."""
+        """The newest record known; None for one that is long over, too."""
         return self._records.get(run)
+
+    def is_over(self, run: str) -> bool:
+        """Whether the run was read to be over."""
+        return run in self._over
 
     def unfinished(self) -> list[RunRecord]:
         """Records of runs that are not over."""
@@ -38,7 +54,7 @@ class Runs:
 
     def finished(self) -> set[str]:
         """Runs that were read to be over."""
-        return {run for run, r in self._records.items() if r.terminal}
+        return set(self._over)
 
     def active(self, run: str, limit: int) -> bool:
         """Whether it is this run's turn."""
