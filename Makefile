@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo test test-long lint types isolation bench-copy torch clean help
+.PHONY: demo test test-long lint types isolation readme bench-copy torch clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -42,6 +42,9 @@ types: $(VENV)/.test ## strict types
 
 isolation: ## each service installs alone, and only the trainer may bring torch
 	$(PYTHON) tests/isolation.py
+
+readme: $(VENV)/.test ## run what the README tells people to type
+	$(BIN)/python tests/readme.py
 
 bench-copy: $(VENV)/.test ## a masked copy against the bare pipe
 	$(BIN)/python -m bench.copy
