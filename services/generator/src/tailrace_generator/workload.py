@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 
-from tailrace_shared.deadline import Deadline
-
 from tailrace_generator.fingerprints import fingerprints
 from tailrace_generator.member import STEPS, GeneratorMember, join
 from tailrace_generator.settings import Settings
+from tailrace_shared.deadline import Deadline
 from tailrace_shared.messages import RunRecord, Task
 from tailrace_shared.plan.model import Fingerprints, Plan
 from tailrace_shared.service.context import ServiceContext

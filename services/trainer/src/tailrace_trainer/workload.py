@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 from tailrace_shared.deadline import Deadline
-
 from tailrace_shared.messages import Failure, RunRecord, Task, TrainingRefused, TrainTask
 from tailrace_shared.service.context import ServiceContext
 from tailrace_trainer.settings import Settings
