@@ -15,6 +15,8 @@ SINGLE: frozenset[RunTopic] = frozenset({"plan", "models"})
 
 CONTROL_MESSAGE_BYTES = 8 << 20
 """A task carries a destination's catalogue; hundreds of tables stay far below."""
+TASK_RETENTION_MS = 7 * 24 * 3600 * 1000
+"""A task that nobody took for a week is stale: the leader asks again while its run waits."""
 SEGMENT_BYTES = 32 << 20
 """Deleted records leave whole segments behind: the residue on disk per partition is at most this."""
 
@@ -52,7 +54,9 @@ def control_settings(topic: Literal["jobs", "facts", "tasks"]) -> dict[str, str]
     common = {"max.message.bytes": str(CONTROL_MESSAGE_BYTES), "segment.bytes": str(SEGMENT_BYTES)}
     if topic == "jobs":
         return common | {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "3600000"}
-    return common | {"cleanup.policy": "delete", "retention.ms": str(7 * 24 * 3600 * 1000)}
+    if topic == "facts":  # never deleted unread: writers delete behind their commits
+        return common | {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+    return common | {"cleanup.policy": "delete", "retention.ms": str(TASK_RETENTION_MS)}
 
 
 def run_settings(message_bytes: int) -> dict[str, str]:

@@ -49,6 +49,16 @@ async def delete_consumed(kafka: Kafka, namespace: str, run: str) -> None:
             )
 
 
+async def trim_facts(kafka: Kafka, namespace: str) -> None:
+    """Delete facts that are in the tables; unread ones stay, however long the writers are away."""
+    facts = topics.facts(namespace)
+    async with kafka.admin() as admin:
+        committed = await admin.committed(topics.group(namespace, "writer", facts))
+        await admin.delete_records(
+            {place: offset for place, offset in committed.items() if place[0] == facts and offset}
+        )
+
+
 async def sweep(kafka: Kafka, namespace: str, finished: set[str]) -> set[str]:
     """Delete topics of runs that were read to be over; topics of unknown runs stay. Returns the runs that had any."""
     async with kafka.admin() as admin:

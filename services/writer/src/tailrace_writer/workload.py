@@ -14,7 +14,7 @@ from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Member, Membership
 from tailrace_shared.service.plans import Plans
-from tailrace_writer.cleanup import sweep
+from tailrace_writer.cleanup import sweep, trim_facts
 from tailrace_writer.destinations import Destinations
 from tailrace_writer.facts_consumer import FactsConsumer
 from tailrace_writer.leader import Leadership, Office
@@ -98,13 +98,14 @@ class _Parts:
             task.add_done_callback(lambda done: self._ended(record.run, done))
 
     async def clean(self) -> None:
-        """Now and then, remove topics that a writer which died has left behind."""
+        """Now and then, remove topics that a writer which died has left behind, and facts that are in the tables."""
         swept: set[str] = set()
         while True:
             await asyncio.sleep(self._settings.janitor_s)
             finished = self._runs.finished() - self._candidatures.keys()
             try:
                 removed = await sweep(self._context.kafka, self._settings.namespace, finished)
+                await trim_facts(self._context.kafka, self._settings.namespace)
             except TailraceError as error:
                 log.warning("janitor.failed", code=error.code, message=error.message)
                 continue
