@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,9 +10,10 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from tailrace_shared import topics
+from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.crash import crash_point
-from tailrace_shared.errors import TransientError
+from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Check, CheckLeaks, Failure, PlanTask
 from tailrace_shared.plan.model import Fingerprints, Plan
@@ -34,6 +36,11 @@ from tailrace_writer.state.read import Picture
 from tailrace_writer.state.view import RangeKey
 from tailrace_writer.terminate import terminate_stale
 from tailrace_writer.work import WorkTopic, read_ranges
+
+_MOVING = frozenset({"postgres.internal", "postgres.unknown-table", "postgres.unknown-column", "postgres.error"})
+"""What PostgreSQL says of an index or table that was dropped while its catalogue was read."""
+_CATALOGUE_TRIES = 5
+_CATALOGUE_WAIT_S = 1.0
 
 
 class Actions:
@@ -150,8 +157,7 @@ class Actions:
         prints = next((r for r in picture.live if r["service"] == "generator" and r["fingerprints"]), None)
         if prints is None:
             raise TransientError("plan.generator", "no generator replica has told its fingerprints")
-        async with self._session() as connection:
-            catalogue = await read_catalogue(connection, job.schemas, ask_rows=True)
+        catalogue = await self._catalogue(job)
         await self._context.control.task(
             PlanTask(
                 run=seat.run,
@@ -162,6 +168,20 @@ class Actions:
             )
         )
         await self._lock.use(lambda c: moves.amend(c, seat, "tasked_at = clock_timestamp()"))
+
+    async def _catalogue(self, job: Job) -> Catalogue:
+        """The destination's structure. Another run may be dropping and rebuilding things in it at this very moment, and then
+        PostgreSQL stumbles over what has just gone: that passes."""
+        for left in reversed(range(_CATALOGUE_TRIES)):
+            try:
+                async with self._session() as connection:
+                    return await read_catalogue(connection, job.schemas, ask_rows=True)
+            except TerminalError as error:
+                if left == 0 or error.code not in _MOVING:
+                    raise
+                self._context.log.info("catalogue.again", run=self._lock.run, code=error.code)
+                await asyncio.sleep(_CATALOGUE_WAIT_S)
+        raise AssertionError("unreachable")
 
     # --- finishing and verifying -------------------------------------------------------------------------------------
 
