@@ -31,6 +31,7 @@ def test_topics_of_finished_runs_go_and_those_of_unknown_runs_stay(
             await admin.create_topics({name: (1, topics.run_settings(1 << 20)) for name in (left_behind, unknown)})
 
     asyncio.run(make())
+    eventually(lambda: unknown in installation.topics_left(), 30, "new topics are to be seen")
     eventually(lambda: left_behind not in installation.topics_left(), 30, "the finished run's topic is gone")
     assert installation.topics_left() == {unknown}
 
