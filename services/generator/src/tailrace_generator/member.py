@@ -83,6 +83,8 @@ class GeneratorMember:
     async def _handle(self, delivery: Delivery) -> None:
         head = head_of(delivery.headers)
         metrics = self._context.metrics
+        if head.id.attempt > self._plan.attempt:  # this member is about to leave; the next one masks it
+            raise TransientError("batch.newer-attempt", f"run {self._run} is on a newer attempt", "It is tried again.")
         if head.plan != self._digest or head.id.attempt != self._plan.attempt:  # of an attempt that has ended
             metrics.batches.labels(self._run, "discarded").inc()
             return

@@ -7,9 +7,10 @@ import asyncio
 from tailrace_shared import topics
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka import Kafka
+from tailrace_shared.messages import ServiceName
 from tailrace_shared.topics import RUN_TOPICS, RunTopic
 
-GROUPS: tuple[tuple[str, RunTopic], ...] = (("reader", "work"), ("generator", "raw"), ("writer", "masked"))
+GROUPS: tuple[tuple[ServiceName, RunTopic], ...] = (("reader", "work"), ("generator", "raw"), ("writer", "masked"))
 """Who consumes what of a run."""
 _LOOK_S = 0.25
 
@@ -38,15 +39,23 @@ async def delete_topics(kafka: Kafka, namespace: str, run: str, wait_s: float) -
         return members
 
 
-async def delete_consumed(kafka: Kafka, namespace: str, run: str) -> None:
-    """Delete records that the next stage has committed: the disk that a run takes stays bounded."""
+async def delete_consumed(kafka: Kafka, namespace: str, run: str) -> dict[ServiceName, int]:
+    """Delete records that the next stage has committed: the disk that a run takes stays bounded.
+
+    Returns how many records each stage has before it: those that its group has not committed.
+    """
+    behind: dict[ServiceName, int] = {}
     async with kafka.admin() as admin:
         for service, topic in GROUPS:
             name = topics.of_run(namespace, run, topic)
             committed = await admin.committed(topics.group(namespace, service, name))
-            await admin.delete_records(
-                {place: offset for place, offset in committed.items() if place[0] == name and offset}
+            consumed = {place: offset for place, offset in committed.items() if place[0] == name and offset > 0}
+            begin, end = await admin.begin_offsets([name]), await admin.end_offsets([name])
+            behind[service] = sum(
+                last - max(consumed.get(place, 0), begin.get(place, 0)) for place, last in end.items()
             )
+            await admin.delete_records({p: o for p, o in consumed.items() if o > begin.get(p, 0)})
+    return behind
 
 
 async def trim_facts(kafka: Kafka, namespace: str) -> None:

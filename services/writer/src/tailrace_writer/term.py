@@ -209,7 +209,10 @@ class Term:
 
     async def _delete_consumed(self) -> None:
         try:
-            await delete_consumed(self._office.context.kafka, self._settings.namespace, self._office.run)
+            run = self._office.run
+            behind = await delete_consumed(self._office.context.kafka, self._settings.namespace, run)
+            for stage, records in behind.items():
+                self._office.context.metrics.lag.labels(run, stage).set(records)
         except TailraceError as error:
             self._log.warning("housekeeping.failed", code=error.code, message=error.message)
 

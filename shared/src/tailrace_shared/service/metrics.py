@@ -21,6 +21,7 @@ Direction = Literal["in", "out"]
 STATES: tuple[State, ...] = (
     "submitted", "planned", "preparing", "loading", "finishing", "verifying", "stopping", "done", "failed", "cancelled",
 )  # fmt: skip
+STAGES: tuple[ServiceName, ...] = ("reader", "generator", "writer")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _ROWS = (1, 10, 100, 1000, 4096, 8192, 16384, 32768, 131072)
 
@@ -47,9 +48,6 @@ class Metrics:
         self.retries = self._counter("retries", "Attempts that were repeated.", "run")
         self.failures = self._counter("failures", "Failures that ended a run.", "run")
         self.inflight = self._gauge("inflight_bytes", "Bytes in hand.", "run")
-        self.lag = self._gauge(
-            "consumer_lag_records", "Records of the stage's topic that its group has not committed.", "run"
-        )
         self.backpressure = self._counter(
             "backpressure_seconds", "Time in which the stage waited for the next one.", "run"
         )
@@ -64,6 +62,12 @@ class Metrics:
             self.credit = self._gauge("run_credit_bytes", "Bytes that may be released and not yet committed.", "run")
             self.credit_used = self._gauge("run_credit_used_bytes", "Bytes released and not yet committed.", "run")
             self.leading = self._gauge("run_leader", "1 on the replica that leads the run.", "run")
+            self.lag = self._gauge(
+                "stage_lag_records",
+                "Records of a stage's topic that its group has not committed; told by the leader.",
+                "run",
+                "stage",
+            )
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         made = Counter(f"tailrace_{name}", text, labels, registry=self.registry)
@@ -94,7 +98,6 @@ class Metrics:
             self.retries,
             self.failures,
             self.inflight,
-            self.lag,
             self.backpressure,
             self.last_commit,
         ):
@@ -102,6 +105,8 @@ class Metrics:
         if self.service == "writer":
             for state in STATES:
                 self.run_state.labels(run, state)
+            for stage in STAGES:
+                self.lag.labels(run, stage)
             for gauge in (self.rows_expected, self.credit, self.credit_used, self.leading):
                 gauge.labels(run)
         self.runs.inc()
