@@ -8,11 +8,13 @@ SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
+import structlog
 
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 
@@ -25,6 +27,12 @@ DRIVER_ERRORS: Final = (
     TimeoutError,
 )
 """What a call of the driver raises; ``map_error`` takes each of them."""
+_CLOSED: Final = re.compile(r"connection (is|was) (closed|being closed)")
+"""What the driver says of a connection that went away under us."""
+_MISUSED: Final = ("another operation is in progress", "manually started transaction")
+"""What it says only where two tasks share a connection, or a transaction was left open: no lost connection leads there."""
+
+log = structlog.get_logger()
 
 
 @contextmanager
@@ -47,13 +55,43 @@ def map_error(error: BaseException) -> TailraceError:
     if isinstance(error, asyncpg.PostgresError):
         return server_error(error)
     if isinstance(error, (asyncpg.InterfaceError, asyncpg.InternalClientError)):
-        # Nearly always a connection that went away under us; a misuse would fail every retry and end the same way.
-        return TransientError("postgres.connection", "the connection to PostgreSQL is closed", "Is the server up?")
+        return _client_error(error)
     if isinstance(error, TimeoutError):
         return TransientError("postgres.timeout", "PostgreSQL did not answer in time", "Is it up and reachable?")
     if isinstance(error, OSError):
         return TransientError("postgres.connection", "the connection to PostgreSQL was lost", "Is it up and reachable?")
     return TerminalError("postgres.unexpected", f"unexpected {type(error).__name__} from the PostgreSQL driver")
+
+
+def _client_error(error: asyncpg.InterfaceError | asyncpg.InternalClientError) -> TailraceError:
+    """The driver's own complaint: nearly always a connection that went away under us, now and then a mistake of ours.
+
+    Its text may quote an argument, so only its type and our line of code are said, for everything but a closed connection.
+    """
+    said = str(error.args[0]) if error.args else ""
+    if _CLOSED.search(said):
+        return TransientError("postgres.connection", "the connection to PostgreSQL is closed", "Is the server up?")
+    kind, place = type(error).__name__, _our_place(error)
+    # The driver's errors about arguments and options are ValueErrors, too.
+    if isinstance(error, ValueError) or any(words in said for words in _MISUSED):
+        log.error("postgres.misuse", error=kind, at=place)
+        return TerminalError(
+            "postgres.misuse", f"the PostgreSQL driver was misused at {place} ({kind})", "Please report this."
+        )
+    log.warning("postgres.client-error", error=kind, at=place)
+    return TransientError(
+        "postgres.connection", f"the connection to PostgreSQL broke at {place} ({kind})", "Is the server up?"
+    )
+
+
+def _our_place(error: BaseException) -> str:
+    """Module, function and line of our code that called the driver."""
+    place = "an unknown place"
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.split(".")[0].startswith("tailrace"):
+            place = f"{module}.{frame.f_code.co_name}:{line}"
+    return place
 
 
 # SQLSTATE or its class → (code, what happened); the longer key wins.

@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from tailrace_shared import postgres
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError, UsageError
@@ -44,6 +45,47 @@ def test_lost_connections_and_timeouts_are_transient_and_ours_pass_through() -> 
         assert "canary" not in str(map_error(error))
     ours = TerminalError("code", "message")
     assert map_error(ours) is ours
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "connection is closed",
+        "cannot perform operation: connection is closed",
+        "cannot call Transaction.start(): the underlying connection is closed",
+        "cannot perform operation: another operation is cancelling",
+        "cannot rollback; the transaction is in error state",
+    ],
+)
+def test_a_connection_that_went_away_under_us_is_transient(said: str) -> None:
+    assert isinstance(map_error(asyncpg.InterfaceError(said)), TransientError)
+
+
+@pytest.mark.parametrize(
+    "misuse",
+    [
+        asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
+        asyncpg.InterfaceError("cannot use Connection.transaction() in a manually started transaction"),
+        asyncpg.exceptions._base.DataError("invalid input for query argument $1: 'canary' (an integer is required)"),
+    ],
+)
+def test_a_misuse_of_the_driver_is_terminal_and_says_where_but_no_value(misuse: asyncpg.InterfaceError) -> None:
+    made = {"misuse": misuse, "__name__": "tailrace_writer.somewhere"}
+    exec("def careless():\n    raise misuse", made)
+    with capture_logs() as logged, pytest.raises(TerminalError) as caught, translated():
+        made["careless"]()  # type: ignore[operator]
+    assert caught.value.code == "postgres.misuse"
+    assert "tailrace_writer.somewhere.careless:2" in str(caught.value)
+    assert [(line["event"], line["log_level"]) for line in logged] == [("postgres.misuse", "error")]
+    assert "canary" not in str(caught.value) + str(logged)
+
+
+def test_what_the_driver_says_otherwise_is_transient_and_logged_with_its_place() -> None:
+    with capture_logs() as logged:
+        error = map_error(asyncpg.InternalClientError("got result for unknown protocol state 3, canary"))
+    assert isinstance(error, TransientError)
+    assert [line["error"] for line in logged] == ["InternalClientError"]
+    assert "canary" not in str(error) + str(logged)
 
 
 def test_the_message_is_kept_only_where_it_can_hold_nothing_but_names() -> None:

@@ -11,7 +11,7 @@ from tailrace_shared.batch import BatchHead
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TransientError
 from tailrace_shared.plan.model import PlannedTable
-from tailrace_shared.postgres import map_error
+from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import Outcome
 from tailrace_writer.encode import Encoded
 from tailrace_writer.fence import APPLY, IN_LEDGER, opening
@@ -47,7 +47,7 @@ class Applier:
                 async with asyncio.timeout(BATCH_S):
                     outcome = await _transaction(connection, statement, head, table, columns, data)
                 return outcome, time.perf_counter() - started
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DRIVER_ERRORS as error:
             mapped = map_error(error)
         if isinstance(mapped, TransientError) and mapped.code == LOCKED:
             async with self._sessions.session() as connection:

@@ -27,20 +27,27 @@ def sequence_start(largest: int | None, maximum: int) -> int | None:
 
 
 async def set_sequences(connection: asyncpg.Connection, plan: Plan) -> None:
-    """Set every sequence of the plan; setting it again to the same place is fine."""
+    """Set every sequence of the plan; setting it again to the same place is fine.
+
+    Columns may share a sequence, by their defaults: it starts above the largest key of all of them.
+    """
+    shared: dict[tuple[str, str], list[SequenceStep]] = {}
     for step in plan.sequences:
+        shared.setdefault((step.schema_name, step.name), []).append(step)
+    for (schema, name), steps in shared.items():
         with translated():
-            largest = await largest_key(connection, plan, step)
+            keys = [await largest_key(connection, plan, step) for step in steps]
+            largest = max((key for key in keys if key is not None), default=None)
             limits = await connection.fetchrow(
                 "SELECT max_value, increment_by FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2",
-                step.schema_name, step.name,
+                schema, name,
             )  # fmt: skip
             if limits is None or limits["increment_by"] < 0:
                 continue  # a descending sequence runs away from positive keys
             start = sequence_start(largest, limits["max_value"])
             if start is not None:
                 await connection.execute(
-                    "SELECT pg_catalog.setval($1::regclass, $2, false)", qualified(step.schema_name, step.name), start
+                    "SELECT pg_catalog.setval($1::regclass, $2, false)", qualified(schema, name), start
                 )
 
 

@@ -18,7 +18,7 @@ from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.retry import RetrySchedule
 from tailrace_shared.errors import TailraceError, TransientError
 from tailrace_shared.messages import TERMINAL_STATES
-from tailrace_shared.postgres import map_error
+from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions
 from tailrace_writer.beats import Beats
@@ -79,7 +79,7 @@ class Term:
                 self._keep_house(picture)
                 await self._pause(picture, decided)
             return False
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except DRIVER_ERRORS as error:
             raise map_error(error) from None
         finally:
             await self._leave(connection)
