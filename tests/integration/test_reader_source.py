@@ -20,7 +20,7 @@ from tailrace_reader.layout import Layout
 from tailrace_reader.leaks import overlap
 from tailrace_reader.parse import Parser
 from tailrace_reader.patience import SourcePatience
-from tailrace_reader.ranges import RangeQuery, TableRewritten, read_range
+from tailrace_reader.ranges import ColumnsChanged, RangeQuery, TableRewritten, read_range
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.snapshot import (
     HeldSnapshot,
@@ -360,6 +360,39 @@ async def test_another_table_under_the_old_name_is_refused(admin: asyncpg.Connec
     await admin.execute("ALTER TABLE s.t RENAME TO u; CREATE TABLE s.t (a int)")
     with pytest.raises(TableRewritten):
         await read(source, held, query, layout(a="int4"))
+    held.release()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE s.t RENAME open TO o; ALTER TABLE s.t RENAME secret TO open; ALTER TABLE s.t RENAME o TO secret",
+        "ALTER TABLE s.t DROP open; ALTER TABLE s.t RENAME secret TO open",
+        "ALTER TABLE s.t RENAME open TO other; ALTER TABLE s.t ADD open text DEFAULT 'new'",
+        "ALTER TABLE s.t DROP open",
+    ],
+)
+async def test_a_planned_name_that_is_another_column_now_is_not_read(
+    admin: asyncpg.Connection, source: SourceServer, change: str
+) -> None:
+    """PostgreSQL resolves names by the catalogue of now, whatever the snapshot: ``open`` would hold what ``secret`` held."""
+    await admin.execute("CREATE TABLE s.t (secret text, open text); INSERT INTO s.t VALUES ('canary', 'fine')")
+    held = await export_snapshot(source)
+    query = RangeQuery(await leaf_of(admin, "t"), ("open",), Bound(block=0), None)
+    await admin.execute(change)
+    with pytest.raises(ColumnsChanged) as error:
+        await read(source, held, query, layout(open="text"))
+    assert "s.t" in error.value.message
+    held.release()
+
+
+async def test_columns_that_are_not_read_may_change(admin: asyncpg.Connection, source: SourceServer) -> None:
+    await admin.execute("CREATE TABLE s.t (a text, b int, c int); INSERT INTO s.t VALUES ('x', 1, 2)")
+    held = await export_snapshot(source)
+    query = RangeQuery(await leaf_of(admin, "t"), ("a",), Bound(block=0), None)
+    await admin.execute("ALTER TABLE s.t RENAME b TO d; ALTER TABLE s.t DROP c; ALTER TABLE s.t ADD e int DEFAULT 5")
+    cuts, _, _ = await read(source, held, query, layout(a="text"))
+    assert values(cuts) == ["x"]
     held.release()
 
 

@@ -2,7 +2,8 @@
 
 No lock outlives a range, so production DDL waits for one range at most. A rewrite of the table (VACUUM FULL, TRUNCATE, CLUSTER)
 would make the old snapshot see nothing, silently: the table's file is compared with the planned one under the lock, before and
-after. TID range scans need PostgreSQL 14: https://www.postgresql.org/docs/current/sql-explain.html has the node's name.
+after. A rename would make a planned name another column: PostgreSQL reads the rows of the snapshot by the names of now, so the
+names are compared as well. TID range scans need PostgreSQL 14: https://www.postgresql.org/docs/current/sql-explain.html has the node's name.
 """
 
 from __future__ import annotations
@@ -34,6 +35,18 @@ class TableRewritten(TerminalError):
             "reader.table-rewritten",
             f"{table} was rewritten, truncated or dropped in the source while it was read",
             "Leave VACUUM FULL, CLUSTER and TRUNCATE until the run has read the table; the run starts another attempt.",
+        )
+
+
+class ColumnsChanged(TableRewritten):
+    """A planned name is not the planned column any more: another one would go out under its rule, perhaps unmasked."""
+
+    def __init__(self, table: str) -> None:
+        TerminalError.__init__(
+            self,
+            "reader.columns-changed",
+            f"columns of {table} were renamed or dropped in the source after the run was planned",
+            "Leave the source's columns until the run has read the table; the run starts another attempt and plans anew.",
         )
 
 
@@ -86,6 +99,7 @@ async def read_range(
         await connection.execute("SAVEPOINT range")
         await _lock(connection, query)
         await _same_file(connection, query)
+        await _same_columns(connection, query)
         await _copy(connection, query, assembler, publish)
         rest = None
         if assembler.ended:
@@ -160,6 +174,22 @@ async def _same_file(connection: asyncpg.Connection, query: RangeQuery) -> None:
     )
     if found is None or found["oid"] != query.leaf.oid or found["filenode"] != query.leaf.filenode:
         raise TableRewritten(str(query.leaf.name))
+
+
+async def _same_columns(connection: asyncpg.Connection, query: RangeQuery) -> None:
+    """``pg_attribute`` shows the columns as the snapshot has them, which is as they were planned; the function their names of now.
+
+    Called under the lock, which keeps the names: renaming waits for it. Names have to agree with column numbers.
+    """
+    same = await connection.fetchval(
+        """SELECT count(*) FROM pg_catalog.pg_attribute AS a
+        WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attname = ANY($2::text[]) AND attname =
+            (pg_catalog.pg_identify_object_as_address('pg_catalog.pg_class'::regclass, attrelid, attnum)).object_names[3]""",
+        query.leaf.oid,
+        list(query.columns),
+    )
+    if same != len(query.columns):
+        raise ColumnsChanged(str(query.leaf.name))
 
 
 def _place(bound: Bound) -> str:
