@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping
 
+from tailrace_shared.envelope import TransportKey
 from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import ServiceName
-from tailrace_shared.secrets import lookup, name_of
+from tailrace_shared.secrets import lookup, name_of, require_long_secret
 
 TRANSPORT_KEY = "TAILRACE_TRANSPORT_KEY"
 MASK_SECRET = "TAILRACE_MASK_SECRET"  # noqa: S105  (a variable's name)
@@ -30,14 +31,24 @@ def require(references: Iterable[str], environ: Mapping[str, str]) -> None:
         )
 
 
+def require_strength(job: Job, environ: Mapping[str, str]) -> None:
+    """Raise UsageError where the mask secret or the transport key is too short: the services would refuse to start."""
+    mask, transport = lookup(name_of(job.secret), environ), lookup(TRANSPORT_KEY, environ)
+    if mask is not None:
+        require_long_secret(mask, name_of(job.secret))
+    if transport is not None:
+        TransportKey.of(transport)
+
+
 def split_secrets(job: Job, environ: Mapping[str, str]) -> dict[ServiceName, dict[str, str]]:
     """What each service's environment holds beside the common settings.
 
     The source's URL is the reader's alone, the destination's the writer's, the mask secret the generator's; the
     transport key is held by all but the writer, and is made for this invocation where none is set. Raises UsageError
-    naming the variables that are missing.
+    naming the variables that are missing, or a secret that is too short for a service to take.
     """
     require((job.source.url, job.destination.url, job.secret), environ)
+    require_strength(job, environ)
     transport = _passed(TRANSPORT_KEY, environ) or {TRANSPORT_KEY: secrets.token_urlsafe(_TRANSPORT_KEY_BYTES)}
     mask = _passed(name_of(job.secret), environ)
     secret = lookup(name_of(job.secret), environ)

@@ -86,7 +86,7 @@ class TransportKey:
         if len(text) < MIN_SECRET_CHARACTERS:
             raise UsageError(
                 "transport-key.short",
-                f"the transport key has fewer than {MIN_SECRET_CHARACTERS} characters",
+                f"the transport key in {VARIABLE} has fewer than {MIN_SECRET_CHARACTERS} characters",
                 f"Set {VARIABLE} (or {VARIABLE}_FILE) to a long random text, for example of `openssl rand -base64 32`.",
             )
         return cls(HKDF(SHA256(), KEY_BYTES, salt=None, info=b"tailrace transport key v1").derive(text.encode()))

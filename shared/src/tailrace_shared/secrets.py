@@ -6,10 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
 from tailrace_shared.errors import UsageError
+
+MASK_SECRET_CHARS_MIN: Final = 16
+"""Shorter secrets can be guessed; `openssl rand -base64 32` gives 44 characters."""
 
 _REFERENCE = re.compile(r"^\$\{([A-Z][A-Z0-9_]*)\}$")
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
@@ -55,6 +59,17 @@ def resolve(reference: str, environ: Mapping[str, str] | None = None) -> SecretS
             f"Set {name}, or {name}_FILE to the path of a file.",
         )
     return SecretStr(value)
+
+
+def require_long_secret(secret: str, name: str = "") -> None:
+    """Raise UsageError when a mask secret can be guessed; ``name`` is its variable's, where it is known."""
+    if len(secret) < MASK_SECRET_CHARS_MIN:
+        named = f" in {name}" if name else ""
+        raise UsageError(
+            "secret.too-short",
+            f"the mask secret{named} has fewer than {MASK_SECRET_CHARS_MIN} characters",
+            "Take a random one: openssl rand -base64 32",
+        )
 
 
 def redact(text: str) -> str:

@@ -12,7 +12,13 @@ from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Destination, Job, Source
 
 JOB = Job(name="demo", source=Source(url="${SRC}"), destination=Destination(url="${DST}"), secret="${MASK}")
-ENVIRON = {"SRC": "s-url", "DST": "d-url", "MASK": "m-secret", "TAILRACE_TRANSPORT_KEY": "t-key", "HOME": "/home/x"}
+ENVIRON = {
+    "SRC": "s-url",
+    "DST": "d-url",
+    "MASK": "m-secret-of-some-length",
+    "TAILRACE_TRANSPORT_KEY": "t-key-of-some-length",
+    "HOME": "/home/x",
+}
 
 
 def test_each_secret_goes_only_where_it_is_used() -> None:
@@ -21,14 +27,14 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
     assert holders == {
         "s-url": {"reader"},
         "d-url": {"writer"},
-        "m-secret": {"generator"},
-        "t-key": {"reader", "generator", "trainer"},
+        "m-secret-of-some-length": {"generator"},
+        "t-key-of-some-length": {"reader", "generator", "trainer"},
         "/home/x": set(),
     }
 
 
 def test_the_mask_secret_is_known_to_the_generator_under_its_own_name() -> None:
-    assert split_secrets(JOB, ENVIRON)["generator"]["TAILRACE_MASK_SECRET"] == "m-secret"
+    assert split_secrets(JOB, ENVIRON)["generator"]["TAILRACE_MASK_SECRET"] == "m-secret-of-some-length"
 
 
 def test_a_transport_key_is_made_where_none_is_set_and_differs_each_time() -> None:
@@ -42,7 +48,10 @@ def test_a_secret_in_a_file_travels_as_the_files_name(tmp_path: Path) -> None:
     file = tmp_path / "url"
     file.write_text("s-url\n")
     environ = {k: v for k, v in ENVIRON.items() if k != "SRC"} | {"SRC_FILE": str(file)}
-    assert split_secrets(JOB, environ)["reader"] == {"SRC_FILE": str(file), "TAILRACE_TRANSPORT_KEY": "t-key"}
+    assert split_secrets(JOB, environ)["reader"] == {
+        "SRC_FILE": str(file),
+        "TAILRACE_TRANSPORT_KEY": "t-key-of-some-length",
+    }
 
 
 def test_all_missing_variables_are_named_at_once() -> None:
@@ -58,3 +67,13 @@ def test_replicas_are_read_per_service() -> None:
 def test_replicas_that_make_no_sense_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"replicas|at least one"):
         parse_replicas([text])
+
+
+@pytest.mark.parametrize(
+    ("variable", "code"), [("MASK", "secret.too-short"), ("TAILRACE_TRANSPORT_KEY", "transport-key.short")]
+)
+def test_a_secret_that_a_service_would_refuse_is_refused_before_anything_starts(variable: str, code: str) -> None:
+    with pytest.raises(UsageError, match=variable) as caught:
+        split_secrets(JOB, ENVIRON | {variable: "brief"})
+    assert caught.value.code == code
+    assert "brief" not in str(caught.value)

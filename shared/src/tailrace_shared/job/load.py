@@ -40,6 +40,7 @@ _MESSAGES: Final[Mapping[str, str]] = {
     "float_parsing": "must be a number",
     "union_tag_not_found": "names no generator",
 }
+REFERENCE_REMEDY: Final = "docs/job-reference.md explains every field; `tailrace schema` lets editors complete them."
 _REFERENCE: Final = (
     "holds a literal where the name of a variable belongs: write ${NAME}, and put the value into the environment "
     "variable NAME or into a file that NAME_FILE names"
@@ -69,7 +70,11 @@ def parse_job(text: str, name: str = "job.yaml") -> Job:
     document, places, duplicates = read_yaml(text, name)
     lines = [f"{name}:{line}: {path}: is given twice; keep one" for line, path in duplicates]
     if not isinstance(document, dict):
-        raise UsageError("job.invalid", f"{name}:1: a job is a mapping of fields, such as name, source, destination")
+        raise UsageError(
+            "job.invalid",
+            f"{name}:1: a job is a mapping of fields, such as name, source, destination",
+            REFERENCE_REMEDY,
+        )
     try:
         job = Job.model_validate(document)
     except ValidationError as error:
@@ -79,7 +84,7 @@ def parse_job(text: str, name: str = "job.yaml") -> Job:
     else:
         if not lines:
             return job
-    raise UsageError("job.invalid", "\n".join(dict.fromkeys(lines)))
+    raise UsageError("job.invalid", "\n".join(dict.fromkeys(lines)), REFERENCE_REMEDY)
 
 
 def _why(error: Exception) -> str:

@@ -83,9 +83,7 @@ class Admin:
         """
 
         async def create() -> None:
-            brokers = len((await self._client.describe_cluster())["brokers"])
-            replication = max(1, min(MAX_REPLICATION, brokers))
-            durable = {"min.insync.replicas": "2"} if replication > 1 else {}
+            replication, durable = durability(len((await self._client.describe_cluster())["brokers"]))
             response = await self._client.create_topics(
                 [NewTopic(name, parts, replication, topic_configs=durable | dict(given)) for name, (parts, given) in topics.items()]
             )  # fmt: skip
@@ -229,6 +227,12 @@ class Admin:
                 if delay is None:
                     raise
                 await asyncio.sleep(delay)
+
+
+def durability(brokers: int) -> tuple[int, dict[str, str]]:
+    """Replication, and the settings that go with it, of topics on so many brokers."""
+    replication = max(1, min(MAX_REPLICATION, brokers))
+    return replication, {"min.insync.replicas": "2"} if replication > 1 else {}
 
 
 def _check(code: int, *fine: int) -> None:

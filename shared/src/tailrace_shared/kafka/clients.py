@@ -15,6 +15,7 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka.admin import Admin
 from tailrace_shared.kafka.errors import FOREIGN
+from tailrace_shared.kafka.inspection import Inspection
 from tailrace_shared.kafka.settings import KafkaSettings
 
 PARTITION_FETCH_BYTES = 1 << 20
@@ -125,6 +126,10 @@ class Kafka:
     def admin(self) -> Admin:
         """An administration client; an async context manager, or ``start`` and ``stop``."""
         return Admin(self.settings, self._options, self)
+
+    def inspection(self) -> Inspection:
+        """An administration client that only looks at the cluster; used like ``admin()``."""
+        return Inspection(self.settings, self._options, self)
 
     def faststream_options(self) -> dict[str, Any]:
         """Keyword arguments for FastStream's ``KafkaBroker``: same cluster, durable publishing, no topics made by accident."""

@@ -11,9 +11,8 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from pydantic import SecretStr
 
 from tailrace_shared.errors import UsageError
+from tailrace_shared.secrets import require_long_secret
 
-MIN_SECRET_CHARS = 16
-"""Shorter secrets can be guessed; `openssl rand -base64 32` gives 44 characters."""
 SCRYPT_COST = 1 << 15
 """About 0.1 s and 32 MiB, once per process: what one guess at a passphrase costs who knows the fingerprint."""
 SALT = b"tailrace mask secret 1"
@@ -42,15 +41,10 @@ class MaskSecret:
     def of(cls, secret: str | SecretStr) -> MaskSecret:
         """The secret behind a passphrase or a key in text form (scrypt, RFC 7914).
 
-        Raises UsageError when it is shorter than `MIN_SECRET_CHARS`.
+        Raises UsageError when it is too short.
         """
         text = secret if isinstance(secret, str) else secret.get_secret_value()
-        if len(text) < MIN_SECRET_CHARS:
-            raise UsageError(
-                "secret.too-short",
-                f"the mask secret has less than {MIN_SECRET_CHARS} characters",
-                "take a random one: openssl rand -base64 32",
-            )
+        require_long_secret(text)
         return cls(Scrypt(salt=SALT, length=32, n=SCRYPT_COST, r=8, p=1).derive(text.encode()))
 
     def key(self, domain: str, purpose: str) -> bytes:
