@@ -3,7 +3,8 @@
 No lock outlives a range, so production DDL waits for one range at most. A rewrite of the table (VACUUM FULL, TRUNCATE, CLUSTER)
 would make the old snapshot see nothing, silently: the table's file is compared with the planned one under the lock, before and
 after. A rename would make a planned name another column: PostgreSQL reads the rows of the snapshot by the names of now, so the
-names are compared as well. TID range scans need PostgreSQL 14: https://www.postgresql.org/docs/current/sql-explain.html has the node's name.
+names are compared as well.
+TID range scans need PostgreSQL 14: https://www.postgresql.org/docs/current/sql-explain.html has the node's name.
 """
 
 from __future__ import annotations
