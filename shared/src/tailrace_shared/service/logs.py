@@ -1,13 +1,15 @@
 """Structured logs: JSON lines or console, with run, table and batch ids, and never a value.
 
 An exception's text can hold a value (a driver's message, a parser's complaint), so only the text of our own errors is
-logged; of any other exception the type and the places in the code.
+logged; of any other exception the type and the places in the code. What a library says about an exception usually quotes it, so
+that is not logged either.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from typing import Any, Literal
@@ -42,6 +44,13 @@ def _exceptions(_: Any, __: str, event: Event) -> Event:
     return event
 
 
+def _unquoted(_: Any, __: str, event: Event) -> Event:
+    """Replace a library's words about an exception: asyncio and FastStream, for two, quote its text in them."""
+    if event.get("exc_info"):
+        event["event"] = "library.exception"
+    return event
+
+
 def describe(error: BaseException) -> dict[str, Any]:
     """What may be logged of an exception."""
     said: dict[str, Any] = {"error": type(error).__name__}
@@ -59,6 +68,12 @@ def _redacted(_: Any, __: str, event: Event) -> Event:
     return {key: redact(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
+def _lost(error: BaseException | None) -> None:
+    """An exception that nobody can catch any more: in a finalizer or at the end of a thread."""
+    if error is not None:
+        structlog.get_logger().error("exception.lost", exc_info=error)
+
+
 def configure(style: Literal["json", "console"], level: str, **bound: str) -> None:
     """Send everything, our logs and the libraries', to standard error in one form."""
     render: Any = (
@@ -72,7 +87,7 @@ def configure(style: Literal["json", "console"], level: str, **bound: str) -> No
         _redacted,
     ]
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(allow=()), *chain],
+        foreign_pre_chain=[structlog.stdlib.add_logger_name, structlog.stdlib.ExtraAdder(allow=()), _unquoted, *chain],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _exceptions, render],
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -91,5 +106,7 @@ def configure(style: Literal["json", "console"], level: str, **bound: str) -> No
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         cache_logger_on_first_use=False,
     )
+    sys.unraisablehook = lambda lost: _lost(lost.exc_value)  # their defaults print the exception's text
+    threading.excepthook = lambda lost: _lost(lost.exc_value)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
