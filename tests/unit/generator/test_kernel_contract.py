@@ -188,7 +188,7 @@ def test_a_secret_tells_nothing() -> None:
     assert one.fingerprint() == same.fingerprint() != other.fingerprint()
     assert repr(one) == "MaskSecret(…)"
     assert one.key("a", "text") != one.key("b", "text") != one.key("b", "value")
-    with pytest.raises(TailraceError, match="less than 16"):
+    with pytest.raises(TailraceError, match="fewer than 16"):
         MaskSecret.of("short")
 
 
