@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tailrace.commands import cancel, demo, plan, run, schema, status, verify
+from tailrace.commands import cancel, check, demo, plan, run, schema, status, verify
 from tailrace.console import Output
 from tailrace.failures import report, report_unexpected
 from tailrace_shared import __version__
@@ -49,6 +49,7 @@ def create_app() -> typer.Typer:
         ("run", run.run),
         ("status", status.status),
         ("cancel", cancel.cancel),
+        ("check", check.check),
         ("plan", plan.plan),
         ("verify", verify.verify),
         ("demo", demo.demo),

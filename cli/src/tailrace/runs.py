@@ -55,21 +55,12 @@ class Newest:
         return True
 
 
-class PublishedRuns:
-    """Runs of the installation behind a Kafka and a namespace."""
+class PublishedRecords:
+    """The run records behind a Kafka and a namespace: read only, and the topic must be there."""
 
-    def __init__(self, kafka: Kafka, control: Control, namespace: str) -> None:
+    def __init__(self, kafka: Kafka, namespace: str) -> None:
         self._kafka = kafka
-        self._control = control
         self._topic = topics.jobs(namespace)
-
-    async def submit(self, job: Job) -> str:
-        run = str(ULID())
-        await _acknowledged(self._control.fact(RunSubmitted(run=run, job=job, at=datetime.now(UTC))))
-        return run
-
-    async def cancel(self, run: str) -> None:
-        await _acknowledged(self._control.fact(CancelRequested(run=run)))
 
     async def latest(self) -> dict[str, RunRecord]:
         newest = Newest()
@@ -104,6 +95,22 @@ class PublishedRuns:
             yield consumer
         finally:
             await consumer.stop()
+
+
+class PublishedRuns(PublishedRecords):
+    """Runs of the installation behind a Kafka and a namespace."""
+
+    def __init__(self, kafka: Kafka, control: Control, namespace: str) -> None:
+        super().__init__(kafka, namespace)
+        self._control = control
+
+    async def submit(self, job: Job) -> str:
+        run = str(ULID())
+        await _acknowledged(self._control.fact(RunSubmitted(run=run, job=job, at=datetime.now(UTC))))
+        return run
+
+    async def cancel(self, run: str) -> None:
+        await _acknowledged(self._control.fact(CancelRequested(run=run)))
 
 
 @asynccontextmanager

@@ -50,10 +50,11 @@ class Inspection(Admin):
 
         async def validate() -> None:
             replication, durable = durability(len((await self._client.describe_cluster())["brokers"]))
-            response = await self._client.create_topics(
-                [NewTopic(name, parts, replication, topic_configs=durable | dict(given)) for name, (parts, given) in topics.items()],
-                validate_only=True,
-            )  # fmt: skip
+            wanted = [
+                NewTopic(name, partitions, replication, topic_configs=durable | dict(given))
+                for name, (partitions, given) in topics.items()
+            ]
+            response = await self._client.create_topics(wanted, validate_only=True)
             for _, code, *_ in response.topic_errors:
                 if code and code != TOPIC_EXISTS:
                     raise kafka.for_code(code)()
