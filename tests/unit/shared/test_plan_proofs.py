@@ -17,7 +17,7 @@ from support.catalogues import (
     unique,
     warnings,
 )
-from tailrace_shared.catalogue.model import Check, Index
+from tailrace_shared.catalogue.model import CheckConstraint, Index
 from tailrace_shared.generators import Constant, Duplicate, Key, MaskColumn, MockEmail, Null
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.fit import misfit
@@ -109,7 +109,7 @@ def test_a_unique_expression_index_is_proved_over_lower_and_refused_otherwise() 
 
 def test_exclusion_constraints_and_checks_over_masked_columns_are_warned_of() -> None:
     index = plain_index("no_overlap", "d", exclusion=True, constraint="no_overlap")
-    check = Check(name="later", definition="CHECK (d > '2000-01-01')", columns=("d",))
+    check = CheckConstraint(name="later", definition="CHECK (d > '2000-01-01')", columns=("d",))
     result = plan(rules(d="mask.date"), one("d date", indexes=(index,), checks=(check,)))
     assert {c for c, _ in warnings(result)} == {"plan.exclusion", "plan.check"}
     assert not warnings(plan(rules(d="duplicate"), one("d date", indexes=(index,), checks=(check,))))

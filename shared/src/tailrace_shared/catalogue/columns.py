@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from tailrace_shared.catalogue.model import Check, Column
+from tailrace_shared.catalogue.model import CheckConstraint, Column
 from tailrace_shared.types import ColumnType, Family
 
 
@@ -94,10 +94,12 @@ def domain_chain(oid: int, types: Mapping[int, Row]) -> list[Row]:
     return chain
 
 
-def domain_checks(columns: Sequence[Row], types: Mapping[int, Row]) -> list[Check]:
+def domain_checks(columns: Sequence[Row], types: Mapping[int, Row]) -> list[CheckConstraint]:
     """The checks that domains put on these columns."""
     return [
-        Check(name=name, definition=definition, columns=(row["name"],), domain=f"{domain['schema']}.{domain['name']}")
+        CheckConstraint(
+            name=name, definition=definition, columns=(row["name"],), domain=f"{domain['schema']}.{domain['name']}"
+        )
         for row in columns
         for domain in domain_chain(row["type"], types)[:-1]
         for name, definition in zip(domain["checks"], domain["definitions"], strict=True)

@@ -95,7 +95,7 @@ class ForeignKey(Frozen):
     """Statements that restore what the definition leaves out: its comment."""
 
 
-class Check(Frozen):
+class CheckConstraint(Frozen):
     name: str
     definition: str
     columns: tuple[str, ...] = ()
@@ -147,7 +147,7 @@ class Table(Frozen):
     bytes: int = 0
     columns: tuple[Column, ...]
     indexes: tuple[Index, ...] = ()
-    checks: tuple[Check, ...] = ()
+    checks: tuple[CheckConstraint, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     partitions: tuple[Partition, ...] = ()
     """All leaves, of a partitioned table."""

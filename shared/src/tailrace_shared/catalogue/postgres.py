@@ -13,7 +13,7 @@ from tailrace_shared.catalogue import queries
 from tailrace_shared.catalogue.columns import Row, column_of, domain_checks
 from tailrace_shared.catalogue.model import (
     Catalogue,
-    Check,
+    CheckConstraint,
     ForeignKey,
     Index,
     Partition,
@@ -157,7 +157,9 @@ class _Reader:
     def _table(self, row: Row, by_root: Mapping[str, Mapping[int, list[Row]]], leaves: list[Row]) -> Table:
         oid = row["oid"]
         of: dict[str, list[Row]] = {kind: found.get(oid, []) for kind, found in by_root.items()}
-        checks = [Check(name=r["name"], definition=r["definition"], columns=r["columns"]) for r in of["checks"]]
+        checks = [
+            CheckConstraint(name=r["name"], definition=r["definition"], columns=r["columns"]) for r in of["checks"]
+        ]
         partitioned = row["kind"] == "p"
         return Table(
             name=self.names[oid],
