@@ -145,7 +145,7 @@ async def _sequence(ends: Databases, schema: str, sequence: str, table: TableNam
 
 
 async def _leak(ends: Databases, table: PlannedTable, column: PlannedColumn, limit: int) -> Check:
-    rows = await ends.destination.fetch(queries.sample(table.name, column.name), limit)
+    rows = await ends.destination.fetch(queries.sample(table.name, column.name), limit, queries.SAMPLE_BYTES)
     values = [row["v"] for row in rows]
     distinct = await ends.source.fetchval(queries.distinct_values(table.name, column.name))
     found = await ends.source.fetchval(queries.overlap(table.name, column.name), values) if values else 0

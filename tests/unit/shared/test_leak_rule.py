@@ -69,3 +69,10 @@ def test_noise_is_not_measured_and_says_so() -> None:
 def test_a_column_without_values_passes() -> None:
     assert judge_leak(TABLE, column("mask.hash"), [], 0, 10).passed
     assert judge_leak(TABLE, column("mask.hash"), ["x"], 0, 0).passed
+
+
+def test_a_long_text_or_number_is_one_of_more_than_anyone_counts() -> None:
+    long = "Lorem ipsum " * 100_000
+    assert leak_weight(column("mask.text"), [long, long.upper()]) == pytest.approx(2 * 0.5 * 2**-128)
+    assert leak_weight(column("key", "numeric", "number"), ["9" * 5000]) == pytest.approx(2**-128)
+    assert not judge_leak(TABLE, column("mask.text"), [long], 1, 1000).passed

@@ -12,7 +12,6 @@ from tailrace_shared.messages import RunRecord
 from tailrace_shared.plan.model import Problem
 from tailrace_writer.beats import Beats
 from tailrace_writer.fence import opening
-from tailrace_writer.leaks import fitting
 from tailrace_writer.republish import Republisher
 from tailrace_writer.runs import Runs, is_active
 from tailrace_writer.sequences import sequence_start
@@ -83,11 +82,6 @@ def test_a_sequence_starts_in_the_first_region_above_the_largest_key(
     largest: int | None, maximum: int, start: int | None
 ) -> None:
     assert sequence_start(largest, maximum) == start
-
-
-def test_wide_values_make_the_sample_smaller() -> None:
-    assert fitting(["a" * 96] * 10, 350) == ["a" * 96] * 3
-    assert fitting(["a" * 1000], 100) == []
 
 
 def test_the_opening_of_a_batch_takes_nothing_into_its_sql_that_is_not_a_number_or_an_id_of_ours() -> None:

@@ -14,9 +14,6 @@ from tailrace_shared.verify import queries
 from tailrace_shared.verify.leak import leak_weight
 from tailrace_writer.state.moves import Seat
 
-SAMPLE_BYTES = 1 << 20
-"""Values per question, all together: one message far below the topic's limit, so that one answer counts a column once."""
-
 
 def scanned(plan: Plan) -> Iterator[tuple[PlannedTable, PlannedColumn]]:
     """Columns where no original value may arrive."""
@@ -27,24 +24,14 @@ def scanned(plan: Plan) -> Iterator[tuple[PlannedTable, PlannedColumn]]:
                     yield table, column
 
 
-def fitting(values: list[str], limit_bytes: int) -> list[str]:
-    """The first values that fit together; wide columns get smaller samples."""
-    used, taken = 0, 0
-    for value in values:
-        used += len(value.encode()) + 4  # quotes, comma and an escape or two
-        if used > limit_bytes:
-            break
-        taken += 1
-    return values[:taken]
-
-
 async def question(
     connection: asyncpg.Connection, seat: Seat, plan: Plan, table: PlannedTable, column: PlannedColumn
 ) -> tuple[CheckLeaks, float] | None:
     """Sample a column: the question for a reader and the sample's weight. None where there is nothing to ask."""
     with translated():
-        rows = await connection.fetch(queries.sample(table.name, column.name), plan.leak_sample)
-    values = fitting([row["v"] for row in rows], min(SAMPLE_BYTES, plan.message_bytes // 8))
+        limit_bytes = min(queries.SAMPLE_BYTES, plan.message_bytes // 8)
+        rows = await connection.fetch(queries.sample(table.name, column.name), plan.leak_sample, limit_bytes)
+    values = [row["v"] for row in rows]
     weight = await asyncio.to_thread(leak_weight, column, values) if values else None
     if weight is None:
         return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import prod
-
 from tailrace_shared.generators.alphabets import alphabets
 
 SMALL_SHAPE = 1_000_000
 """Below, a keyed permutation of the whole shape; from here on FF1, whose domain must have a million members
 (NIST SP 800-38G rev. 1)."""
+LARGE_SHAPE = 1 << 128
+"""Nobody counts further: a page of text has more members than a float can tell."""
 
 
 def shape_of(text: str) -> tuple[int | str, ...]:
@@ -19,12 +19,18 @@ def shape_of(text: str) -> tuple[int | str, ...]:
 
 
 def shape_size(text: str, *, folded: bool = False) -> int:
-    """How many texts share this one's shape, itself included: N of the leak scan; 1 means it can only be itself."""
+    """How many texts share this one's shape, itself included: N of the leak scan; 1 means it can only be itself.
+
+    Counted up to `LARGE_SHAPE`, which stands for any larger number.
+    """
     table = alphabets()
-    if folded:
-        text = text.lower()
-    places = (table.find(ord(char)) for char in text)
-    return prod(table.sizes[place[0]] for place in places if place is not None)
+    size = 1
+    for char in text.lower() if folded else text:
+        if (place := table.find(ord(char))) is not None:
+            size *= table.sizes[place[0]]
+            if size >= LARGE_SHAPE:
+                return LARGE_SHAPE
+    return size
 
 
 def is_immutable(text: str) -> bool:

@@ -13,6 +13,7 @@ from math import sqrt
 
 from tailrace_shared.generators import MaskColumn, shape_of, shape_size
 from tailrace_shared.generators.regions import region_of
+from tailrace_shared.generators.shapes import LARGE_SHAPE
 from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable
 
@@ -85,5 +86,5 @@ def _form(column: MaskColumn, value: str) -> tuple[Hashable, int]:
         region = region_of(int(value))
     except ValueError:  # a fraction, or beyond int8: within its count of digits
         digits = sum(map(str.isdigit, value))
-        return digits, 9 * 10 ** max(0, digits - 1)
+        return digits, min(LARGE_SHAPE, 9 * 10 ** max(0, digits - 1))
     return region, region[1] - region[0]

@@ -11,6 +11,11 @@ from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.plan.model import ForeignKeyCheck
 from tailrace_shared.types import qualified, quote_ident
 
+SAMPLE_BYTES = 1 << 20
+"""For a column's sample: one message far below the topic's limit, so that one answer counts a column once."""
+VALUE_BYTES = 4
+"""Counted per value of a sample: quotes, comma and an escape or two."""
+
 
 def row_count(table: TableName) -> str:
     """Rows of a table, partitions included."""
@@ -58,11 +63,15 @@ def distinct_values(table: TableName, column: str) -> str:
 
 
 def sample(table: TableName, column: str) -> str:
-    """At most $1 distinct values as text; the choice depends on the values alone, not on their order on disk."""
+    """At most $1 distinct values as text, as many as have $2 bytes together: wide columns get smaller samples.
+
+    The choice depends on the values alone, not on their order on disk.
+    """
     text = f"{quote_ident(column)}::text"
     return (
-        f"SELECT v FROM (SELECT DISTINCT {text} AS v FROM {_name(table)} WHERE {quote_ident(column)} IS NOT NULL) d "
-        "ORDER BY md5(v) LIMIT $1"
+        f"SELECT v FROM (SELECT v, sum(octet_length(v) + {VALUE_BYTES}) OVER (ORDER BY md5(v) ROWS UNBOUNDED PRECEDING) AS used "
+        f"FROM (SELECT DISTINCT {text} AS v FROM {_name(table)} WHERE {quote_ident(column)} IS NOT NULL) d "
+        "ORDER BY md5(v) LIMIT $1::bigint) s WHERE used <= $2::bigint ORDER BY md5(v)"
     )
 
 
