@@ -105,8 +105,13 @@ def make_pair(
     rows: str = "",
     *,
     owner: bool = True,
+    structure: str | None = None,
 ) -> Pair:
-    """Create both databases; ``owner``: the destination role owns its tables (bypass), else it is only granted (respect)."""
+    """Create both databases; ``owner``: the destination role owns its tables (bypass), else it is only granted (respect).
+
+    ``structure`` is the destination's schema where it is not the source's: that of a dump without its rows.
+    """
+    theirs = schema if structure is None else structure
     pair = Pair(name, source, destination)
     source.create_database(name)
     source.run_sql(
@@ -124,9 +129,9 @@ def make_pair(
         f"CREATE ROLE {role} LOGIN PASSWORD '{pair.password}'; GRANT CREATE, CONNECT ON DATABASE {name} TO {role};"
     )
     if owner:
-        destination.run_sql(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}; SET ROLE {role};\n{schema}", name)
+        destination.run_sql(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}; SET ROLE {role};\n{theirs}", name)
     else:
-        destination.run_sql(schema, name)
+        destination.run_sql(theirs, name)
         destination.run_sql(
             f"GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT, INSERT, TRUNCATE ON ALL TABLES IN SCHEMA public TO {role}; "
             f"GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role};",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -43,6 +44,17 @@ _CATALOGUE_TRIES = 5
 _CATALOGUE_WAIT_S = 1.0
 
 
+_GRACE = 4
+"""Times that a leader takes to be stale: one to be silent, one of watching, and the rest for ending what is abandoned."""
+
+
+class Hindered(TransientError):
+    """The run waits for something that it does not decide itself; the message says for what."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__("run.hindered", what)
+
+
 class Actions:
     """What a leader can do for one run."""
 
@@ -60,6 +72,7 @@ class Actions:
         self._destination = destination
         self._plans = plans
         self._lock = lock
+        self._silent_since: float | None = None
         self._work = WorkTopic(context.kafka, settings.namespace, lock.run, job.limits.message_bytes)
 
     async def close(self) -> None:
@@ -142,6 +155,7 @@ class Actions:
 
     async def _plan(self, seat: Seat, picture: Picture) -> None:
         job = picture.job
+        await self._let_others_end(seat, job)
         # Before any member joins: the planning reader publishes the plan there, members subscribe from planned on.
         async with self._context.kafka.admin() as admin:
             settings = topics.run_settings(job.limits.message_bytes)
@@ -168,6 +182,22 @@ class Actions:
             )
         )
         await self._lock.use(lambda c: moves.amend(c, seat, "tasked_at = clock_timestamp()"))
+
+    async def _let_others_end(self, seat: Seat, job: Job) -> None:
+        """Raise Hindered while a run that is ending has the job's tables. One that nobody leads may come back, or is found
+        abandoned; where neither happens in time, its claim refuses this run and names it."""
+        settings = self._settings
+        async with self._session() as connection:
+            other = await prepare.ending_elsewhere(connection, seat.run, job.schemas, settings.stale_s)
+        if other is None:
+            return
+        run, silent = other
+        if not silent:
+            raise Hindered(f"run {run}, which is ending")
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        if now - self._silent_since < settings.abandoned_s + _GRACE * settings.stale_s:
+            raise Hindered(f"run {run}, which nobody leads")
 
     async def _catalogue(self, job: Job) -> Catalogue:
         """The destination's structure. Another run may be dropping and rebuilding things in it at this very moment, and then

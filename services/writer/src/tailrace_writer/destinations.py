@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 
@@ -55,13 +57,18 @@ class Destination:
                 self._ensured = True
 
 
-class Destinations:
-    """All destinations that this writer knows, each with a heartbeat of this replica while a run needs it."""
+Duty = Callable[[Destination], Coroutine[Any, Any, None]]
+"""What a writer does in a destination for as long as a run needs it; cancelled in the end."""
 
-    def __init__(self, context: ServiceContext) -> None:
+
+class Destinations:
+    """All destinations that this writer knows; a heartbeat of this replica, and its other duties, where a run needs it."""
+
+    def __init__(self, context: ServiceContext, *duties: Duty) -> None:
         self._context = context
+        self._duties: tuple[Duty, ...] = (self._beat, *duties)
         self._known: dict[str, Destination] = {}
-        self._beats: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
     def of(self, reference: str) -> Destination:
         """The destination behind ``${NAME}``; nothing is connected yet."""
@@ -70,19 +77,31 @@ class Destinations:
         return self._known[reference]
 
     def keep(self, references: set[str]) -> None:
-        """Beat in these destinations, and in no other."""
-        for reference in references - self._beats.keys():
-            self._beats[reference] = asyncio.create_task(self._beat(self.of(reference)), name=f"beat {reference}")
-        for reference in self._beats.keys() - references:
-            self._beats.pop(reference).cancel()
+        """Do the duties in these destinations, and in no other."""
+        for reference in references - self._tasks.keys():
+            self._tasks[reference] = [self._start(duty, reference) for duty in self._duties]
+        for reference in self._tasks.keys() - references:
+            for task in self._tasks.pop(reference):
+                task.cancel()
 
     async def stop(self) -> None:
-        """Stop all heartbeats."""
-        beats = list(self._beats.values())
-        self._beats.clear()
-        for task in beats:
+        """Stop all of them."""
+        tasks = [task for several in self._tasks.values() for task in several]
+        self._tasks.clear()
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*beats, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, duty: Duty, reference: str) -> asyncio.Task[None]:
+        name = getattr(duty, "__name__", "duty").strip("_")
+        task = asyncio.create_task(duty(self.of(reference)), name=f"{name} {reference}")
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A duty ends by cancellation; an error that it does not handle itself is a defect."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
 
     async def _beat(self, destination: Destination) -> None:
         settings = self._context.settings

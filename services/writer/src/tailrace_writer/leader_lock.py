@@ -118,6 +118,34 @@ async def take_lead(
     return None
 
 
+async def lead_silent(
+    destination: Destination, run: str, replica: str, *, heartbeat_s: float, stale_s: float, silent_s: float
+) -> LeaderLock | None:
+    """Lead a run that nobody leads: its lock is free, it is not over, and its heartbeat has been silent for ``silent_s``.
+
+    None, and nothing is touched, where any of that is not so. Raises the mapped driver error.
+    """
+    connection = await destination.connect()
+    try:
+        with translated():
+            if await connection.fetchval(f"SELECT pg_catalog.pg_try_advisory_lock({lock_key('leader', run)})"):
+                # Under the lock: a leader may have come and gone since the run was judged.
+                silent = await connection.fetchval(
+                    "SELECT true FROM tailrace.run WHERE run = $1 AND state NOT IN ('done', 'failed', 'cancelled') "
+                    "AND heartbeat < clock_timestamp() - make_interval(secs => $2)",
+                    run, silent_s,
+                )  # fmt: skip
+                if silent:
+                    lock = await _seated(connection, run, replica, stale_s)
+                    lock.start(heartbeat_s)
+                    return lock
+    except BaseException:
+        connection.terminate()
+        raise
+    connection.terminate()
+    return None
+
+
 async def _seated(connection: asyncpg.Connection, run: str, replica: str, stale_s: float) -> LeaderLock:
     """Raise the epoch; a former leader that is not alive any more loses its other sessions, too."""
     row = await connection.fetchrow(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import asyncpg
 
@@ -43,6 +44,27 @@ async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
                 )
             warnings = json.dumps([problem.model_dump() for problem in plan.warnings])
             await move(connection, seat, "planned", "preparing", "problems = $6", warnings)
+
+
+_ENDING = """
+SELECT c.run, r.heartbeat < clock_timestamp() - make_interval(secs => $3) AS silent
+FROM tailrace.claim c JOIN tailrace.run r ON r.run = c.run
+WHERE c.run <> $1 AND c.schema_name = ANY($2::text[])
+  AND (r.state = 'stopping' OR r.heartbeat < clock_timestamp() - make_interval(secs => $3))
+ORDER BY 2, 1 LIMIT 1
+"""
+
+
+async def ending_elsewhere(
+    connection: asyncpg.Connection, run: str, schemas: Sequence[str], stale_s: float
+) -> tuple[str, bool] | None:
+    """A run that has tables of these schemas and will not have them for long: it is stopping, or nobody leads it (True).
+
+    While it has them, things that it has dropped are missing, and a plan made now would not know of them.
+    """
+    with translated():
+        row = await connection.fetchrow(_ENDING, run, list(schemas), stale_s)
+    return None if row is None else (row["run"], row["silent"])
 
 
 async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_timeout_s: float) -> None:

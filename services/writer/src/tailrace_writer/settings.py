@@ -31,7 +31,10 @@ class Settings(ServiceSettings):
     """A range that nothing arrives of is released again after so long."""
     leave_s: float = Field(30.0, gt=0)
     """How long a finished run's topics wait for members to leave before they are deleted all the same."""
+    abandoned_s: float = Field(120.0, gt=0)
+    """A run that this namespace does not know, whose topics are not on these brokers, and whose leader has been silent for so
+    long, is ended: nobody else will. Longer than all writers of another installation may be away at once."""
     housekeeping_s: float = Field(5.0, gt=0)
-    """How often consumed records are deleted from a loading run's topics."""
+    """How often consumed records are deleted from a loading run's topics, and abandoned runs are looked for."""
     janitor_s: float = Field(60.0, gt=0)
     """How often left-over topics of finished runs are looked for."""

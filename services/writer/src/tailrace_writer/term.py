@@ -20,7 +20,7 @@ from tailrace_shared.errors import TailraceError, TransientError
 from tailrace_shared.messages import TERMINAL_STATES
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import STATES
-from tailrace_writer.actions import Actions
+from tailrace_writer.actions import Actions, Hindered
 from tailrace_writer.beats import Beats
 from tailrace_writer.cleanup import delete_consumed
 from tailrace_writer.leader_lock import USE_S, LeaderLock
@@ -58,6 +58,7 @@ class Term:
         self._doing: do.Decision | None = None
         self._failures = 0
         self._not_before = 0.0
+        self._hindrance = ""
         self._published: tuple[Any, ...] | None = None
         self._published_at = 0.0
         self._progress: dict[str, Any] = {}
@@ -136,7 +137,7 @@ class Term:
         task, self._task = self._task, None
         error = task.exception()
         if error is None:
-            self._failures = 0
+            self._failures, self._hindrance = 0, ""
             self._over = isinstance(self._doing, do.CleanUp)
         else:
             await self._trouble(error, picture)
@@ -147,6 +148,7 @@ class Term:
         if isinstance(error, Deposed):
             return  # the next look says whether the lead or only the state has changed
         self._failures += 1
+        self._hindrance = error.message if isinstance(error, Hindered) else ""
         self._not_before = time.monotonic() + (_RETRY.delay(self._failures, self._office.run) or 1.0)
         what = type(self._doing).__name__
         said = {"code": error.code, "message": error.message} if isinstance(error, TailraceError) else {}
@@ -163,7 +165,7 @@ class Term:
     async def _publish(self, decided: list[do.Decision], picture: Picture) -> None:
         """Raise the version and publish when something has changed; the topic follows the row."""
         wait = next((d for d in decided if isinstance(d, do.Wait)), None)
-        waiting_for, queued = (wait.what, wait.queued) if wait else ("", False)
+        waiting_for, queued = (wait.what, wait.queued) if wait else (self._hindrance, False)
         progress = progress_of(picture, self._progress)
         prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
         due = time.monotonic() - self._published_at >= self._settings.progress_s

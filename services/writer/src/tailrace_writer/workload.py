@@ -1,4 +1,4 @@
-"""The writer's workload: facts into tables, a candidature and a membership per run, a janitor."""
+"""The writer's workload: facts into tables, a candidature and a membership per run, a caretaker and a janitor."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Member, Membership
 from tailrace_shared.service.plans import Plans
+from tailrace_writer.caretaker import Caretaker
 from tailrace_writer.cleanup import sweep, trim_facts
 from tailrace_writer.destinations import Destinations
 from tailrace_writer.facts_consumer import FactsConsumer
@@ -73,7 +74,7 @@ class _Parts:
         self._settings = settings
         self._runs = runs
         self._plans = Plans(context.kafka, settings.namespace)
-        self._destinations = Destinations(context)
+        self._destinations = Destinations(context, Caretaker(context, settings, runs).watch)
         self._candidatures: dict[str, asyncio.Task[None]] = {}
         self.janitor: asyncio.Task[None] | None = None
         self.republisher = Republisher(context.control, runs)
