@@ -172,5 +172,12 @@ def _remedy(state: str) -> str:
         "53300": "Raise max_connections or lower the number of replicas.",
         "25006": "Name a primary server as destination.",
         "55P03": "Another session holds the lock; look at pg_stat_activity.",
+        "22": "Compare the column's type on both sides, or give the column a generator whose values fit.",
+        "23": "Drop the constraint from the destination, or give its columns generators whose values keep it.",
+        "23502": "Allow NULL in the destination's column, or give it a generator that makes values.",
+        "23505": "Drop the unique index where the source has none like it, or give its columns a generator that keeps them unique.",
+        "28": "Correct user and password in the URL, and what pg_hba.conf lets in.",
+        "42": "Look into the server's log, which quotes the statement.",
+        "XX": "Look into the server's log.",
     }
-    return remedies.get(state, "")
+    return remedies.get(state) or remedies.get(state[:2], "")
