@@ -33,19 +33,32 @@ def name_of(reference: str) -> str:
 
 
 def lookup(name: str, environ: Mapping[str, str]) -> str | None:
-    """The value of variable ``name``, else the content of the file that ``name_FILE`` names, else None."""
+    """The value of variable ``name``, else the content of the file that ``name_FILE`` names, else None.
+
+    Raises UsageError for a file that cannot be read or is empty: somebody meant to give a value.
+    """
     if value := environ.get(name):
         return value
     if path := environ.get(f"{name}_FILE"):
-        try:
-            return Path(path).read_text().rstrip("\n")
-        except OSError as error:
-            raise UsageError(
-                "secret.file",
-                f"the file that {name}_FILE names cannot be read ({error.strerror})",
-                f"Check the path and that this service's user may read it, or set {name} instead.",
-            ) from None
+        return _content(name, path)
     return None
+
+
+def _content(name: str, path: str) -> str:
+    why: str
+    try:
+        if content := Path(path).read_text("utf-8").rstrip("\r\n"):
+            return content
+        why = "is empty"
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+    except UnicodeDecodeError:
+        why = "is not UTF-8 text"
+    raise UsageError(
+        "secret.file",
+        f"the file that {name}_FILE names {why}",
+        f"Check the path, its content, and that this service's user may read it, or set {name} instead.",
+    )
 
 
 def resolve(reference: str, environ: Mapping[str, str] | None = None) -> SecretStr:

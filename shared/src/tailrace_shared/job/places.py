@@ -9,6 +9,7 @@ import yaml
 from tailrace_shared.errors import UsageError
 
 Key = str | int
+_REMEDY: Final = "Correct the file there, or just above; docs/job-example.yaml shows a whole job."
 NODES_MAX: Final = 200_000
 """Aliases can make a small file expand without end; no job has so many values."""
 
@@ -54,12 +55,14 @@ def read_yaml(text: str, name: str) -> tuple[Any, Places, list[tuple[int, str]]]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         problem = error.problem or "the text is not valid YAML"
-        raise UsageError("job.yaml", f"{name}:{line}: not valid YAML: {problem}") from None
+        raise UsageError("job.yaml", f"{name}:{line}: not valid YAML: {problem}", _REMEDY) from None
     except yaml.YAMLError:
-        raise UsageError("job.yaml", f"{name}:1: not valid YAML: it has characters that YAML forbids") from None
+        raise UsageError(
+            "job.yaml", f"{name}:1: not valid YAML: it has characters that YAML forbids", _REMEDY
+        ) from None
     except (ValueError, RecursionError):
         raise UsageError(
-            "job.yaml", f"{name}:1: not valid YAML: a tag does not fit its value, or it is too deep"
+            "job.yaml", f"{name}:1: not valid YAML: a tag does not fit its value, or it is too deep", _REMEDY
         ) from None
     finally:
         if loader is not None:

@@ -52,6 +52,12 @@ def build_plan(
     The same arguments give the same plan, byte by byte.
     """
     problems = Problems()
+    if source.system_id and (source.system_id, source.database) == (destination.system_id, destination.database):
+        problems.error(
+            "same-database", source.database, "source and destination are the same database",
+            "Name another database as destination: the source is only read.",
+        )  # fmt: skip
+        return PlanResult(plan=None, problems=problems.all)  # what else would be said is only a consequence
     names = partition_owners(source, destination)
     scope = scope_of(job, source, problems)
     check_tables(job, scope, source, destination, problems)

@@ -169,8 +169,9 @@ def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: Co
             )  # fmt: skip
     elif column.nullable:
         problems.warning(
-            "nullable-source", ref, "NOT NULL in the destination only: a NULL of the source fails the load"
-        )
+            "nullable-source", ref, "NOT NULL in the destination only: a NULL of the source fails the load",
+            "Drop NOT NULL there, or fill the NULLs of the source.",
+        )  # fmt: skip
 
 
 def _check_key(planned: PlannedColumn, ref: ColumnRef, facts: SourceFacts, problems: Problems) -> None:

@@ -118,6 +118,8 @@ def _check_schemas(job: Job, source: Catalogue, problems: Problems) -> None:
             "Remove it from `schemas`.",
         )  # fmt: skip
     for schema in job.schemas:
+        if schema == RESERVED_SCHEMA:
+            continue
         if schema not in source.privileges and not any(t.name.schema_name == schema for t in source.tables):
             problems.error("unknown-schema", schema, "the source has no such schema", "Check `schemas`.")
 
@@ -125,10 +127,19 @@ def _check_schemas(job: Job, source: Catalogue, problems: Problems) -> None:
 def _check_names(job: Job, source: Catalogue, problems: Problems) -> None:
     names = [t.name for t in source.tables]
     known = {str(name) for name in names}
+    partitions = {str(leaf.name): table.name for table in source.tables for leaf in table.partitions}
     for key in job.tables:
         if "*" in key:
             if not any(matches(key, name) for name in names):
-                problems.warning("pattern-without-table", key, "the pattern matches no table of the source")
+                problems.warning(
+                    "pattern-without-table", key, "the pattern matches no table of the source",
+                    "Check its spelling, or remove it.",
+                )  # fmt: skip
+        elif key in partitions:
+            problems.error(
+                "partition", key, f"a partition of {partitions[key]}: it is read with its table, and has no rules of its own",
+                f"Write {partitions[key]} instead.",
+            )  # fmt: skip
         elif key not in known:
             close = [name for name in known if name.partition(".")[0] in job.schemas]
             remedy = suggest(key, sorted(close)) if len(close) <= 30 else "Write schema.table as the source has it."

@@ -13,12 +13,7 @@ from tailrace_shared.plan.scope import ScopedTable
 def check_tables(
     job: Job, scope: Mapping[TableName, ScopedTable], source: Catalogue, destination: Catalogue, problems: Problems
 ) -> None:
-    """One database for both, missing and non-empty tables, inheritance, foreign partitions, unlogged tables."""
-    if source.system_id and (source.system_id, source.database) == (destination.system_id, destination.database):
-        problems.error(
-            "same-database", source.database, "source and destination are the same database",
-            "Name another database as destination: the source is only read.",
-        )  # fmt: skip
+    """Missing and non-empty tables, inheritance, foreign partitions, unlogged tables."""
     for scoped in scope.values():
         _check_source(scoped, problems)
         target = destination.table(scoped.name)
@@ -63,11 +58,13 @@ def _check_destination(job: Job, scoped: ScopedTable, target: Table, problems: P
             "not-empty", scoped.name, "the destination's table has rows",
             "Empty it, or set destination.mode: truncate.",
         )  # fmt: skip
-    if scoped.loaded and target.kind == "p" and not target.partitions:
+    barren = scoped.table.kind == "p" and not scoped.table.partitions  # no row of the source can be without a partition
+    if scoped.loaded and target.kind == "p" and not target.partitions and not barren:
         problems.error(
             "no-partition", scoped.name, "the destination's table has no partition", "Create its partitions."
         )
     if scoped.loaded and target.persistence == "u":
         problems.warning(
-            "unlogged", scoped.name, "unlogged in the destination: a crash of that server empties it, after the run too"
-        )
+            "unlogged", scoped.name, "unlogged in the destination: a crash of that server empties it, after the run too",
+            "ALTER TABLE … SET LOGGED there, unless that is wanted.",
+        )  # fmt: skip

@@ -1,0 +1,315 @@
+"""Foreseeable wrong inputs and environments: one clear line that names thing and remedy, an exit code, nothing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.foreseeable import CANARY, Case, World
+from tailrace.embedded.postgres import EmbeddedPostgres
+from tailrace.embedded.runtime import Runtime
+
+FILES = [
+    Case("no such file", "job.file", ("nosuch.yaml",), 2, "plan nosuch.yaml"),
+    Case("a folder", "job.file", ("Is a directory",), 2, "plan /"),
+    Case("not YAML", "job.yaml", (":3:",), 2, job="version: 1\nname: [oops\n"),
+    Case("a list", "job.invalid", (":1:", "mapping"), 2, job="- version\n- name\n"),
+    Case("an empty file", "job.invalid", (":1:", "mapping"), 2, job=""),
+    Case("a key given twice", "job.invalid", (":3:", "name", "twice"), 2,
+         job='version: 1\nname: a\nname: b\nsource: {url: "${WRONG_SOURCE}"}\ndestination: {url: "${WRONG_DESTINATION}"}\n'),
+    Case("an unknown field", "job.invalid", (":5:", "destinaton", "destination"), 2,
+         job='version: 1\nname: a\nsource: {url: "${WRONG_SOURCE}"}\ndestination: {url: "${WRONG_DESTINATION}"}\n'
+             'destinaton: {}\n'),
+    Case("a missing field", "job.invalid", ("destination", "is missing"), 2,
+         job='version: 1\nname: a\nsource: {url: "${WRONG_SOURCE}"}\n'),
+    Case("a wrong type", "job.invalid", (":5:", "limits.partitions", "whole number"), 2,
+         job='version: 1\nname: a\nsource: {url: "${WRONG_SOURCE}"}\ndestination: {url: "${WRONG_DESTINATION}"}\n'
+             'limits: {partitions: many}\n'),
+    Case("a number out of its bounds", "job.invalid", ("limits.partitions", "at least 1"), 2,
+         job='version: 1\nname: a\nsource: {url: "${WRONG_SOURCE}"}\ndestination: {url: "${WRONG_DESTINATION}"}\n'
+             'limits: {partitions: 0}\n'),
+    Case("an unknown word", "job.invalid", ("destination.mode", "existing"), 2, mode="overwrite"),
+    Case("a version of the future", "job.invalid", ("version", "must be 1"), 2,
+         job='version: 2\nname: a\nsource: {url: "${WRONG_SOURCE}"}\ndestination: {url: "${WRONG_DESTINATION}"}\n'),
+    Case("a name with a space", "job.invalid", (":2:", "name", "lower-case"), 2,
+         job='version: 1\nname: My Job\nsource: {url: "${WRONG_SOURCE}"}\ndestination: {url: "${WRONG_DESTINATION}"}\n'),
+    Case("a URL written out", "job.invalid", (":3:", "source.url", "${NAME}"), 2,
+         job='version: 1\nname: a\nsource: {url: "postgresql://me:canary-of-the-source@h/d"}\n'
+             'destination: {url: "${WRONG_DESTINATION}"}\n'),
+    Case("an unknown generator", "job.invalid", ("mock.emial", "mock.email"), 2,
+         tables="\n  @.person: {columns: {email: mock.emial}}"),
+    Case("an unknown option", "job.invalid", ("email", "size"), 2,
+         tables="\n  @.person: {columns: {email: {generator: mock.email, size: 3}}}"),
+    Case("an option that is missing", "job.invalid", ("note.value", "is missing"), 2,
+         tables="\n  @.person: {columns: {note: {generator: constant}}}"),
+    Case("an option of a wrong type", "job.invalid", ("relative", "must be a number"), 2,
+         tables="\n  @.person: {columns: {id: {generator: mask.number, relative: canary-of-the-source}}}"),
+]  # fmt: skip
+
+VARIABLES = [
+    Case("a variable that is not set", "secret.missing", ("WRONG_SOURCE",), 2, unset=("WRONG_SOURCE",)),
+    Case("an empty variable", "secret.missing", ("WRONG_DESTINATION",), 2, environment={"WRONG_DESTINATION": ""}),
+    Case("two variables that are not set", "secret.missing", ("WRONG_SOURCE, WRONG_DESTINATION",), 2,
+         unset=("WRONG_SOURCE", "WRONG_DESTINATION")),
+    Case("a file of a secret that cannot be read", "secret.file", ("WRONG_SOURCE_FILE",), 2,
+         unset=("WRONG_SOURCE",), environment={"WRONG_SOURCE_FILE": "FOLDER/nosuch"}),
+    Case("a file of a secret that is empty", "secret.file", ("WRONG_SOURCE_FILE", "empty"), 2,
+         unset=("WRONG_SOURCE",), environment={"WRONG_SOURCE_FILE": "/dev/null"}),
+    Case("a file of a secret that is no text", "secret.file", ("WRONG_SOURCE_FILE",), 2,
+         unset=("WRONG_SOURCE",), environment={"WRONG_SOURCE_FILE": "/bin/true"}),
+    Case("a mask secret that is too short", "secret.too-short", ("WRONG_SECRET", "16"), 2, "run JOB --embedded",
+         environment={"WRONG_SECRET": "canary-short"}),
+    Case("a transport key that is too short", "transport-key.short", ("TAILRACE_TRANSPORT_KEY", "16"), 2,
+         "run JOB --embedded", environment={"TAILRACE_TRANSPORT_KEY": "canary-short"}),
+    Case("a mask secret that is not set", "secret.missing", ("WRONG_SECRET",), 2, "run JOB --embedded",
+         unset=("WRONG_SECRET",)),
+    Case("replicas without services", "usage.replicas", ("--embedded",), 2, "run JOB --replicas generator=2"),
+    Case("replicas of an unknown service", "usage.replicas", ("painter=2",), 2, "run JOB --embedded --replicas painter=2"),
+    Case("detached and embedded", "usage.detach", ("--detach",), 2, "run JOB --embedded --detach"),
+    Case("a namespace that Kafka does not take", "settings.invalid", ("TAILRACE_NAMESPACE",), 2, "status",
+         environment={"TAILRACE_NAMESPACE": "No Spaces", "TAILRACE_KAFKA": "BROKER"}),
+]  # fmt: skip
+
+CONNECTIONS = [
+    Case("a URL of another kind", "postgres.url", ("WRONG_SOURCE",), 2,
+         environment={"WRONG_SOURCE": "mysql://me:PASSWORD@127.0.0.1/db"}),
+    Case("no URL at all", "postgres.url", ("WRONG_SOURCE",), 2, environment={"WRONG_SOURCE": "PASSWORD"}),
+    Case("a port that is no port", "postgres.url", ("WRONG_SOURCE",), 2,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORD@127.0.0.1:99999/wrong_source"}),
+    Case("a password with a bare slash", "postgres.url", ("WRONG_SOURCE", "user or password"), 2,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:a/PASSWORD@127.0.0.1:PORT/wrong_source"}),
+    Case("a host that refuses", "postgres.unreachable", ("WRONG_SOURCE", "127.0.0.1:CLOSED"), 4,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORD@127.0.0.1:CLOSED/wrong_source"}),
+    Case("a port of something else", "postgres.unreachable", ("WRONG_SOURCE", "127.0.0.1:OTHER"), 4,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORD@127.0.0.1:OTHER/wrong_source"}),
+    Case("an unknown host", "postgres.unknown-host", ("WRONG_DESTINATION", "host.invalid"), 4,
+         environment={"WRONG_DESTINATION": "postgresql://wrong_loader:PASSWORD@host.invalid/wrong_destination"}),
+    Case("a wrong password", "postgres.password", ("WRONG_SOURCE",), 4,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORDx@127.0.0.1:PORT/wrong_source"}),
+    Case("an unknown user", "postgres.password", ("WRONG_SOURCE",), 4,
+         environment={"WRONG_SOURCE": "postgresql://nobody:PASSWORD@127.0.0.1:PORT/wrong_source"}),
+    Case("an unknown database", "postgres.unknown-database", ("WRONG_DESTINATION", "nosuch"), 4,
+         environment={"WRONG_DESTINATION": "postgresql://wrong_loader:PASSWORD@127.0.0.1:PORT/nosuch"}),
+    Case("a server without TLS", "postgres.tls", ("WRONG_SOURCE", "TLS"), 4,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORD@127.0.0.1:PORT/wrong_source?sslmode=require"}),
+    Case("a role that may not log in", "postgres.login", ("WRONG_SOURCE",), 4,
+         environment={"WRONG_SOURCE": "postgresql://wrong_nologin:PASSWORD@127.0.0.1:PORT/wrong_source"}),
+    Case("a role that may not connect to the database", "postgres.privilege", ("WRONG_SOURCE", "wrong_source"), 4,
+         environment={"WRONG_SOURCE": "postgresql://wrong_loader:PASSWORD@127.0.0.1:PORT/wrong_source"}),
+    Case("a role without a connection left", "postgres.connections", ("WRONG_DESTINATION",), 4,
+         environment={"WRONG_DESTINATION": "postgresql://wrong_busy:PASSWORD@127.0.0.1:PORT/wrong_destination"}),
+    Case("an option of the URL that does not exist", "postgres.url", ("WRONG_SOURCE",), 2,
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORD@127.0.0.1:PORT/wrong_source?sslmode=maybe"}),
+    Case("verifying without a destination", "postgres.unreachable", ("WRONG_DESTINATION",), 4, "verify JOB",
+         environment={"WRONG_DESTINATION": "postgresql://wrong_loader:PASSWORD@127.0.0.1:CLOSED/wrong_destination"}),
+    Case("checking with a wrong password", "postgres.password", ("source", "WRONG_SOURCE"), 4, "check JOB",
+         environment={"WRONG_SOURCE": "postgresql://wrong_reader:PASSWORDx@127.0.0.1:PORT/wrong_source"}),
+    Case("the source as destination", "plan.same-database", ("wrong_source",),
+         environment={"WRONG_DESTINATION": "postgresql://wrong_reader:PASSWORD@127.0.0.1:PORT/wrong_source"}),
+]  # fmt: skip
+
+SCOPE = [
+    Case("an unknown schema", "plan.unknown-schema", ("nosuch",), schemas="@, nosuch"),
+    Case("Tailrace's own schema", "plan.reserved-schema", ("tailrace",), schemas="@, tailrace"),
+    Case("no table at all", "plan.nothing", ("no table",), tables="\n  '@.*': {mode: exclude}"),
+    Case("an unknown table", "plan.unknown-table", ("@.persn",), tables="\n  @.persn: {mode: exclude}"),
+    Case("a table in a schema that is not listed", "plan.schema-not-listed", ("@_b.log",),
+         ours="CREATE SCHEMA @_b; CREATE TABLE @_b.log (p int REFERENCES person);", tables="\n  @_b.log: {mode: truncate}"),
+    Case("a pattern that matches nothing", "plan.pattern-without-table", ("@.tmp_*",), 0, severity="warning",
+         tables="\n  '@.tmp_*': {mode: exclude}"),
+    Case("an unknown column", "plan.unknown-column", ("@.person.emial",), tables="\n  @.person: {columns: {emial: mock.email}}"),
+    Case("column rules in a duplicated table", "plan.rules-without-carry", ("@.person",),
+         tables="\n  @.person: {mode: duplicate, columns: {note: 'null'}}"),
+    Case("a view", "plan.not-a-table", ("@.v", "view"), both="CREATE VIEW v AS SELECT 1 AS a;",
+         tables="\n  @.v: {columns: {a: duplicate}}"),
+    Case("a materialised view", "plan.not-a-table", ("@.m", "materialised view"),
+         both="CREATE MATERIALIZED VIEW m AS SELECT 1 AS a;", tables="\n  @.m: {columns: {a: duplicate}}"),
+    Case("a foreign table", "plan.not-a-table", ("@.f", "foreign table"),
+         ours="CREATE FOREIGN DATA WRAPPER w_@; CREATE SERVER s_@ FOREIGN DATA WRAPPER w_@;"
+              "CREATE FOREIGN TABLE f (a int) SERVER s_@;", tables="\n  @.f: {columns: {a: duplicate}}"),
+    Case("a partition instead of its table", "plan.partition", ("@.log_1", "@.log"),
+         both="CREATE TABLE log (a int) PARTITION BY LIST (a); CREATE TABLE log_1 PARTITION OF log FOR VALUES IN (1);",
+         tables="\n  @.log: {columns: {a: duplicate}}\n  @.log_1: {columns: {a: duplicate}}"),
+    Case("a table that others inherit from", "plan.inheritance", ("@.animal",),
+         ours="CREATE TABLE animal (a int); CREATE TABLE dog () INHERITS (animal); GRANT SELECT ON animal, dog TO wrong_reader;",
+         theirs="CREATE TABLE animal (a int); CREATE TABLE dog (a int)"),
+    Case("a partition on another server", "plan.foreign-partition", ("@.log_1",),
+         ours="CREATE FOREIGN DATA WRAPPER w_@; CREATE SERVER s_@ FOREIGN DATA WRAPPER w_@;"
+              "CREATE TABLE log (a int) PARTITION BY LIST (a);"
+              "CREATE FOREIGN TABLE log_1 PARTITION OF log FOR VALUES IN (1) SERVER s_@; GRANT SELECT ON log, log_1 TO wrong_reader;",
+         theirs="CREATE TABLE log (a int)", tables="\n  @.log: {mode: duplicate}"),
+    Case("a parent that is left out", "plan.outside-parent", ("visit_person_fkey", "@.person"),
+         tables="\n  @.person: {mode: exclude}"),
+    Case("a child that is left out and has rows", "plan.outside-rows", ("@.extra", "@.person"),
+         theirs="CREATE TABLE extra (p int REFERENCES person); ALTER TABLE extra DISABLE TRIGGER USER;",
+         admin="SET session_replication_role = replica; INSERT INTO extra VALUES (7);"),
+    Case("a child that is left out in respect mode", "plan.outside-reference", ("@.extra", "@.person"),
+         constraints="respect", theirs="CREATE TABLE extra (p int REFERENCES person)"),
+]  # fmt: skip
+
+RULES = [
+    Case("a column without a rule", "plan.no-rule", ("@.person.note", "halt"), policy="halt",
+         tables="\n  @.person: {columns: {id: key, name: mask.text, email: mask.text, born: mask.date}}\n"
+                "  @.visit: {columns: {id: key, at: duplicate}}"),
+    Case("a generator on a wrong type", "plan.generator-family", ("@.person.born", "mock.email"),
+         tables="\n  @.person: {columns: {born: mock.email}}"),
+    Case("a mock on a unique column", "plan.generator-not-injective", ("@.person.email", "mock.first_name"),
+         tables="\n  @.person: {columns: {email: mock.first_name}}"),
+    Case("a key on a float", "plan.generator-family", ("@.person.weight", "key"),
+         both="ALTER TABLE person ADD weight float8;", tables="\n  @.person: {columns: {weight: key}}"),
+    Case("null in a NOT NULL column", "plan.not-null", ("@.person.name",), tables="\n  @.person: {columns: {name: 'null'}}"),
+    Case("a NOT NULL column that no generator masks", "plan.no-mask-for-type", ("@.person.photo", "bytea"),
+         both="ALTER TABLE person ADD photo bytea NOT NULL DEFAULT '';"),
+    Case("a constant of a wrong type", "plan.generator-constant", ("@.person.born",),
+         tables="\n  @.person: {columns: {born: {generator: constant, value: canary-of-the-source}}}"),
+    Case("two rules for values that must stay equal", "plan.conflicting-rules", ("@.visit.person", "@.person.id"),
+         tables="\n  @.person: {columns: {id: key}}\n  @.visit: {columns: {person: mask.number}}"),
+    Case("one domain for two kinds of value", "plan.mixed-domain", ("shared-one",),
+         tables="\n  @.person: {columns: {id: {generator: key, domain: shared-one}, note: {generator: key, domain: shared-one}}}"),
+    Case("a mask on a partition key", "plan.partition-key", ("@.log", "region"),
+         both="CREATE TABLE log (region text) PARTITION BY LIST (region); CREATE TABLE log_a PARTITION OF log FOR VALUES IN ('a');",
+         tables="\n  @.log: {columns: {region: mask.text}}"),
+    Case("a rule for a generated column", "plan.generated-column", ("@.person.twice",),
+         both="ALTER TABLE person ADD twice int GENERATED ALWAYS AS (id * 2) STORED;",
+         tables="\n  @.person: {columns: {twice: duplicate}}"),
+    Case("a mask under a unique expression", "plan.unique-expression", ("person_md5", "email"),
+         theirs="CREATE UNIQUE INDEX person_md5 ON person (md5(email))"),
+    Case("a mock too long for its column", "plan.generator-too-long", ("@.person.note", "mock.email"),
+         theirs="ALTER TABLE person ALTER note TYPE varchar(5)", tables="\n  @.person: {columns: {note: mock.email}}"),
+]  # fmt: skip
+
+DRIFT = [
+    Case("a table that the destination lacks", "plan.missing-table", ("@.visit",), theirs="DROP TABLE visit"),
+    Case("a column that the destination lacks", "plan.missing-column", ("@.person.note",),
+         theirs="ALTER TABLE person DROP note"),
+    Case("a column that the source lacks", "plan.unfed-column", ("@.person.extra",),
+         theirs="ALTER TABLE person ADD extra int NOT NULL"),
+    Case("a narrower text", "plan.type", ("@.person.email", "varchar(10)|character varying(10)"),
+         theirs="ALTER TABLE person ALTER email TYPE varchar(10)"),
+    Case("a narrower integer", "plan.type", ("@.visit.id", "smallint"), theirs="ALTER TABLE visit ALTER id TYPE smallint"),
+    Case("another type", "plan.type", ("@.person.born", "integer"), theirs="ALTER TABLE person DROP born, ADD born int"),
+    Case("labels that an enum lacks", "plan.type", ("@.person.mood", "sad"),
+         ours="CREATE TYPE mood AS ENUM ('ok', 'sad'); ALTER TABLE person ADD mood mood;",
+         theirs="CREATE TYPE mood AS ENUM ('ok'); ALTER TABLE person ADD mood mood", tables="\n  @.person: {columns: {mood: duplicate}}"),
+    Case("rows where none may be", "plan.not-empty", ("@.person", "rows"),
+         theirs="INSERT INTO person VALUES (5, 'x')"),
+    Case("a view where the table belongs", "plan.not-a-table", ("@.visit", "destination"),
+         theirs="DROP TABLE visit; CREATE VIEW visit AS SELECT 1 AS id, 1 AS person, now() AS at"),
+    Case("a table without partitions", "plan.no-partition", ("@.log",), ours="CREATE TABLE log (a int); GRANT SELECT ON log TO wrong_reader;",
+         theirs="CREATE TABLE log (a int) PARTITION BY LIST (a)", tables="\n  @.log: {mode: duplicate}"),
+    Case("a NOT NULL that the source lacks", "plan.nullable-source", ("@.person.note",), 0, severity="warning",
+         theirs="ALTER TABLE person ALTER note SET NOT NULL"),
+    Case("a unique key that the source lacks", "plan.unique-in-destination-only", ("visit_at_key",), 0, severity="warning",
+         theirs="ALTER TABLE visit ADD UNIQUE (at)", tables="\n  @.visit: {columns: {at: duplicate}}"),
+    Case("a foreign key that the source lacks", "plan.foreign-key-in-destination-only", ("visit_id_fkey",), 0,
+         severity="warning", theirs="ALTER TABLE visit ADD FOREIGN KEY (id) REFERENCES person"),
+    Case("a table that a crash empties", "plan.unlogged", ("@.person",), 0, severity="warning",
+         theirs="ALTER TABLE visit SET UNLOGGED; ALTER TABLE person SET UNLOGGED", tables="\n  @.visit: {mode: truncate}"),
+    Case("a job that cannot be verified", "plan.missing-table", ("@.visit",), 3, "verify JOB", theirs="DROP TABLE visit"),
+]  # fmt: skip
+
+RIGHTS = [
+    Case("no SELECT in the source", "plan.privilege", ("@.person", "GRANT SELECT"),
+         ours="REVOKE SELECT ON person FROM wrong_reader;"),
+    Case("no USAGE in the source", "plan.privilege", ("GRANT USAGE ON SCHEMA",), ours="REVOKE USAGE ON SCHEMA @ FROM wrong_reader;"),
+    Case("no SELECT on a partition", "plan.privilege", ("@.log_1", "GRANT SELECT"),
+         both="CREATE TABLE log (a int) PARTITION BY LIST (a); CREATE TABLE log_1 PARTITION OF log FOR VALUES IN (1);",
+         ours="REVOKE SELECT ON log_1 FROM wrong_reader;", tables="\n  @.log: {mode: duplicate}"),
+    Case("row security in the source", "plan.row-security", ("@.person", "BYPASSRLS"),
+         ours="ALTER TABLE person ENABLE ROW LEVEL SECURITY;"),
+    Case("row security in the destination", "plan.row-security", ("@.person", "BYPASSRLS"),
+         theirs="ALTER TABLE person ENABLE ROW LEVEL SECURITY; ALTER TABLE person FORCE ROW LEVEL SECURITY"),
+    Case("no TRUNCATE in the destination", "plan.privilege", ("@.visit", "GRANT TRUNCATE"), constraints="respect",
+         admin="ALTER TABLE visit OWNER TO postgres; GRANT SELECT, INSERT ON visit TO wrong_loader;"),
+    Case("no ownership of what is rebuilt", "plan.privilege", ("@.visit", "own"),
+         admin="ALTER TABLE visit OWNER TO postgres; GRANT SELECT, INSERT, TRUNCATE ON visit TO wrong_loader;"),
+    Case("no CREATE in a schema of rebuilt indexes", "plan.privilege", ("GRANT CREATE ON SCHEMA",),
+         theirs="CREATE INDEX ON visit (at)", admin="REVOKE CREATE ON SCHEMA @ FROM wrong_loader;"),
+    Case("no right to set a sequence", "plan.privilege", ("@.ids", "GRANT UPDATE ON SEQUENCE"), constraints="respect",
+         theirs="CREATE SEQUENCE ids OWNED BY person.id; ALTER TABLE person ALTER id SET DEFAULT nextval('ids')",
+         admin="ALTER SEQUENCE ids OWNED BY NONE; ALTER SEQUENCE ids OWNER TO postgres; GRANT USAGE ON SEQUENCE ids TO wrong_loader;"),
+    Case("no CREATE for the schema tailrace", "plan.privilege", ("tailrace", "GRANT CREATE ON DATABASE"),
+         admin="REVOKE CREATE ON DATABASE wrong_destination FROM wrong_loader;",
+         undo="GRANT CREATE ON DATABASE wrong_destination TO wrong_loader;"),
+    Case("a cycle in respect mode", "plan.cycle", ("person_boss_fkey", "session_replication_role"), constraints="respect",
+         both="ALTER TABLE person ADD boss int REFERENCES person;"),
+    Case("a missing SELECT, checked", "plan.privilege", ("source", "@.person", "GRANT SELECT"), 3, "check JOB",
+         ours="REVOKE SELECT ON person FROM wrong_reader;"),
+    Case("a missing ownership, checked", "plan.privilege", ("destination", "@.visit"), 3, "check JOB",
+         admin="ALTER TABLE visit OWNER TO postgres; GRANT SELECT, INSERT, TRUNCATE ON visit TO wrong_loader;"),
+    Case("a role that only reads, checked", "postgres.read-only", ("destination", "default_transaction_read_only"), 3, "check JOB",
+         admin="ALTER ROLE wrong_loader SET default_transaction_read_only = on;",
+         undo="ALTER ROLE wrong_loader RESET default_transaction_read_only;"),
+    Case("another run on the tables, checked", "claim.taken", ("01JRUN", "@.person"), 3, "check JOB",
+         admin="CREATE SCHEMA tailrace AUTHORIZATION wrong_loader; CREATE TABLE tailrace.run (run text, state text);"
+               "CREATE TABLE tailrace.claim (schema_name text, name text, run text);"
+               "INSERT INTO tailrace.run VALUES ('01JRUN', 'loading'); INSERT INTO tailrace.claim VALUES ('@', 'person', '01JRUN');"
+               "GRANT SELECT ON ALL TABLES IN SCHEMA tailrace TO wrong_loader;",
+         undo="DROP SCHEMA tailrace CASCADE;"),
+]  # fmt: skip
+
+BROKERS = [
+    Case("no broker", "kafka.unreachable", ("127.0.0.1:CLOSED", "TAILRACE_KAFKA"), 4, "run JOB",
+         environment={"TAILRACE_KAFKA": "127.0.0.1:CLOSED"}),
+    Case("no broker, asked for runs", "kafka.unreachable", ("127.0.0.1:CLOSED",), 4, "status",
+         environment={"TAILRACE_KAFKA": "127.0.0.1:CLOSED"}),
+    Case("no broker, checked", "kafka.unreachable", ("brokers", "127.0.0.1:CLOSED"), 4, "check JOB",
+         environment={"TAILRACE_KAFKA": "127.0.0.1:CLOSED"}),
+    Case("an address that is none", "settings.invalid", ("TAILRACE_KAFKA",), 2, "status",
+         environment={"TAILRACE_KAFKA": "kafka://PASSWORD@broker"}),
+    Case("TLS where there is none", "kafka.unreachable", ("BROKER", "SSL"), 4, "status",
+         environment={"TAILRACE_KAFKA": "BROKER", "TAILRACE_KAFKA_SECURITY_PROTOCOL": "SSL", "TAILRACE_KAFKA_REQUEST_TIMEOUT_S": "3"}),
+    Case("a login where there is none", "kafka.unreachable", ("BROKER", "SASL_PLAINTEXT"), 4, "run JOB",
+         environment={"TAILRACE_KAFKA": "BROKER", "TAILRACE_KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                      "TAILRACE_KAFKA_SASL_USERNAME": "me", "TAILRACE_KAFKA_SASL_PASSWORD": "PASSWORD",
+                      "TAILRACE_KAFKA_REQUEST_TIMEOUT_S": "3"}),
+    Case("a login without a password", "settings.invalid", ("TAILRACE_KAFKA_SASL_PASSWORD",), 2, "status",
+         environment={"TAILRACE_KAFKA": "BROKER", "TAILRACE_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+                      "TAILRACE_KAFKA_SASL_USERNAME": "me"}),
+    Case("an authority that is no file", "kafka.ca-file", ("TAILRACE_KAFKA_CA_FILE",), 2, "status",
+         environment={"TAILRACE_KAFKA": "BROKER", "TAILRACE_KAFKA_SECURITY_PROTOCOL": "SSL",
+                      "TAILRACE_KAFKA_CA_FILE": "FOLDER/nosuch.pem"}),
+    Case("a protocol that is none", "settings.invalid", ("TAILRACE_KAFKA_SECURITY_PROTOCOL",), 2, "check JOB",
+         environment={"TAILRACE_KAFKA": "BROKER", "TAILRACE_KAFKA_SECURITY_PROTOCOL": "TLS"}),
+    Case("an unknown run", "run.unknown", ("01JNOSUCH",), 2, "status 01JNOSUCH", environment={"TAILRACE_KAFKA": "BROKER"}),
+    Case("a cancellation of an unknown run", "run.unknown", ("01JNOSUCH",), 2, "cancel 01JNOSUCH",
+         environment={"TAILRACE_KAFKA": "BROKER"}),
+]  # fmt: skip
+
+CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *BROKERS]
+
+
+@pytest.fixture(scope="module")
+def world(runtime: Runtime, source: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(source, runtime.kafka_settings, tmp_path_factory.mktemp("wrong"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize(("number", "case"), enumerate(CASES), ids=[case.name for case in CASES])
+def test_what_is_wrong_is_said_in_one_line_with_its_remedy_and_nothing_is_changed(
+    world: World, number: int, case: Case
+) -> None:
+    schema = f"c{number}"
+    try:
+        job = world.prepare(case, schema)
+        before = world.digest(schema)
+        said = world.ask(case, job)
+        after = world.digest(schema)
+    finally:
+        world.restore(case, schema)
+    print(said.text)
+    assert said.exit == case.exit
+    lines = said.errors if case.severity == "error" else said.warnings
+    assert len(lines) == 1
+    assert case.code in lines[0]
+    for words in case.says:
+        shown = lines[0] + said.remedies[lines[0]]
+        assert any(one in shown for one in world.filled(words, schema).split("|"))
+    assert said.remedies[lines[0]]
+    assert "Traceback" not in said.text
+    assert world.password not in said.text
+    assert "canary" not in said.text
+    assert after == before
