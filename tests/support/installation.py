@@ -134,6 +134,25 @@ class Installation:
             await consumer.stop()
         return newest
 
+    def records(self, run: str) -> list[RunRecord]:
+        """Every published record of the run that the topic still has, oldest first."""
+
+        async def ask() -> list[RunRecord]:
+            consumer: AIOKafkaConsumer = self.kafka.consumer(topics.jobs(self.namespace), group=None)
+            await consumer.start()
+            found = []
+            try:
+                await consumer.seek_to_beginning()
+                ends = await consumer.end_offsets(list(consumer.assignment()))
+                while any([await consumer.position(place) < end for place, end in ends.items()]):
+                    for messages in (await consumer.getmany(timeout_ms=100)).values():
+                        found += [m.value for m in messages if m.key == run.encode() and m.value is not None]
+            finally:
+                await consumer.stop()
+            return [RunRecord.model_validate_json(value) for value in found]
+
+        return asyncio.run(ask())
+
     def topics_left(self) -> set[str]:
         """The namespace's topics of runs that exist now."""
 
