@@ -9,10 +9,10 @@ from string import Formatter
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tailrace_generator.kernels.arrays import merge
-from tailrace_generator.kernels.slots import Lengths, Slot, Taker, Words
+from tailrace_generator.kernels.joiner import Joiner, Words
+from tailrace_generator.kernels.slots import Lengths, Slot
 
 WORD_SPACE = 1 << 48
 """Indexes drawn from one 64-bit word stay below: no value is more likely than another by more than 2⁻¹⁶."""
@@ -28,7 +28,7 @@ class Forms:
         self.slots = slots
         self.texts = tuple(forms)
         self._parts = [_parse(form) for form in forms]
-        self._takers: dict[int, list[tuple[str, Taker]]] = {}
+        self._joiners: dict[int, Joiner] = {}
         self._place: dict[str, tuple[int, int]] = {}
         word, used = 0, 1
         for name, slot in slots.items():
@@ -53,7 +53,8 @@ class Forms:
             if name not in drawn:
                 at, used = self._place[name]
                 bits = word(at) if used == 1 else word(at) // np.uint64(used)
-                drawn[name] = bits % np.uint64(self.slots[name].size)
+                size = np.uint64(self.slots[name].size)
+                drawn[name] = bits - bits // size * size  # numpy's // by one number is five times as fast as its %
             return drawn[name]
 
         if limit is None or self.longest() <= limit:
@@ -77,12 +78,9 @@ class Forms:
         return total
 
     def _join(self, form: int, index: Callable[[str], Words]) -> pa.StringArray:
-        if form not in self._takers:
-            self._takers[form] = [
-                (name, self.slots[name].between(lead, tail)) for lead, name, tail in self._parts[form]
-            ]
-        pieces = [take(index(name)) for name, take in self._takers[form]]
-        return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, "")
+        if form not in self._joiners:
+            self._joiners[form] = Joiner([self.slots[name].between(lead, tail) for lead, name, tail in self._parts[form]])
+        return self._joiners[form]([index(name) for _, name, _ in self._parts[form]])
 
 
 def _only(index: Callable[[str], Words], rows: npt.NDArray[np.intp]) -> Callable[[str], Words]:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from tailrace_generator.kernels.arrays import fixed_strings
+from tailrace_generator.kernels.joiner import Code, Part, Words
+from tailrace_generator.kernels.prf import Bytes
 
-Words = npt.NDArray[np.uint64]
 Lengths = npt.NDArray[np.int64]
-Taker = Callable[[Words], pa.StringArray]
 
 BASE32 = "abcdefghijklmnopqrstuvwxyz234567"
 
@@ -27,8 +25,8 @@ class Slot(Protocol):
     def lengths(self, index: Words) -> Lengths:
         """Characters of the parts."""
 
-    def between(self, lead: str, tail: str) -> Taker:
-        """What makes parts between two literals."""
+    def between(self, lead: str, tail: str) -> Part:
+        """The part between two literals."""
 
 
 class ListSlot:
@@ -42,9 +40,8 @@ class ListSlot:
     def lengths(self, index: Words) -> Lengths:
         return self._lengths[index]
 
-    def between(self, lead: str, tail: str) -> Taker:
-        values = pa.array([f"{lead}{value}{tail}" for value in self._values], pa.string())
-        return lambda index: values.take(pa.array(index))
+    def between(self, lead: str, tail: str) -> Part:
+        return Part([f"{lead}{value}{tail}" for value in self._values])
 
 
 class CodeSlot:
@@ -59,20 +56,13 @@ class CodeSlot:
     def lengths(self, index: Words) -> Lengths:
         return np.full(len(index), self.longest, np.int64)
 
-    def between(self, lead: str, tail: str) -> Taker:
-        pattern = np.frombuffer(f"{lead}{'?' * self.longest}{tail}".encode("ascii"), np.uint8)
+    def between(self, lead: str, tail: str) -> Part:
+        return Part([f"{lead}{'?' * self.longest}{tail}"], Code(len(lead.encode()), self.longest, self._written))
 
-        def take(index: Words) -> pa.StringArray:
-            code = np.empty((len(index), self.longest // 2), np.uint16)
-            for pair in reversed(range(code.shape[1])):
-                rest = index // self._base
-                code[:, pair] = self._table[index - rest * self._base]
-                index = rest
-            if not lead and not tail:
-                return fixed_strings(code.view(np.uint8))
-            out = np.empty((len(index), len(pattern)), np.uint8)
-            out[:] = pattern
-            out[:, len(lead) : len(lead) + self.longest] = code.view(np.uint8)
-            return fixed_strings(out)
-
-        return take
+    def _written(self, index: Words) -> Bytes:
+        code = np.empty((len(index), self.longest // 2), np.uint16)
+        for pair in reversed(range(code.shape[1])):
+            rest = index // self._base
+            code[:, pair] = self._table[index - rest * self._base]
+            index = rest
+        return code.view(np.uint8)
