@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -87,8 +88,12 @@ def default_mask(family: Family) -> GeneratorSpec:
     return Key() if family == "uuid" else Null()
 
 
+@cache
 def catalogue_digest() -> str:
-    """SHA-256 (hex) over version, names, options, properties and alphabets: replicas of one run must agree on it."""
+    """SHA-256 (hex) over version, names, options, properties and alphabets: replicas of one run must agree on it.
+
+    Made once: every heartbeat of a generator tells it, and the schemas take 50 ms.
+    """
     described = {
         name: {
             "schema": spec.model_json_schema(),
