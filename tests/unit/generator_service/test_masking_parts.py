@@ -40,6 +40,6 @@ def test_a_sliced_batch_is_weighed_by_its_own_rows() -> None:
     assert [part.num_rows for part in split(batch, 1000, "t")] == [1, 1, 1]
 
 
-def test_one_row_above_the_limit_is_refused_by_table_and_setting() -> None:
-    with pytest.raises(TerminalError, match=r"public\.t.*limits\.message_bytes"):
-        split(rows([5, 5000]), 1000, "public.t")
+def test_one_row_above_the_limit_is_refused_by_place_and_setting() -> None:
+    with pytest.raises(TerminalError, match=r"row 2 of batch 7 of range 2 of public\.t.*limits\.message_bytes"):
+        split(rows([5, 5000]), 1000, "batch 7 of range 2 of public.t")

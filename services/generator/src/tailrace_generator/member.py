@@ -130,8 +130,8 @@ class GeneratorMember:
         clock.append(time.perf_counter())
         made = masker(batch)
         clock.append(time.perf_counter())
-        table = str(self._plan.table(head.id.table).name)
-        parts = split(made, part_limit(self._plan.message_bytes), table)
+        where = f"batch {head.id.batch} of range {head.id.range} of {self._plan.table(head.id.table).name}"
+        parts = split(made, part_limit(self._plan.message_bytes), where)
         bodies = [
             (masked._replace(id=head.id._replace(part=number), parts=len(parts), rows=part.num_rows), ipc.encode(part))
             for number, part in enumerate(parts)

@@ -16,10 +16,10 @@ def part_limit(message_bytes: int) -> int:
     return message_bytes * 7 // 8
 
 
-def split(batch: pa.RecordBatch, limit: int, table: str) -> list[pa.RecordBatch]:
+def split(batch: pa.RecordBatch, limit: int, where: str) -> list[pa.RecordBatch]:
     """The batch in parts of at most ``limit`` uncompressed bytes, in order; itself when it fits.
 
-    Raises TerminalError when one row alone is above the limit; it names the table and the setting.
+    Raises TerminalError when one row alone is above the limit; it names the row's place (``where`` is the batch's) and the setting.
     """
     if batch.nbytes <= limit or batch.num_rows == 0:
         return [batch]
@@ -31,7 +31,7 @@ def split(batch: pa.RecordBatch, limit: int, table: str) -> list[pa.RecordBatch]
     if int(weight.max()) > limit:
         raise TerminalError(
             "batch.row-too-large",
-            f"a masked row of {table} takes {int(weight.max()):,} bytes, the limit is {limit:,}",
+            f"masked row {int(weight.argmax()) + 1:,} of {where} takes {int(weight.max()):,} bytes, the limit is {limit:,}",
             "Raise limits.message_bytes in the job, or choose a generator that makes shorter values.",
         )
     parts, start, total = [], 0, 0

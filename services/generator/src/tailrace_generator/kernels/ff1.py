@@ -43,7 +43,7 @@ LOPSIDED_COST = cost(1000)
 
 
 class Ff1:
-    """The permutation of one key."""
+    """The permutation of one key. (`ff1_long` does the same to one long value in little memory.)"""
 
     def __init__(self, aes: Aes) -> None:
         self._aes = aes
@@ -99,7 +99,7 @@ class Ff1:
                 stream = np.repeat(self._stream(source, leads, i)[None], len(into), axis=0)
                 stream[1:, :, 1] ^= np.arange(1, len(into), dtype=np.uint64).byteswap()[:, None]
                 stream[1:] = self._aes.ecb(stream[1:].reshape(-1, 2)).reshape(-1, *stream.shape[1:])
-                y = into + _residue96(stream, size)
+                y = into + residue96(stream, size)
                 np.copyto(into, np.where(y >= size, y - size, y))
         values[a], values[b] = left, right
 
@@ -128,7 +128,7 @@ class Ff1:
             if every:
                 y = stream[:, 0].byteswap() % size
             else:
-                y = _residue96(stream, size)
+                y = residue96(stream, size)
                 if not none:
                     y = np.where(short, stream[:, 0].byteswap() % size, y)
             y += into
@@ -141,7 +141,7 @@ class Ff1:
         message[:, 0] = i
         message[:, 1 : count + 1] = source.T
         if count > LONG_LIMBS:
-            macs = [self._aes.cbc_mac(m.tobytes(), v.tobytes()) for m, v in zip(message, leads, strict=True)]
+            macs = [self._aes.cbc_mac((m.tobytes(),), v.tobytes()) for m, v in zip(message, leads, strict=True)]
             return np.frombuffer(b"".join(macs), np.uint64).reshape(-1, 2)
         state = leads
         for k in range(0, message.shape[1], 2):
@@ -164,7 +164,7 @@ def _bytes(size: Words) -> Words:
     return ((bits + 7) // 8).astype(np.uint64)
 
 
-def _residue96(block: Blocks, size: Words) -> Words:
+def residue96(block: Blocks, size: Words) -> Words:
     """The first 12 bytes of each block (last axis), as a number, modulo ``size`` ≤ 2⁵²."""
     rest = block[..., 1].byteswap()
     y = block[..., 0].byteswap() % size

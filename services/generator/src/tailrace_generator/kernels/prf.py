@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -44,10 +46,20 @@ class Aes:
         self._encryptor.update_into(blocks.data.cast("B") if size else b"", out.data)
         return out[:size].view(np.uint64).reshape(-1, 2)
 
-    def cbc_mac(self, message: bytes, start: bytes) -> bytes:
-        """Last block of CBC over whole blocks, from a chaining value: for one long message."""
+    def cbc_mac(self, message: Iterable[bytes], start: bytes) -> bytes:
+        """Last block of CBC over the pieces of one long message of whole blocks, from a chaining value."""
         encryptor = Cipher(algorithms.AES(self._key), modes.CBC(start)).encryptor()
-        return encryptor.update(message)[-16:]
+        last = start
+        for piece in message:
+            last = encryptor.update(piece)[-16:] or last
+        return last
+
+    def cmac_pieces(self, message: Iterable[bytes]) -> Blocks:
+        """The tag of one long message, shape (1, 2)."""
+        mac = CMAC(algorithms.AES(self._key))
+        for piece in message:
+            mac.update(piece)
+        return np.frombuffer(mac.finalize(), np.uint64).reshape(1, 2)
 
     def cmac(self, data: Bytes, offsets: Offsets) -> Blocks:
         """Tags of the n byte strings ``data[offsets[i]:offsets[i + 1]]``, shape (n, 2)."""
@@ -57,7 +69,7 @@ class Aes:
         order = np.argsort(LONG_BLOCKS + 1 - blocks, kind="stable")  # longest first
         counts = np.bincount(blocks, minlength=LONG_BLOCKS + 2)
         for row in order[: counts[-1]]:
-            tags[row] = self._cmac_long(data[offsets[row] : offsets[row + 1]].tobytes())
+            tags[row] = self.cmac_pieces((data[offsets[row] : offsets[row + 1]].tobytes(),))
         order = order[counts[-1] :]
         if len(order):
             first, last = int(offsets[0]), int(offsets[-1])
@@ -82,11 +94,6 @@ class Aes:
             state[:active] = self.ecb(chunk if k == 1 else chunk ^ state[:active])
             active = ending
         return state
-
-    def _cmac_long(self, message: bytes) -> Blocks:
-        mac = CMAC(algorithms.AES(self._key))
-        mac.update(message)
-        return np.frombuffer(mac.finalize(), np.uint64)
 
 
 def _words(items: npt.NDArray[np.void]) -> Blocks:

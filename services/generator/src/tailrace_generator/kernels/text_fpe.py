@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from tailrace_generator.kernels.arrays import bytes_of, strings
 from tailrace_generator.kernels.ff1 import Ff1, Words, cost
-from tailrace_generator.kernels.letters import STAYS, letters
+from tailrace_generator.kernels.ff1_long import LONG_POSITIONS, encrypt_long
+from tailrace_generator.kernels.letters import STAYS, Letters, letters
 from tailrace_generator.kernels.prf import Aes, Bytes, Offsets
 from tailrace_generator.kernels.secret import MaskSecret
 from tailrace_generator.kernels.tables import Tables
@@ -25,13 +26,16 @@ SMALL_COST = 6 * cost(10)
 
 PIECE_BYTES = 256 << 10
 """Text masked at a time: temporaries are some 80 bytes per character."""
+LONG_BYTES = 64 << 10
+"""Values from here on are masked alone, in slices. Below, whole arrays are quicker."""
 
 
 class TextFpe:
     """The text permutation of one domain."""
 
     def __init__(self, secret: MaskSecret, domain: str) -> None:
-        self._ff1 = Ff1(Aes(secret.key(domain, "text")))
+        self._aes = Aes(secret.key(domain, "text"))
+        self._ff1 = Ff1(self._aes)
         self._names = Aes(secret.key(domain, "text.shape"))
         self._tables = Tables(Aes(secret.key(domain, "text.small")))
         self._letters = letters()
@@ -43,13 +47,16 @@ class TextFpe:
         return distinct if len(distinct) == len(values) else distinct.take(coded.indices)
 
     def _permute_in_pieces(self, values: pa.StringArray) -> pa.StringArray:
-        """Piece by piece, so that memory follows the longest value and not the batch."""
+        """Piece by piece, so that memory follows neither the batch nor, for long values, the value."""
         ends = bytes_of(values)[1]
         pieces, first = [], 0
         while first < len(values):
-            last = int(np.searchsorted(ends, ends[first] + PIECE_BYTES, side="right")) - 1
-            last = min(max(last, first + 1), len(values))
-            pieces.append(self._permute(values.slice(first, last - first)))
+            if ends[first + 1] - ends[first] >= LONG_BYTES:
+                last = first + 1
+                pieces.append(self._permute_long(values.slice(first, 1)))
+            else:
+                last = max(int(np.searchsorted(ends, ends[first] + PIECE_BYTES, side="right")) - 1, first + 1)
+                pieces.append(self._permute(values.slice(first, last - first)))
             first = last
         return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces)
 
@@ -68,6 +75,21 @@ class TextFpe:
         out = codes.copy()
         out[at] = self._letters.member[self._letters.base[alphabet] + masked]
         return strings(_encode(out), ends)  # every alphabet has one UTF-8 width
+
+    def _permute_long(self, value: pa.StringArray) -> pa.StringArray:
+        data, ends = bytes_of(value)
+        codes, _ = _decode(data[ends[0] : ends[1]], ends - ends[0])
+        varies = self._letters.alphabet[codes] != STAYS
+        text = _Text(self._letters, codes[varies])
+        if text.length >= LONG_POSITIONS:
+            encrypt_long(self._aes, text)
+        else:
+            numerals, radices = text.read(0, text.length)
+            costs = text.costs(0, text.length)
+            text.write(0, text.length, self.numerals(numerals, radices, costs, np.array([0, text.length])))
+        out = codes.copy()
+        out[varies] = text.codes
+        return strings(_encode(out), ends - ends[0])
 
     def numerals(self, numerals: Words, radices: Words, costs: Offsets, offsets: Offsets) -> Words:
         """New numerals for values laid end to end, some of which may have none."""
@@ -107,6 +129,26 @@ class TextFpe:
     def _name(self, shape: Words) -> bytes:
         data = shape.astype("<u4").view(np.uint8)
         return self._names.cmac(data, np.array([0, len(data)])).tobytes()[:8]
+
+
+class _Text:
+    """The characters of a long text that vary, as positions."""
+
+    def __init__(self, letters: Letters, codes: npt.NDArray[np.unsignedinteger]) -> None:
+        self._letters = letters
+        self.codes = codes
+        self.length = len(codes)
+
+    def read(self, first: int, last: int) -> tuple[Words, Words]:
+        codes = self.codes[first:last]
+        return self._letters.place[codes].astype(np.uint64), self._letters.size[self._letters.alphabet[codes]]
+
+    def costs(self, first: int, last: int) -> Offsets:
+        return np.asarray(self._letters.cost[self._letters.alphabet[self.codes[first:last]]], np.int64)
+
+    def write(self, first: int, last: int, numerals: Words) -> None:
+        codes = self.codes[first:last]
+        codes[:] = self._letters.member[self._letters.base[self._letters.alphabet[codes]] + numerals]
 
 
 def _decode(data: Bytes, ends: Offsets) -> tuple[npt.NDArray[np.unsignedinteger], Offsets]:
