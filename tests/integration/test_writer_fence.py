@@ -35,6 +35,9 @@ CREATE TABLE parent (id int4 PRIMARY KEY, name text);
 CREATE INDEX parent_name ON parent (name);
 CREATE TABLE child (id int4 PRIMARY KEY, name text, parent int4 CONSTRAINT child_parent REFERENCES parent);
 CREATE TABLE outside (parent int4 CONSTRAINT outside_parent REFERENCES parent);
+CREATE TABLE fired (what text);
+CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO fired VALUES (TG_OP); RETURN NULL; END $$;
+CREATE TRIGGER parent_emptied AFTER TRUNCATE ON parent EXECUTE FUNCTION tell();
 """
 PARENT = table(0, "parent", ID_NAME, ranges=2)
 CHILD = table(1, "child", ID_NAME)
@@ -56,6 +59,11 @@ DDL = (
     ),
 )  # fmt: skip
 PLAN = plan(PARENT, CHILD, ddl=DDL)
+TRIGGER = DdlStep(
+    number=3, kind="trigger", table=PARENT.name, name="parent_emptied",
+    drop="ALTER TABLE public.parent DISABLE TRIGGER parent_emptied",
+    rebuild=("ALTER TABLE public.parent ENABLE TRIGGER parent_emptied",),
+)  # fmt: skip
 CATALOGUE = (
     "SELECT conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE connamespace = 'public'::regnamespace "
     "UNION ALL SELECT indexname, indexdef, true FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2"
@@ -185,6 +193,21 @@ async def test_a_stop_in_the_middle_of_rebuilding_truncates_what_is_referred_to_
     for name in ("ledger", "range", '"table"', "ddl", "claim", "replica"):
         assert await connection.fetchval(left.format(name)) == 0
     assert await apply(applier(database.destination()), [1]) == "discarded", "the row that stays is the fence"
+
+
+async def test_triggers_that_are_back_already_step_aside_when_the_tables_are_emptied_again(
+    database: Database, connection: asyncpg.Connection
+) -> None:
+    made = plan(PARENT, CHILD, ddl=(*DDL, TRIGGER), truncate_first=True)
+    seat = await database.submit(connection)
+    await prepare.claim(connection, seat, made)
+    await prepare.prepare(connection, seat, made, 5)
+    await rebuild(database.destination(), seat, parallel=2, lock_timeout_s=5, tolerant=False)
+    await undo.stop(connection, seat, "loading", "failed", 5, empty=True)
+    await rebuild(database.destination(), seat, parallel=2, lock_timeout_s=5, tolerant=True)
+    assert await connection.fetchval("SELECT count(*) FROM fired") == 0
+    await connection.execute("TRUNCATE parent CASCADE")
+    assert await connection.fetchval("SELECT count(*) FROM fired") == 1, "it is enabled again"
 
 
 async def test_a_restart_empties_the_tables_and_keeps_the_former_attempt_out(

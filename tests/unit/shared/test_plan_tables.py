@@ -239,6 +239,18 @@ def test_ranges_cover_every_block_once_and_the_last_is_open(pages: int, page_kil
     assert all(r.estimated_bytes <= max(range_bytes, page_kilobytes * 1024) for r in found)
 
 
+@pytest.mark.parametrize(
+    ("ours", "refused"),
+    [((), False), ((Partition(name=name("t1"), oid=2, filenode=2, pages=1, rows=1, bytes=8192),), True)],
+)
+def test_a_destination_without_partitions_is_refused_where_the_source_has_some(
+    ours: tuple[Partition, ...], refused: bool
+) -> None:
+    parts = table("t", "a int4", kind="p", partitions=ours)
+    found = plan("policy: pass", catalogue(parts), catalogue(table("t", "a int4", kind="p")))
+    assert ("plan.no-partition" in [code for code, _ in errors(found)]) == refused
+
+
 def test_every_partition_has_ranges_of_its_own() -> None:
     leaves = tuple(
         Partition(name=name(f"t{n}"), oid=n, filenode=n, pages=p, rows=1, bytes=p * 8192)

@@ -79,6 +79,8 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
             if not plan.truncate_first:
                 await _require_empty(connection, plan)
             await _drop(connection, seat, plan)
+            if plan.replica_role:  # the triggers that it silences are not disabled, and some are ON TRUNCATE
+                await connection.execute("SET LOCAL session_replication_role = replica")
             await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
             crash_point("leader.after-truncate")
             await _lay_out(connection, seat, plan)

@@ -65,9 +65,10 @@ async def conclude(
 
 
 async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:
-    """Empty every table that the run has claimed; foreign keys that were rebuilt already step aside again."""
+    """Empty every table that the run has claimed; foreign keys and triggers that are back already step aside again."""
     steps = await connection.fetch(
-        "SELECT number, attempt, drop_sql FROM tailrace.ddl WHERE run = $1 AND kind = 'foreign-key' AND rebuilt > 0",
+        "SELECT number, attempt, drop_sql FROM tailrace.ddl WHERE run = $1 AND kind IN ('foreign-key', 'trigger') "
+        "AND rebuilt > 0",
         seat.run,
     )
     for step in steps:
@@ -84,12 +85,22 @@ async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:
     names = [qualified(row["schema_name"], row["name"]) for row in claimed]
     if not names:
         return
+    await _silence_triggers(connection, seat)
     try:
         async with connection.transaction():
             await connection.execute(f"TRUNCATE TABLE {', '.join(names)}")
     except asyncpg.FeatureNotSupportedError:
         # A table that the run leaves alone refers to one of these: TRUNCATE refuses that even where no row does.
         await _delete(connection, names)
+
+
+async def _silence_triggers(connection: asyncpg.Connection, seat: Seat) -> None:
+    """In the mode respect, under the replica role where it is granted: the plan has left triggers enabled that it silences."""
+    respects = "SELECT job->'destination'->>'constraints' = 'respect' FROM tailrace.run WHERE run = $1"
+    if await connection.fetchval(respects, seat.run):
+        with suppress(asyncpg.InsufficientPrivilegeError):
+            async with connection.transaction():
+                await connection.execute("SET LOCAL session_replication_role = replica")
 
 
 async def _delete(connection: asyncpg.Connection, names: list[str]) -> None:
