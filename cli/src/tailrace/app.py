@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tailrace.commands import cancel, check, demo, plan, run, schema, status, verify
+from tailrace.commands import cancel, check, demo, init, plan, preview, run, schema, status, verify
 from tailrace.console import Output
 from tailrace.failures import report, report_unexpected
 from tailrace_shared import __version__
@@ -46,11 +46,13 @@ def create_app() -> typer.Typer:
         epilog="Try it on a database of its own: [bold]tailrace demo[/bold]. Exit codes: docs/exit-codes.md.",
     )
     commands: list[tuple[str, Callable[..., None]]] = [
+        ("init", init.init),
+        ("plan", plan.plan),
+        ("preview", preview.preview),
         ("run", run.run),
         ("status", status.status),
         ("cancel", cancel.cancel),
         ("check", check.check),
-        ("plan", plan.plan),
         ("verify", verify.verify),
         ("demo", demo.demo),
         ("schema", schema.schema),

@@ -1,0 +1,89 @@
+"""Rows before and after, through the code that runs: the reader's parser over COPY, the generator's masker over its batches.
+
+The only place outside of the services where original values are held; they go to whoever asked and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+import asyncpg
+import pyarrow as pa
+
+from tailrace_generator.kernels import MaskSecret
+from tailrace_generator.masking import TableMasker
+from tailrace_reader.assemble import Cut, RangeAssembler
+from tailrace_reader.cut import CutRule
+from tailrace_reader.layout import Layout
+from tailrace_reader.parse import Parser
+from tailrace_reader.ranges import RangeQuery
+from tailrace_shared.messages import Bound
+from tailrace_shared.plan.model import Leaf, Plan, PlannedTable
+from tailrace_shared.postgres import translated
+
+Row = tuple[str | None, ...]
+"""A row's values as text; None is NULL."""
+
+
+class Preview(NamedTuple):
+    """The first rows of a table, in the order of its columns."""
+
+    table: PlannedTable
+    before: list[Row]
+    after: list[Row]
+
+
+async def preview(
+    connection: asyncpg.Connection, plan: Plan, table: PlannedTable, secret: MaskSecret, rows: int
+) -> Preview:
+    """At most ``rows`` rows of the table. Raises the reader's and the generator's errors, as a run would."""
+    masker = TableMasker(table, secret)
+    before: list[Row] = []
+    after: list[Row] = []
+    for leaf in table.leaves:
+        if len(before) >= rows:
+            break
+        for batch in await _read(connection, plan, table, leaf, rows - len(before)):
+            before += _texts(batch)
+            after += _texts(masker(batch))
+    return Preview(table, before, after)
+
+
+async def _read(
+    connection: asyncpg.Connection, plan: Plan, table: PlannedTable, leaf: Leaf, rows: int
+) -> list[pa.RecordBatch]:
+    layout = Layout.of(table)
+    assembler = RangeAssembler(Parser(layout), CutRule.of(plan, table.rows_per_batch), str(leaf.name))
+    query = RangeQuery(leaf, layout.names, Bound(block=0), None)
+    received: list[bytes] = []
+
+    async def take(data: bytes) -> None:
+        received.append(data)
+
+    with translated():
+        await connection.copy_from_query(f"{query.rows} LIMIT {int(rows)}", output=take, format="csv")
+    cuts: list[Cut | None] = [*assembler.feed(b"".join(received)), assembler.finish()]
+    return [cut.batch for cut in cuts if cut is not None]
+
+
+def _texts(batch: pa.RecordBatch) -> list[Row]:
+    columns = [_column(column) for column in batch.columns]
+    return list(zip(*columns, strict=True)) if columns else [()] * batch.num_rows
+
+
+def _column(column: pa.Array) -> list[str | None]:
+    kind = column.type
+    if pa.types.is_fixed_size_binary(kind):
+        return [None if value is None else str(UUID(bytes=value)) for value in column.to_pylist()]
+    if pa.types.is_timestamp(kind):
+        zone = "+00" if kind.tz else ""
+        plain = column.cast(pa.timestamp("us")).cast(pa.string()).to_pylist()
+        return [None if v is None else _without_zeros(v) + zone for v in plain]
+    texts: list[str | None] = column.cast(pa.string()).to_pylist()
+    return [None if v is None else _without_zeros(v) for v in texts] if pa.types.is_time(kind) else texts
+
+
+def _without_zeros(moment: str) -> str:
+    """``12:00:00.500000`` as PostgreSQL prints it: without zeros at the end of the fraction."""
+    return moment.rstrip("0").rstrip(".") if "." in moment else moment
