@@ -81,8 +81,17 @@ def _where(url: SecretStr, variable: str) -> str:
             f"{subject} has characters in its user or password that a URL does not take as they are",
             "Write @ as %40, / as %2F, ? as %3F, # as %23.",
         )
+    if "," not in hosts and not _port_is_one(hosts):
+        raise UsageError("postgres.url", f"{subject} has a port that is none", "Write a number from 1 to 65535.")
     named = f" (from {variable})" if variable else ""
     return f"database {parts.path.lstrip('/') or 'of the login name'} on {hosts or 'the local socket'}{named}"
+
+
+def _port_is_one(host: str) -> bool:
+    try:
+        return urlsplit(f"//{host}").port != 0
+    except ValueError:
+        return False
 
 
 async def _open(
@@ -107,11 +116,20 @@ def _connect_error(cause: Exception, where: str) -> TailraceError:
             "28P01": ("password", f"{where} refuses the user name or password", "Check the URL's user and password."),
             "28000": ("login", f"{where} refuses this login", "Check the user, pg_hba.conf and sslmode."),
             "3D000": ("unknown-database", f"there is no such database: {where}", "Check the URL's last part."),
+            "42501": (
+                "privilege", f"the role may not connect: {where}",
+                "GRANT CONNECT ON DATABASE … TO the role; docs/privileges.md lists what each mode needs.",
+            ),
+            "53300": (
+                "connections", f"no connection is left: {where}",
+                "Raise max_connections there, or the CONNECTION LIMIT of role and database, or use fewer replicas.",
+            ),
             "08P01": ("pooler", f"{where} refuses session settings, as poolers do", "Name the server's own port."),
         }  # fmt: skip
         if state in refused:
             code, message, remedy = refused[state]
-            return TerminalError(f"postgres.{code}", message, remedy, exit_code=ExitCode.UNAVAILABLE)
+            kind = TransientError if state == "53300" else TerminalError
+            return kind(f"postgres.{code}", message, remedy, exit_code=ExitCode.UNAVAILABLE)
         mapped = server_error(cause)
         return type(mapped)(mapped.code, f"{where}: {mapped.message}", mapped.remedy, exit_code=ExitCode.UNAVAILABLE)
     if isinstance(cause, ssl.SSLError) or (isinstance(cause, ConnectionError) and "SSL" in str(cause)):

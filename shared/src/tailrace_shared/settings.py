@@ -15,13 +15,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tailrace_shared.errors import UsageError
 from tailrace_shared.kafka import KafkaSettings
 
+NAMESPACE = "lower-case letters, digits, dashes and underscores, at most 41"
+"""What a namespace may consist of, in words."""
+
 
 class ServiceSettings(BaseSettings):
     """What every service reads from its environment."""
 
     model_config = SettingsConfigDict(env_prefix="TAILRACE_", extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    namespace: str = Field("tailrace", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$")
+    namespace: str = Field("tailrace", pattern=r"^[a-z0-9][a-z0-9_-]{0,40}$", description=NAMESPACE)
     """First part of every topic and group: several installations may share a cluster."""
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
@@ -39,7 +42,14 @@ class ServiceSettings(BaseSettings):
     start_s: float = Field(60.0, gt=0)
     """How long a start waits for the broker."""
     window_bytes: int = Field(32 << 20, ge=1 << 20)
-    """Messages in hand per run and stage, in bytes."""
+    """Batches in hand of a process, in bytes as sent or as decoded, whichever is more. Every run has its share."""
+    max_active_runs: int = Field(4, ge=1)
+    """Runs of the namespace that work at once; later ones are queued. Bounds memory and broker disk. Alike for all services."""
+
+    @property
+    def run_window_bytes(self) -> int:
+        """A run's share of the window: fixed, so that one whose destination is dead takes nothing from the others."""
+        return max(1, self.window_bytes // self.max_active_runs)
 
 
 S = TypeVar("S", bound=BaseSettings)
@@ -50,13 +60,25 @@ def load_settings(kind: type[S], environ: Mapping[str, str] | None = None) -> S:
     try:
         return kind()
     except ValidationError as error:
-        prefix = str(kind.model_config.get("env_prefix", ""))
-        lines = [
-            f"{prefix}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors(include_input=False)
-        ]
+        lines = [_line(kind, entry) for entry in error.errors(include_input=False)]
         raise UsageError(
             "settings.invalid", "; ".join(lines), "Correct or unset these environment variables."
         ) from None
+
+
+def _line(kind: type[BaseSettings], error: Any) -> str:
+    """``TAILRACE_KAFKA must be host:port, …``: the variable as people set it, and what it takes, in words."""
+    if not error["loc"]:  # a validator of several settings: it names them itself
+        return str(error["msg"]).removeprefix("Value error, ")
+    prefix, name = str(kind.model_config.get("env_prefix", "")), str(error["loc"][0])
+    variable = name.upper() if name.upper().startswith(prefix.rstrip("_")) else f"{prefix}{name}".upper()
+    field = kind.model_fields.get(name) or next(
+        (f for f in kind.model_fields.values() if name in getattr(f.validation_alias, "choices", ())), None
+    )
+    if error["type"] == "string_pattern_mismatch" and field is not None and field.description:
+        return f"{variable} must be {field.description}"
+    words = str(error["msg"]).removeprefix("Value error, ")
+    return f"{variable} " + words.replace("Input should", "must", 1).replace("String should", "must", 1)
 
 
 def kafka_settings() -> KafkaSettings:

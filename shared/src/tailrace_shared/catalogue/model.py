@@ -158,6 +158,8 @@ class Table(Frozen):
     persistence: Literal["p", "u", "t"] = "p"
     """Permanent, unlogged, temporary."""
     owner: str = ""
+    owner_rules_all: bool = False
+    """The owner is a superuser: nobody should be made a member of it."""
     has_rows: bool | None = None
     """Whether at least one row exists; asked of the destination only."""
 

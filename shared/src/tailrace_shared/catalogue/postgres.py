@@ -181,6 +181,7 @@ class _Reader:
             row_security=row["row_security"] or any(r["row_security"] for r in leaves),
             persistence="u" if any(r["persistence"] == "u" for r in leaves) else row["persistence"],
             owner=row["owner"],
+            owner_rules_all=row["owner_rules_all"],
             has_rows=self.has_rows.get(oid),
         )
 

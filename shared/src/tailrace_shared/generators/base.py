@@ -69,7 +69,7 @@ class GeneratorSpec(Frozen):
                 Refusal(
                     "generator.family",
                     f"{name} does not accept {kind}",
-                    f"{name} takes {', '.join(sorted(self.families))} columns; choose another generator, "
+                    f"choose another generator ({name} takes {', '.join(sorted(self.families))}), "
                     "or null, constant or duplicate",
                 )
             ]
@@ -102,7 +102,7 @@ def too_short(name: str, column: MaskColumn, needed: int, remedy: str) -> list[R
     return [
         Refusal(
             "generator.too-long",
-            f"{name} needs {needed} characters, and {column.type.name} takes {limit}",
+            f"{name} needs {needed} characters, and the column takes {limit}",
             remedy,
         )
     ]

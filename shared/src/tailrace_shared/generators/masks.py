@@ -56,7 +56,7 @@ class MaskHash(GeneratorSpec):
         return [
             Refusal(
                 "generator.too-long",
-                f"mask.hash needs 4 characters, and {column.type.name} takes {self.chars(column)}",
+                f"mask.hash needs 4 characters, and the column takes {self.chars(column)}",
                 "use mask.text, constant or null",
             )
         ]

@@ -24,6 +24,7 @@ class KafkaSettings(BaseSettings):
         default="localhost:9092",
         validation_alias=AliasChoices("TAILRACE_KAFKA", "TAILRACE_KAFKA_BROKERS"),
         pattern=r"^[^\s,:/]+:\d+(,[^\s,:/]+:\d+)*$",
+        description="host:port, several separated by commas",
     )
     """``host:port``, several separated by commas."""
     security_protocol: SecurityProtocol = "PLAINTEXT"

@@ -118,10 +118,12 @@ class _Checker:
         may = self.catalogue.privileges.get(str(name))
         if may is None or "OWNER" in may:
             return
-        owner = quote_ident(table.owner) if table else "its owner"
+        grant = f"GRANT {quote_ident(table.owner) if table else 'its owner'} TO {self.role};"
+        if table and table.owner_rules_all:
+            grant = f"ALTER TABLE {qualified(name.schema_name, name.name)} OWNER TO {self.role};"
         self.lacks(
             name, f"does not own the table, and loading drops or disables its {' and '.join(_plural(k) for k in kinds)}",
-            f"GRANT {owner} TO {self.role}; or use constraints: respect.",
+            f"{grant} or use constraints: respect.",
         )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def _unique(
     if not _guaranteed(index, source, columns):
         problems.warning(
             "unique-in-destination-only", f"{table.name} index {index.name}", "the source does not guarantee it",
-            "Rows that repeat a value fail the load.",
+            "Drop it there, or see to it that no row repeats a value: the load would fail.",
         )  # fmt: skip
         return Proof(about=about, verdict="verified-after", reason="unique in the destination only")
     probable = [n for n in names if _injectivity(columns[n]) == "probable"]

@@ -71,7 +71,7 @@ def prove_references(
         elif _meaning(side.key, names) not in guaranteed:
             problems.warning(
                 "foreign-key-in-destination-only", about, "the source does not guarantee it",
-                "Rows that point nowhere fail the run at its end.",
+                "Drop it there, or see to it that no row points nowhere: the run would fail at its end.",
             )  # fmt: skip
             found.append(Proof(about=about, verdict="verified-after", reason="the source does not guarantee it"))
         else:
@@ -122,7 +122,7 @@ def _outside_parent(about: str, side: Sides, destination: Catalogue, problems: P
     if duplicated and not empty:
         problems.warning(
             "outside-parent", about, f"{side.parent_name} is left alone: its rows must hold all values of {names}",
-            "Rows that point nowhere fail the run at its end.",
+            f"Carry {side.parent_name} too, or see to it that it has them: the run would fail at its end.",
         )  # fmt: skip
     else:
         why = "will be empty" if empty else "is left alone, and masked keys do not exist there"
