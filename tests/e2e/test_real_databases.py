@@ -117,7 +117,7 @@ def database(name: str, *marks: pytest.MarkDecorator) -> object:
     scope="module",
     params=[
         database("pagila"),
-        database("northwind"),
+        database("northwind", pytest.mark.long),
         database("chinook", pytest.mark.long),
         database("synthea_small", pytest.mark.long),
     ],
