@@ -88,7 +88,7 @@ class Handler:
     def pump(self, kafka: Kafka, topic: str, group: str = "g", parallel: int = 4, window: int = 4 << 20) -> Pump:
         return Pump(
             kafka, topic, f"{topic}.{group}", self.handle, window_bytes=window, parallel=parallel, retry=SOON,
-            on_failure=self.fail, message_bytes=LIMIT,
+            on_failure=self.fail,
         )  # fmt: skip
 
 

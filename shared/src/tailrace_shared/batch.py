@@ -61,6 +61,12 @@ def headers_of(head: BatchHead) -> list[tuple[str, bytes]]:
     return [(name, str(value).encode("ascii")) for name, value in text.items()]
 
 
+def decoded_bytes(headers: Iterable[tuple[str, bytes]]) -> int:
+    """About what a batch takes once it is decoded; 0 for a message that is none (its handler will say so)."""
+    text = dict(headers).get("bytes", b"0")
+    return int(text) if text.isdigit() else 0
+
+
 def head_of(headers: Iterable[tuple[str, bytes]]) -> BatchHead:
     """The head that ``headers_of`` wrote. Raises TerminalError (``batch.headers``) for anything else."""
     text = {name: value.decode("ascii", "replace") for name, value in headers}

@@ -11,8 +11,8 @@ import sys
 
 MMAP_THRESHOLD_BYTES = 32 << 20
 """The largest value that glibc takes; above every record that a topic admits."""
-TRIM_THRESHOLD_BYTES = 256 << 20
-"""Free memory at the top of the heap that is kept: about what a full window of records needs twice over."""
+TRIM_THRESHOLD_BYTES = 32 << 20
+"""Free memory at the top of the heap that is kept: a full window of records. Every megabyte of it stays resident for good."""
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3

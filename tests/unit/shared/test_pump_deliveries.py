@@ -117,7 +117,9 @@ class FakeKafka:
 class Bench:
     """A pump over a fake consumer, with a handler that can be told what to do."""
 
-    def __init__(self, *consumers: FakeConsumer, parallel: int = 2, window: int = 1000, accept: bool = False) -> None:
+    def __init__(
+        self, *consumers: FakeConsumer, parallel: int = 2, window: int = 1000, accept: bool = False, weight: int = 0
+    ) -> None:
         self.consumer = consumers[0] if consumers else FakeConsumer()
         self.handled: list[int] = []
         self.entered: list[int] = []
@@ -131,6 +133,7 @@ class Bench:
             FakeKafka(*(consumers or (self.consumer,))),  # type: ignore[arg-type]
             "topic", "group", self.handle, window_bytes=window, parallel=parallel,
             retry=RetrySchedule(first_s=0.001, limit_s=0.002, attempts=3), on_failure=self.fail,
+            weigh=lambda headers: weight,
         )  # fmt: skip
 
     async def handle(self, delivery: Delivery) -> None:
@@ -167,6 +170,19 @@ async def test_what_is_handled_is_committed_and_the_rest_at_stop() -> None:
     assert bench.committed == 3
     assert bench.consumer.stopped
     assert bench.pump.in_flight_bytes == 0
+
+
+async def test_a_delivery_that_unpacks_to_more_counts_as_much() -> None:
+    bench = Bench(parallel=10, window=1000, weight=600)
+    bench.gate.clear()
+    bench.consumer.feed(60, 60, 700)
+    await bench.pump.start()
+    await until(lambda: bench.entered == [0, 1])
+    assert bench.pump.in_flight_bytes == 1200
+    bench.gate.set()
+    await until(lambda: bench.handled == [0, 1, 2])
+    assert bench.pump.in_flight_bytes == 0
+    await bench.pump.stop(Deadline.after(5))
 
 
 async def test_a_full_window_stops_polling_while_the_loop_stays_alive() -> None:

@@ -22,7 +22,7 @@ MALLOC_SETTINGS: Mapping[str, str] = {
     # Kafka buffers of 0.5-1 MB lie above glibc's mmap threshold: each would be mapped, faulted in and unmapped. These
     # two halve the client's CPU per byte (bytes; see mallopt(3)).
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
 }
 
 

@@ -11,7 +11,7 @@ from tailrace_generator.masking import TableMasker
 from tailrace_generator.parts import part_limit, split
 from tailrace_generator.settings import Settings
 from tailrace_shared import topics
-from tailrace_shared.batch import BatchHead, associated_data, head_of, headers_of
+from tailrace_shared.batch import BatchHead, associated_data, decoded_bytes, head_of, headers_of
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import FOREVER
@@ -48,11 +48,11 @@ class GeneratorMember:
             raw,
             topics.group(settings.namespace, "generator", raw),
             self._handle,
-            window_bytes=settings.window_bytes,
+            window_bytes=settings.run_window_bytes,
+            weigh=decoded_bytes,
             parallel=settings.parallel,
             retry=FOREVER,
             on_failure=self._failed,
-            message_bytes=plan.message_bytes,
             name=f"raw {record.run}",
         )
         self._rows = 0

@@ -74,11 +74,10 @@ class ReaderMember:
             work,
             topics.group(settings.namespace, "reader", work),
             self._handle,
-            window_bytes=settings.window_bytes,
+            window_bytes=settings.run_window_bytes,
             parallel=settings.parallel,
             retry=_RETRY,
             on_failure=self._failed,
-            message_bytes=plan.message_bytes,
             name=f"work {record.run}",
         )
         self._rows = 0

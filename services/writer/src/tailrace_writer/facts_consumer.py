@@ -73,7 +73,6 @@ class FactsConsumer:
             parallel=IN_HAND,
             retry=FOREVER,
             on_failure=self._failed,
-            message_bytes=topics.CONTROL_MESSAGE_BYTES,
             name="facts",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from tailrace_shared import topics
-from tailrace_shared.batch import BatchHead, head_of
+from tailrace_shared.batch import BatchHead, decoded_bytes, head_of
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import RetrySchedule
@@ -50,11 +50,11 @@ class WriterMember:
             masked,
             topics.group(settings.namespace, "writer", masked),
             self.handle,
-            window_bytes=settings.window_bytes,
+            window_bytes=settings.run_window_bytes,
+            weigh=decoded_bytes,
             parallel=settings.batches_in_hand,
             retry=RETRY,
             on_failure=self._failed,
-            message_bytes=plan.message_bytes,
             name=f"masked {record.run}",
         )
         self._rows = 0

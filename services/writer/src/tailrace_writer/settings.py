@@ -11,8 +11,6 @@ class Settings(ServiceSettings):
     """What the writer reads from its environment."""
 
     port: int = Field(8084, ge=0, le=65535)
-    max_active_runs: int = Field(4, ge=1)
-    """Runs of the namespace that work at once; later ones are queued. Bounds memory and broker disk."""
     connections: int = Field(2, ge=1, le=64)
     """Sessions per run that load batches: the commit of one overlaps the COPY of another. A third gains nothing."""
     batches_in_hand: int = Field(3, ge=1, le=64)

@@ -41,11 +41,11 @@ class Member:
     """
 
     def __init__(
-        self, kafka: Kafka, topic: str, group: str, message_bytes: int, *, surrender: Callable[[], Awaitable[None]],
+        self, kafka: Kafka, topic: str, group: str, *, surrender: Callable[[], Awaitable[None]],
         forget: Callable[[], None], forget_partition: Callable[[int], None], told: Callable[[BaseException], Awaitable[bool]],
         stopping: asyncio.Event,
     ) -> None:  # fmt: skip
-        self._kafka, self._topic, self._group, self._message_bytes = kafka, topic, group, message_bytes
+        self._kafka, self._topic, self._group = kafka, topic, group
         self._surrender, self._forget, self._forget_partition, self._told = surrender, forget, forget_partition, told
         self._stopping = stopping
         self._consumer: Any = None
@@ -55,7 +55,7 @@ class Member:
 
     async def join(self) -> None:
         """Join. Raises TransientError (unreachable, topic missing) or TerminalError (forbidden)."""
-        consumer = self._kafka.consumer(group=self._group, message_bytes=self._message_bytes, auto_offset_reset="none")
+        consumer = self._kafka.consumer(group=self._group, auto_offset_reset="none")
         try:
             consumer.subscribe([self._topic], listener=_Listener(self))
             with translated(self._kafka.settings, f"joining group {self._group} on {self._topic}"):

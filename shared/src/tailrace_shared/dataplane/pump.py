@@ -41,10 +41,12 @@ class Delivery:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
     size: int
-    """Bytes that count in the window: key, value and headers."""
+    """Bytes of key, value and headers."""
 
 
 Handle: TypeAlias = Callable[[Delivery], Awaitable[None]]
+Weigh: TypeAlias = Callable[[tuple[tuple[str, bytes], ...]], int]
+"""Bytes that a delivery takes once it is unpacked, by its headers; it counts in the window when it is more than the record."""
 OnFailure: TypeAlias = Callable[[BaseException, Delivery | None], Awaitable[bool | None]]
 
 
@@ -64,12 +66,13 @@ class Pump:
 
     def __init__(
         self, kafka: Kafka, topic: str, group: str, handle: Handle, *, window_bytes: int, parallel: int = 1,
-        retry: RetrySchedule | None = None, on_failure: OnFailure, message_bytes: int = 8 << 20, name: str = "",
+        retry: RetrySchedule | None = None, on_failure: OnFailure, name: str = "",
+        weigh: Weigh | None = None,
     ) -> None:  # fmt: skip
         if parallel < 1:
             raise ValueError("a pump runs at least one handler")
         self._topic, self._group, self._handle = topic, group, handle
-        self._parallel, self._on_failure = parallel, on_failure
+        self._parallel, self._on_failure, self._weigh = parallel, on_failure, weigh
         self._retry = retry or RetrySchedule()
         self._window = ByteWindow(window_bytes)
         self._frontier = Frontier()
@@ -77,7 +80,7 @@ class Pump:
         self._loop: asyncio.Task[None] | None = None
         self._wake, self._dirty, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._member = Member(
-            kafka, topic, group, message_bytes, surrender=self._surrender, forget=self._frontier.revoke_all,
+            kafka, topic, group, surrender=self._surrender, forget=self._frontier.revoke_all,
             forget_partition=lambda partition: self._frontier.revoke([partition]),
             told=lambda error: self._told(error, None), stopping=self._stopping,
         )  # fmt: skip
@@ -91,7 +94,7 @@ class Pump:
 
     @property
     def in_flight_bytes(self) -> int:
-        """Bytes of the deliveries that are with the handler."""
+        """What the deliveries that are with the handler count in the window."""
         return self._window.used
 
     @property
@@ -172,19 +175,20 @@ class Pump:
         delivery = Delivery(
             record.topic, record.partition, record.offset, record.key, value, tuple(record.headers), size
         )
-        self._window.add(size)
-        self._running[place] = asyncio.create_task(self._work(place, delivery))
+        weight = size if self._weigh is None else max(size, self._weigh(delivery.headers))
+        self._window.add(weight)
+        self._running[place] = asyncio.create_task(self._work(place, delivery, weight))
 
     # --- handling ----------------------------------------------------------------------------------------------------
 
-    async def _work(self, place: tuple[int, int], delivery: Delivery) -> None:
+    async def _work(self, place: tuple[int, int], delivery: Delivery, weight: int) -> None:
         try:
             if await self._handled(delivery):
                 self._frontier.done(*place)
                 self._dirty.set()
         finally:
             del self._running[place]
-            self._window.remove(delivery.size)
+            self._window.remove(weight)
             self._wake.set()
 
     async def _handled(self, delivery: Delivery) -> bool:

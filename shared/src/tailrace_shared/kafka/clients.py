@@ -20,8 +20,11 @@ from tailrace_shared.kafka.settings import KafkaSettings
 
 PARTITION_FETCH_BYTES = 1 << 20
 """One record of the usual size per partition and fetch. More is slower and costs memory; larger records pass anyway."""
-NODE_FETCH_BYTES = 16 << 20
-"""Per broker: bounds what is fetched ahead, whatever the number of partitions."""
+NODE_FETCH_BYTES = 4 << 20
+"""Per broker: bounds what is fetched ahead, whatever the number of partitions. A larger record passes, alone."""
+FETCH_AHEAD_S = 3600.0
+"""While anything of a fetch is not taken, nothing more is fetched. aiokafka's own 0.1 s would let a consumer that waits for its
+destination gather a record of every partition."""
 FETCH_WAIT_MS = 200
 """Other requests to the same broker queue behind a waiting fetch."""
 MAX_POLL_MS = 2**31 - 1
@@ -37,6 +40,14 @@ class _PlainMetadataRequest(MetadataRequest):  # type: ignore[misc]
 
     def __init__(self, topics: list[str] | None = None, allow_auto_topic_creation: bool = False) -> None:
         super().__init__(topics, allow_auto_topic_creation)
+
+
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]
+    """Fetches ahead within one response. (The fetcher has a setting for it that the consumer does not pass on.)"""
+
+    async def start(self) -> None:
+        await super().start()
+        self._fetcher._prefetch_backoff = FETCH_AHEAD_S
 
 
 def forbid_topic_creation() -> None:
@@ -78,7 +89,6 @@ class Kafka:
         self,
         *topics: str,
         group: str | None,
-        message_bytes: int = 8 << 20,
         auto_offset_reset: Literal["earliest", "none"] = "earliest",
     ) -> AIOKafkaConsumer:
         """A consumer that commits nothing by itself.
@@ -87,14 +97,14 @@ class Kafka:
         of range; with ``none`` both are errors (``NoOffsetForPartitionError``, ``OffsetOutOfRangeError``), which is what
         ``Pump`` wants.
         """
-        return AIOKafkaConsumer(
+        return _Consumer(
             *topics,
             **self._options,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset=auto_offset_reset,
             max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-            fetch_max_bytes=max(NODE_FETCH_BYTES, message_bytes),
+            fetch_max_bytes=NODE_FETCH_BYTES,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_poll_interval_ms=MAX_POLL_MS,
             heartbeat_interval_ms=int(self.settings.heartbeat_s * 1000),
