@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -14,6 +14,7 @@ from support.installation import Installation, eventually
 from support.undisturbed import Undisturbed
 from tailrace.embedded.processes import ServiceProcess
 from tailrace.embedded.runtime import Runtime
+from tailrace_shared.errors import TransientError
 
 pytestmark = [pytest.mark.long, pytest.mark.crash]
 
@@ -75,14 +76,17 @@ def test_a_writer_that_wakes_after_the_run_changes_nothing(
 
 @pytest.mark.parametrize("point", WRITER)
 def test_a_writer_that_wakes_during_the_run_changes_nothing(
-    install: Callable[..., Installation], shop: Undisturbed, point: str, tmp_path: Path
+    install: Callable[..., Installation], shop: Undisturbed, point: str
 ) -> None:
     """The one that takes over is stopped in its turn, at the same point, while the first one wakes."""
     installation = install(shop.pair, replicas={"writer": 0}, extra={"TAILRACE_LOCK_TIMEOUT_S": "1"})
     first = doomed_at(installation, "writer", point)
     run = installation.submit(shop.job)
     eventually(lambda: stopped(first), 60, f"{point} was reached")
-    second = installation.scale("writer", 2, TAILRACE_CRASH_AT=point, TAILRACE_CRASH_SIGNAL="STOP")[1]
+    again = {"TAILRACE_CRASH_AT": point, "TAILRACE_CRASH_SIGNAL": "STOP"}
+    with suppress(TransientError):  # it may stop itself before it has told that it is ready
+        installation.group.scale("writer", 2, environment=again, deadline_seconds=5)
+    second = installation.group.replicas("writer")[1]
     eventually(lambda: stopped(second) or shop.is_over(run), 60, f"{point} was reached again")
     first.resume()
     installation.wait(run)

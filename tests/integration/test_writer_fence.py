@@ -18,17 +18,25 @@ from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.plan.model import DdlStep
 from tailrace_writer import prepare, undo
 from tailrace_writer.apply import Applier
+from tailrace_writer.beats import Beats
 from tailrace_writer.destinations import Destination, beat
 from tailrace_writer.encode import TableEncoder
 from tailrace_writer.leader_lock import take_lead
 from tailrace_writer.lock_keys import lock_key
 from tailrace_writer.rebuild import rebuild
 from tailrace_writer.sessions import Sessions
+from tailrace_writer.state import decisions as do
 from tailrace_writer.state.facts import apply_fact
 from tailrace_writer.state.machine import decide
 from tailrace_writer.state.moves import Deposed, Seat
 from tailrace_writer.state.read import read_picture
 from tailrace_writer.state.view import RangeKey
+
+
+def always(now: float, newest_age: float | None) -> bool:
+    """Silence means something."""
+    return True
+
 
 SCHEMA = """
 CREATE TABLE parent (id int4 PRIMARY KEY, name text);
@@ -221,7 +229,7 @@ async def test_a_restart_empties_the_tables_and_keeps_the_former_attempt_out(
     row = await connection.fetchrow("SELECT state, attempt, digest, prepared FROM tailrace.run")
     assert row is not None
     assert tuple(row) == ("submitted", 2, "", False)
-    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=True)
+    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=always)
     assert picture.view.undone == 3
 
 
@@ -308,9 +316,27 @@ async def test_the_rest_of_a_range_is_a_range_of_its_own_numbered_by_its_parent(
     row = await connection.fetchrow("SELECT * FROM tailrace.range WHERE parent_no = 0")
     assert row is not None
     assert (row["range_no"], row["low_block"], row["low_item"], row["high_block"]) == (2, 4, 2, 10)
-    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=True)
+    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=always)
     assert [c.key for c in picture.view.candidates] == [RangeKey(0, 0, 2), RangeKey(1, 0, 0)]
     assert {o.key: o.outstanding_bytes for o in picture.view.open} == {RangeKey(0, 0, 0): 20, RangeKey(0, 0, 1): 30}
+
+
+async def test_after_a_leader_was_held_up_nobody_counts_as_gone_at_its_first_look(
+    connection: asyncpg.Connection, loading: Seat
+) -> None:
+    """A broker that hangs holds up the leader, which publishes, and everybody's heartbeats alike."""
+    for fact in facts():
+        await apply_fact(connection, fact)
+    beats = Beats(stale_s=10)
+    assert not beats.settled(0, 0.1)
+    now = await connection.fetchval("SELECT extract(epoch FROM clock_timestamp())::float8")
+    assert not any(beats.settled(now - 33 + second, 0.1) for second in range(10))
+    assert all(beats.settled(now - 33 + second, 0.1) for second in range(11, 13))
+    await connection.execute("UPDATE tailrace.replica SET seen_at = clock_timestamp() - interval '20 s'")
+    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=beats.settled)
+    assert picture.view.snapshots == 0
+    assert not picture.view.settled
+    assert not any(isinstance(decision, do.Restart) for decision in decide(picture.view, picture.now))
 
 
 async def test_the_picture_counts_what_the_ledger_holds(
@@ -319,7 +345,7 @@ async def test_the_picture_counts_what_the_ledger_holds(
     assert await apply(applier(database.destination()), [1, 2], range_no=1, last=False) == "done"  # type: ignore[arg-type]
     for fact in facts():
         await apply_fact(connection, fact)
-    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=True)
+    picture = await read_picture(connection, RUN, active=True, stale_s=10, settled=always)
     (second,) = [o for o in picture.view.open if o.key == RangeKey(0, 0, 1)]
     assert (second.ledger_batches, second.ledger_rows, second.outstanding_bytes, second.complete) == (1, 2, 10, False)
     assert decide(picture.view, picture.now)

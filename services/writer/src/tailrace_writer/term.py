@@ -50,7 +50,6 @@ class Term:
         self._lock = lock
         self._log = structlog.get_logger().bind(run=office.run, epoch=lock.epoch)
         self._beats = Beats(office.settings.stale_s)
-        self._settled = False
         self._over = False
         self._patience = Patience(plan_s=office.settings.replan_s, range_s=office.settings.rerelease_s)
         self._actions: Actions | None = None
@@ -88,12 +87,10 @@ class Term:
     async def _look(self, connection: asyncpg.Connection) -> Picture:
         run, runs = self._office.run, self._office.runs
         active = runs.active(run, self._settings.max_active_runs)
-        # A first look only says how old the youngest heartbeat is; whether silence counts is decided from one look to the next.
         async with asyncio.timeout(USE_S):
             picture = await read_picture(
-                connection, run, active=active, stale_s=self._settings.stale_s, settled=self._settled
+                connection, run, active=active, stale_s=self._settings.stale_s, settled=self._beats.settled
             )
-        self._settled = self._beats.settled(picture.now, picture.newest_beat_age)
         if picture.view.epoch != self._lock.epoch:
             raise Deposed(run)
         if self._actions is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +74,21 @@ class Picture:
     replicas: tuple[asyncpg.Record, ...]
     """All that were ever seen in the run, and the destination's writers."""
     live: tuple[asyncpg.Record, ...]
-    newest_beat_age: float | None
-    """Seconds since the youngest heartbeat that came through Kafka; None where there is none."""
 
 
 async def read_picture(
-    connection: asyncpg.Connection, run: str, *, active: bool, stale_s: float, settled: bool
+    connection: asyncpg.Connection,
+    run: str,
+    *,
+    active: bool,
+    stale_s: float,
+    settled: Callable[[float, float | None], bool],
 ) -> Picture:
-    """Look at a run. Raises the mapped driver error; KeyError when the run is not there."""
+    """Look at a run. Raises the mapped driver error; KeyError when the run is not there.
+
+    ``settled`` judges, from this look's time and the age of its youngest heartbeat, whether silence means something: a judgement
+    of the look before would take everybody for gone after the leader itself has been held up.
+    """
     with translated():
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             row = await connection.fetchrow(
@@ -112,6 +120,7 @@ async def read_picture(
     live = [r for r in replicas if r["age"] < stale_s]
     working = [r for r in live if r["refused"] is None]
     unavailable = set(row["unavailable"])
+    beats = [r["age"] for r in replicas if r["service"] != "writer"]  # writers beat past Kafka
     view = RunView(
         run=run,
         state=row["state"],
@@ -133,7 +142,7 @@ async def read_picture(
         generators=sum(r["service"] == "generator" for r in working),
         refusal=_refusal(live),
         snapshots=len(_live_snapshots(working, attempt, unavailable)),
-        settled=settled,
+        settled=settled(row["now"], min(beats, default=None)),
         tables=seen,
         open=tuple(map(_open_range, opened)),
         candidates=candidates,
@@ -141,8 +150,7 @@ async def read_picture(
         verified=row["verified_at"] is not None,
         leaks=tuple(LeakView(k["table_no"], k["column_name"], k["asked_at"], k["answered"]) for k in leaks),
     )
-    beats = [r["age"] for r in replicas if r["service"] != "writer"]
-    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live), min(beats, default=None))
+    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live))
 
 
 def live_snapshots(picture: Picture) -> list[tuple[str, str]]:
