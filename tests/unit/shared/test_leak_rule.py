@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import exp, lgamma, log
 from typing import Any
 
 import pytest
@@ -58,6 +59,22 @@ def test_texts_are_counted_by_shape() -> None:
     assert short == pytest.approx(26 / 26)
     assert judge_leak(TABLE, text, [chr(ord("a") + n) for n in range(26)], 26, 26).passed, "every letter is somebody's"
     assert not judge_leak(TABLE, text, ["margaret@example.org"], 1, 1000).passed
+
+
+@pytest.mark.parametrize("expected", [1e-9, 1e-4, 0.01, 0.03, 0.3, 3.0, 30.0, 99.0, 101.0])
+def test_false_alarms_are_as_rare_for_small_counts_as_for_large_ones(expected: float) -> None:
+    limit = int(leak_limit(expected / 1000, 1000))
+    above = 1 - sum(exp(n * log(expected) - expected - lgamma(n + 1)) for n in range(limit + 1))
+    assert above < 4e-6
+    if limit:
+        upto = sum(exp(n * log(expected) - expected - lgamma(n + 1)) for n in range(limit))
+        assert 1 - upto > 2.5e-7, "and no more is allowed than that takes"
+
+
+def test_where_chance_explains_everything_the_check_says_that_it_measures_nothing() -> None:
+    check = judge_leak(TABLE, column("constant", value="x"), ["x"], 1, 1)
+    assert check.passed
+    assert "not measured" in check.detail
 
 
 def test_noise_is_not_measured_and_says_so() -> None:

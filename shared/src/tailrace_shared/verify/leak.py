@@ -1,15 +1,16 @@
 """The leak scan's rule: how many original values may be among the masked ones by chance alone, and when there are too many.
 
 Of m distinct masked values and n distinct original ones, drawn independently from N possible values, n·m/N agree on average.
-The scan fails above n·m/N + 5σ. A generator that keeps a value's form (integers stay in their region, text in its shape)
-draws from as many spaces as there are forms; each is counted on its own.
+The scan fails above n·m/N + 5σ; where that is all of the sample, the check says that it measures nothing. A generator that keeps
+a value's form (integers stay in their region, text in its shape) draws from as many spaces as there are forms; each is counted on
+its own.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from math import sqrt
+from math import exp, expm1, sqrt
 
 from tailrace_shared.generators import MaskColumn, shape_of, shape_size
 from tailrace_shared.generators.regions import region_of
@@ -18,7 +19,10 @@ from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable
 
 SIGMAS = 5
-"""One false alarm in three million columns, were the overlap normal; small ones are more skewed, and rarer still."""
+FALSE_ALARMS = 3e-7
+"""What five standard deviations are for a normal count. Small counts are skewed: of an expected 0.03, one hit is already above
+5σ and happens in every thirtieth column, so they are judged by the Poisson distribution itself."""
+SKEWED_BELOW = 100.0
 _SHAPED = frozenset({"key", "mask.text"})
 """Generators that permute within a form, so that the data decide about N."""
 
@@ -38,9 +42,17 @@ def leak_weight(column: PlannedColumn, values: Iterable[str]) -> float | None:
 
 
 def leak_limit(weight: float, source_distinct: int) -> float:
-    """The largest overlap that chance explains: the expectation and five standard deviations (of a Poisson count)."""
+    """The largest overlap that chance explains: five standard deviations above the expected (Poisson) count, or as unlikely."""
     expected = weight * source_distinct
-    return expected + SIGMAS * sqrt(expected)
+    if expected >= SKEWED_BELOW:
+        return expected + SIGMAS * sqrt(expected)
+    count, probability = 0, exp(-expected)
+    above = -expm1(-expected)
+    while above > FALSE_ALARMS:
+        count += 1
+        probability *= expected / count
+        above -= probability
+    return float(count)
 
 
 def leak_check(
@@ -53,7 +65,10 @@ def leak_check(
     if not sampled or not source_distinct:
         return Check(name=name, passed=True, detail="no values to compare")
     limit = leak_limit(weight, source_distinct)
-    detail = f"{found:,} of {sampled:,} values are among {source_distinct:,} originals, chance allows {limit:,.1f}"
+    if limit >= sampled and limit > 0:
+        why = f"{sampled:,} values out of few may be among {source_distinct:,} originals by chance"
+        return Check(name=name, passed=True, detail=f"not measured: {why}")
+    detail = f"{found:,} of {sampled:,} values are among {source_distinct:,} originals, chance allows {limit:,.0f}"
     return Check(name=name, passed=found <= limit, detail=detail)
 
 
