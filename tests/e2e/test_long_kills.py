@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,7 +20,7 @@ from support.installation import Installation
 from support.undisturbed import Undisturbed, slowly
 from tailrace.embedded.processes import ServiceProcess
 from tailrace.embedded.runtime import Runtime
-from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 
 pytestmark = [pytest.mark.long, pytest.mark.crash]
 
@@ -44,7 +44,10 @@ class Blows:
         self._random = chance
         self._services = services
         self._afterwards: list[threading.Thread] = []
+        self._hit: set[str] = set()
         self.dealt: Counter[str] = Counter()
+        self.surprises: list[TailraceError] = []
+        """Replicas that did not start though nobody had hit them."""
 
     def rain(self, over: threading.Event) -> None:
         """Kill -9, or SIGSTOP with SIGCONT a little or long after; every one is replaced at once."""
@@ -56,6 +59,7 @@ class Blows:
             if not living:
                 continue  # all are dead, and their successors on their way
             replica = self._random.choice(living)
+            self._hit.add(replica.name)
             if self._random.random() < 0.6:
                 replica.kill()
                 self.dealt[f"{service} killed"] += 1
@@ -76,8 +80,11 @@ class Blows:
         self._afterwards.append(thread)
 
     def _start(self, service: str, count: int) -> None:
-        with suppress(TransientError, TerminalError):  # hit while it was starting
+        try:
             self._installation.scale(service, count)
+        except (TransientError, TerminalError) as error:
+            if not any(f"{name} " in error.message for name in self._hit):
+                self.surprises.append(error)
 
     def _stop(self, replica: ServiceProcess, seconds: float) -> None:
         replica.suspend()
@@ -92,16 +99,14 @@ def disturbed(
     """One run under blows, with everything said twice, and its proof."""
     blows, over = Blows(installation, chance, services), threading.Event()
     run = installation.submit(shop.job)
-    beating = threading.Thread(target=blows.rain, args=(over,))
-    echo = threading.Thread(target=installation.repeat_control, args=(over,))
-    beating.start()
-    echo.start()
-    try:
-        installation.wait(run, seconds=240)
-    finally:
-        over.set()
-        beating.join()
-        echo.join()
+    with installation.saying_everything_twice(), ThreadPoolExecutor(1) as pool:
+        beating = pool.submit(blows.rain, over)
+        try:
+            installation.wait(run, seconds=240)
+        finally:
+            over.set()
+        beating.result()
+    assert not blows.surprises
     shop.is_what_came_of(installation, run)
     return blows.dealt
 

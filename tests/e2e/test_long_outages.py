@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -118,17 +117,11 @@ def test_everything_goes_away_while_everything_is_said_twice(
     installation = install(shop.pair, replicas={"reader": 2, "generator": 2, "writer": 2})
     run = installation.submit(shop.job)
     installation.wait(run, lambda r: r.state == "loading" and r.credit_used > 0)
-    stop = threading.Event()
-    echo = threading.Thread(target=installation.repeat_control, args=(stop,))
-    echo.start()
-    try:
+    with installation.saying_everything_twice():
         for part in (shop.pair.destination, broker, shop.pair.source):
             killed_and_back(part)
             time.sleep(1)
         shop.is_what_came_of(installation, run, seconds=180)
-    finally:
-        stop.set()
-        echo.join()
 
 
 @pytest.mark.parametrize("table", ["customer", "order_line", "shipment"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -126,7 +126,7 @@ def test_a_replica_that_is_stopped_for_a_while_again_and_again(
         for seconds in (1.0, 5.0):
             replica = installation.group.replicas(service)[0]
             replica.suspend()
-            threading.Event().wait(seconds)  # how long it is stopped is what is tested
+            time.sleep(seconds)  # how long it is stopped is what is tested
             replica.resume()
         shop.is_what_came_of(installation, run)
 
@@ -136,16 +136,10 @@ def test_everything_is_said_twice_while_writers_are_stopped_in_turn(
 ) -> None:
     installation = install(shop.pair, replicas={"writer": 3}, extra={"TAILRACE_LOCK_TIMEOUT_S": "1"})
     run = installation.submit(shop.job)
-    stop = threading.Event()
-    echo = threading.Thread(target=installation.repeat_control, args=(stop,))
-    echo.start()
-    try:
+    with installation.saying_everything_twice():
         for turn in range(6):
             replica = installation.group.replicas("writer")[turn % 3]
             replica.suspend()
-            threading.Event().wait(3.5)
+            time.sleep(3.5)
             replica.resume()
         shop.is_what_came_of(installation, run)
-    finally:
-        stop.set()
-        echo.join()

@@ -6,7 +6,9 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -165,6 +167,18 @@ class Installation:
     def repeat_control(self, stop: threading.Event | None) -> None:
         """Say everything on ``facts`` and ``tasks`` again, newest first; over and over until ``stop``, or once without it."""
         asyncio.run(self._repeat(stop))
+
+    @contextmanager
+    def saying_everything_twice(self) -> Iterator[None]:
+        """``repeat_control`` for as long as the block lasts; what goes wrong with it is raised at its end."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            echo = pool.submit(self.repeat_control, stop)
+            try:
+                yield
+            finally:
+                stop.set()
+            echo.result()
 
     async def _repeat(self, stop: threading.Event | None) -> None:
         names = (topics.facts(self.namespace), topics.tasks(self.namespace))
