@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo test test-long lint types isolation readme bench-copy torch clean help
+.PHONY: demo test test-long lint types isolation readme bench-copy bench-kernels torch clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -48,6 +48,9 @@ readme: $(VENV)/.test ## run what the README tells people to type
 
 bench-copy: $(VENV)/.test ## a masked copy against the bare pipe
 	$(BIN)/python -m bench.copy
+
+bench-kernels: $(VENV)/.test ## nanoseconds per value of every generator
+	$(BIN)/python -m bench.kernels
 
 torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
 	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch

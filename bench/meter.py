@@ -36,6 +36,8 @@ class Reading:
 
     cpu: dict[str, float] = field(default_factory=dict)
     peak: dict[str, float] = field(default_factory=dict)
+    machine: float = 0.0
+    """Seconds of all cores that were not idle, whoever used them; time that the host took away included."""
 
     @property
     def total(self) -> float:
@@ -45,9 +47,15 @@ class Reading:
 @contextlib.contextmanager
 def metered(parts: Mapping[str, int]) -> Iterator[Reading]:
     """CPU seconds and peak memory of the named processes while the block runs."""
-    before = {name: cpu_seconds(pid) for name, pid in parts.items()}
+    before, busy = {name: cpu_seconds(pid) for name, pid in parts.items()}, _busy_seconds()
     reading = Reading()
     yield reading
+    reading.machine = _busy_seconds() - busy
     for name, pid in parts.items():
         reading.cpu[name] = cpu_seconds(pid) - before[name]
         reading.peak[name] = peak_megabytes(pid)
+
+
+def _busy_seconds() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
