@@ -14,8 +14,9 @@ from support.catalogues import (
     table,
     unique,
 )
-from tailrace.init_draft import Draft, begin, gentler, settle
+from tailrace.init_draft import Draft, begin
 from tailrace.init_rules import Preset, listed_values
+from tailrace.init_settle import gentler, settle
 from tailrace.init_write import job_text, rule_text, scalar
 from tailrace_shared.catalogue.model import Catalogue, CheckConstraint
 from tailrace_shared.detect import detect

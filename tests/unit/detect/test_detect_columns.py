@@ -57,7 +57,7 @@ def score(part: str) -> Score:
 
 
 @pytest.mark.parametrize(
-    ("part", "precision", "recall", "kind"), [("development", 0.95, 0.97, 0.97), ("held-out", 0.85, 0.85, 0.9)]
+    ("part", "precision", "recall", "kind"), [("development", 0.97, 0.98, 0.98), ("held-out", 0.95, 0.92, 0.92)]
 )
 def test_precision_and_recall_hold_their_margins(part: str, precision: float, recall: float, kind: float) -> None:
     reached = score(part)

@@ -90,8 +90,9 @@ def _preset(given: str) -> Preset:
 async def _draft(
     source: str, destination: str | None, preset: Preset, schemas: list[str], output: Output
 ) -> tuple[Draft, str]:
-    from tailrace.init_draft import begin, gentler, settle
+    from tailrace.init_draft import begin
     from tailrace.init_read import read_ends, reference
+    from tailrace.init_settle import gentler, settle
     from tailrace.init_write import job_text
     from tailrace_shared.plan.facts import SourceFacts, gather_facts
     from tailrace_shared.postgres import translated

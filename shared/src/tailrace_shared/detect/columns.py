@@ -113,7 +113,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("money", "medium", NUMBERS, ("credit", "score"), "meta not"),
     _rule("age", "medium", frozenset({"integer", "number"}), ("age",), "meta not", alone=True),
     _rule("age", "medium", frozenset({"integer", "number"}), ("age", "person user"), "meta not"),
-    _rule("geo", "high", NUMBERS | TEXT | {"other"}, ("geo",), "not is"),
+    _rule("geo", "high", NUMBERS | TEXT | {"other"}, ("geo",), "not is id"),
     _rule("postcode", "high", TEXT | {"integer", "number"}, ("postcode",), _META),
     _rule("postcode", "high", TEXT | {"integer", "number"}, ("postal", "code"), _META),
     _rule("company", "high", TEXT, ("company", "name"), "meta not is id code url person"),
