@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import pytest
 
-from support.foreseeable import Case, World
+from support.foreseeable import Case, Said, World
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.embedded.runtime import Runtime
+from tailrace_shared.job.spec import Destination, Job, Source
+from tailrace_shared.kafka import Kafka, KafkaSettings
+from tailrace_shared.messages import RunRecord, State
 
 FILES = [
     Case("no such file", "job.file", ("nosuch.yaml",), 2, "plan nosuch.yaml"),
@@ -279,21 +285,32 @@ BROKERS = [
     Case("a protocol that is none", "settings.invalid", ("TAILRACE_KAFKA_SECURITY_PROTOCOL",), 2, "check JOB",
          environment={"TAILRACE_KAFKA": "BROKER", "TAILRACE_KAFKA_SECURITY_PROTOCOL": "TLS"}),
     Case("an unknown run", "run.unknown", ("01JNOSUCH",), 2, "status 01JNOSUCH", environment={"TAILRACE_KAFKA": "BROKER"}),
+    Case("a run's id that is too short", "run.ambiguous", ("01JSAME", "2 runs"), 2, "status 01JSAME",
+         environment={"TAILRACE_KAFKA": "BROKER"}),
+    Case("a cancellation with an id that is too short", "run.ambiguous", ("01JSAME", "2 runs"), 2, "cancel 01JSAME",
+         environment={"TAILRACE_KAFKA": "BROKER"}),
     Case("a cancellation of an unknown run", "run.unknown", ("01JNOSUCH",), 2, "cancel 01JNOSUCH",
          environment={"TAILRACE_KAFKA": "BROKER"}),
 ]  # fmt: skip
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *BROKERS]
+
+
+def record(run: str, state: State) -> RunRecord:
+    job = Job(name="wrong", source=Source(url="${WRONG_SOURCE}"), destination=Destination(url="${WRONG_DESTINATION}"))
+    return RunRecord(run=run, version=1, state=state, job=job, submitted_at=NOW, updated_at=NOW)
 
 
 @pytest.fixture(scope="module")
 def world(runtime: Runtime, source: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(source, runtime.kafka_settings, tmp_path_factory.mktemp("wrong"))
+    made.publish(record("01JSAMEA", "done"), record("01JSAMEB", "failed"))
     yield made
     made.close()
 
 
-@pytest.mark.parametrize(("number", "case"), enumerate(CASES), ids=[case.name for case in CASES])
+@pytest.mark.parametrize(("number", "case"), list(enumerate(CASES)), ids=[case.name for case in CASES])
 def test_what_is_wrong_is_said_in_one_line_with_its_remedy_and_nothing_is_changed(
     world: World, number: int, case: Case
 ) -> None:
@@ -318,3 +335,65 @@ def test_what_is_wrong_is_said_in_one_line_with_its_remedy_and_nothing_is_change
     assert world.password not in said.text
     assert "canary" not in said.text
     assert after == before
+
+
+WITH_BROKER = {"TAILRACE_KAFKA": "BROKER"}
+
+
+@pytest.fixture
+def asking(world: World) -> Iterator[Callable[..., Said]]:
+    """Runs a command where nothing is wrong."""
+    right = Case("right", "", (), 0)
+    job = world.prepare(right, "fine")
+
+    def ask(command: str, **environment: str) -> Said:
+        return world.ask(Case("right", "", (), 0, command, environment=environment), job)
+
+    before = world.digest("fine")
+    try:
+        yield ask
+        assert world.digest("fine") == before
+    finally:
+        world.restore(right, "fine")
+
+
+@pytest.mark.parametrize(("run", "words"), [("01JSAMEA", "done"), ("01JSAMEB", "failed")])
+def test_cancelling_a_run_that_has_ended_says_how_and_changes_nothing(
+    asking: Callable[..., Said], run: str, words: str
+) -> None:
+    said = asking(f"cancel {run}", **WITH_BROKER)
+    assert said.exit == 1
+    assert f"run {run}" in said.text
+    assert words in said.text
+
+
+def test_where_nothing_is_wrong_the_preflight_says_so_and_makes_nothing(
+    world: World, asking: Callable[..., Said], runtime: Runtime
+) -> None:
+    said = asking("check JOB --json", **WITH_BROKER, TAILRACE_NAMESPACE="untouched")
+    found = json.loads(said.text[: said.text.rindex("}") + 1])
+    assert (said.exit, found["ready"]) == (0, True)
+    status = {f"{finding['area']} {finding['name']}": finding["status"] for finding in found["findings"]}
+    for name in (
+        "brokers connection", "brokers topics", "brokers requests", "source snapshot", "source privileges",
+        "destination writable", "destination privileges", "destination other runs", "plan tables and columns",
+    ):  # fmt: skip
+        assert status[name] == "ok"
+    assert (status["services writer"], status["services generator"]) == ("warning", "unknown")
+    assert world.password not in said.text
+    assert not {topic for topic in topic_names(runtime) if topic.startswith("untouched")}
+
+
+def test_without_brokers_and_without_a_transport_key_an_embedded_run_is_ready(asking: Callable[..., Said]) -> None:
+    said = asking("check JOB")
+    assert said.exit == 0
+    assert "TAILRACE_KAFKA: is not set" in said.text
+    assert "nothing stands against a run" in said.text
+
+
+def topic_names(runtime: Runtime) -> set[str]:
+    async def ask() -> set[str]:
+        async with Kafka(KafkaSettings(brokers=runtime.kafka_settings["TAILRACE_KAFKA"])).admin() as admin:
+            return await admin.topics()
+
+    return asyncio.run(ask())

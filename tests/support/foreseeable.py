@@ -20,6 +20,9 @@ from typer.testing import CliRunner
 from tailrace.app import create_app
 from tailrace.embedded.ports import LOOPBACK, free_ports
 from tailrace.embedded.postgres import EmbeddedPostgres
+from tailrace_shared.kafka import Kafka, KafkaSettings
+from tailrace_shared.messages import RunRecord
+from tailrace_shared.service.control import control_session
 
 CANARY = "canary-of-the-source"
 """In every text column of the source: no message may repeat it."""
@@ -138,6 +141,18 @@ class World:
             "TAILRACE_TRANSPORT_KEY": None,
             "TAILRACE_DEBUG": None,
         }
+
+    def publish(self, *records: RunRecord) -> None:
+        """Make runs known on the broker, as a leader would."""
+
+        async def send() -> None:
+            async with control_session(
+                Kafka(KafkaSettings(brokers=self.broker["TAILRACE_KAFKA"])), self.namespace
+            ) as control:
+                for record in records:
+                    await control.record(record)
+
+        asyncio.run(send())
 
     def prepare(self, case: Case, schema: str) -> Path:
         """Make the case's schemas, and its job file."""

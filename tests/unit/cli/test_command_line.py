@@ -21,7 +21,7 @@ from tailrace_shared.messages import Failure, RunRecord, TableProgress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB_TEXT = 'version: 1\nname: shop\nsource: {url: "${NO_SRC}"}\ndestination: {url: "${NO_DST}"}\n'
-COMMANDS = ("init", "plan", "preview", "run", "status", "cancel", "verify", "demo", "schema")
+COMMANDS = ("init", "plan", "preview", "run", "status", "cancel", "check", "verify", "demo", "schema")
 
 
 def record(run_id: str, **changes: Any) -> RunRecord:
