@@ -50,8 +50,8 @@ def init(
 ) -> None:
     """Draft a job from two databases: every table and column with a generator, and why.
 
-    Reads catalogues, never a row of them to show: what is personal is guessed from names and types, and every draft wants a
-    review. Columns for which nothing safe fits are left without a rule, so that the plan stops and names them.
+    Changes nothing. What is personal is guessed from names and types: no value is looked at, and every draft wants a review.
+    Columns for which nothing safe fits are left without a rule, so that the plan stops and names them.
 
     Example: [bold]tailrace init --source SOURCE_URL --destination DESTINATION_URL -o job.yaml[/bold]
     """
