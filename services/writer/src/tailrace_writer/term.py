@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _RETRY = RetrySchedule(first_s=0.3, limit_s=5.0, attempts=None)
 _IDLE_TICKS = 3
 """Where a run waits for somebody, three times the tick is soon enough."""
+_TELLING = (do.Move, do.MarkDone, do.CompleteTables, do.Fail)
+"""Short decisions after which there is something else to decide: ranges to release, a table or the loading to end."""
 _PROMPT = ("state", "attempt", "digest", "cancel_requested", "failure", "checks", "problems")
 """Columns of the run's row whose change is published at once. Counts wait their turn."""
 
@@ -55,6 +57,7 @@ class Term:
         self._actions: Actions | None = None
         self._task: asyncio.Task[None] | None = None
         self._doing: do.Decision | None = None
+        self._decided: list[do.Decision] = []
         self._failures = 0
         self._not_before = 0.0
         self._hindrance = ""
@@ -72,12 +75,13 @@ class Term:
                 picture = await self._look(connection)
                 crash_point(f"leader.in-{picture.view.state}")
                 decided = decide(picture.view, picture.now, self._patience)
-                await self._act(decided, picture, connection)
+                changed = await self._act(decided, picture, connection)
                 await self._publish(decided, picture)
                 if self._over:
                     return True
                 self._keep_house(picture)
-                await self._pause(picture, decided)
+                if not changed:
+                    await self._pause(picture, decided)
             return False
         except DRIVER_ERRORS as error:
             raise map_error(error) from None
@@ -103,34 +107,40 @@ class Term:
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
-    async def _act(self, decided: list[do.Decision], picture: Picture, connection: asyncpg.Connection) -> None:
+    async def _act(self, decided: list[do.Decision], picture: Picture, connection: asyncpg.Connection) -> bool:
+        """True when the next look is due at once, since what was done has changed the picture: a run takes a dozen steps, and
+        a tick after each would be most of a small run's time. Never twice for the same decisions."""
         assert self._actions is not None
         first = decided[0]
-        if await self._reap(picture) or self._over:
-            return  # the picture may be older than what was done: look again
+        ended = await self._reap(picture)
+        if ended is not None or self._over:  # the picture may be older than what was done
+            return ended is True
         if self._task is not None:
             if not isinstance(first, do.Stop | do.Restart) or isinstance(self._doing, do.Stop | do.Restart):
-                return
+                return False
             self._task.cancel()  # a cancellation does not wait for an index build
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
-            return  # what it has done shows at the next look
+            return True  # what it has done shows at the next look
         if time.monotonic() < self._not_before:
-            return
+            return False
         if isinstance(first, do.LONG):
             self._doing = first
             self._task = asyncio.create_task(self._actions.long(first, picture), name=type(first).__name__)
-            return
+            return False
+        former, self._decided = self._decided, decided
         try:
             for decision in decided:
                 await self._actions.short(decision, picture, connection)
         except TailraceError as error:
             await self._trouble(error, picture)
-
-    async def _reap(self, picture: Picture) -> bool:
-        """Take note of how a long action has ended; True when one has."""
-        if self._task is None or not self._task.done():
             return False
+        return decided != former and any(isinstance(decision, _TELLING) for decision in decided)
+
+    async def _reap(self, picture: Picture) -> bool | None:
+        """Take note of how a long action has ended: whether it went well; None when none has ended."""
+        if self._task is None or not self._task.done():
+            return None
         task, self._task = self._task, None
         error = task.exception()
         if error is None:
@@ -138,7 +148,7 @@ class Term:
             self._over = isinstance(self._doing, do.CleanUp)
         else:
             await self._trouble(error, picture)
-        return True
+        return error is None
 
     async def _trouble(self, error: BaseException, picture: Picture) -> None:
         """Transient: again, later. Anything else: the run fails; one that is ending already goes on trying."""
