@@ -358,7 +358,10 @@ def test_a_source_value_that_cannot_be_read(watch: Watch, small: Pair) -> None:
     small.source.run_sql("UPDATE item SET secret = E'canary \\xff\\xfe' WHERE item_id = 1555500300", name)
     catalogue = small.catalogue()
     with watch(small) as watched:
-        failed_in_silence(watched, watched.installation.run(SMALL_JOB), "source.encoding", catalogue)
+        record = watched.installation.run(SMALL_JOB)
+        failed_in_silence(watched, record, "postgres.encoding", catalogue)
+        assert record.failure is not None
+        assert record.failure.where.startswith("public.item")
 
 
 def test_a_raw_batch_under_another_identity_is_not_masked_but_refused(watch: Watch, small: Pair) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from pydantic import ValidationError
+
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.assemble import RangeAssembler
 from tailrace_reader.cut import CutRule
@@ -235,12 +237,13 @@ class ReaderMember:
 
     async def _failed(self, error: BaseException, delivery: Delivery | None) -> bool:
         if isinstance(error, TailraceError):
-            failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
+            failure = Failure(code=error.code, message=error.message, remedy=error.remedy, where=self._where(delivery))
         else:
             failure = Failure(
                 code="reader.unexpected",
                 message=f"unexpected {type(error).__name__} while reading the source",
                 remedy="See the reader's log.",
+                where=self._where(delivery),
             )
         self._context.log.error("work.failed", run=self._run, code=failure.code, exc_info=error)
         self._context.metrics.failures.labels(self._run).inc()
@@ -254,3 +257,14 @@ class ReaderMember:
             )
         )
         return False  # uncommitted: the run is over, and nothing shall look as if it had been read
+
+    def _where(self, delivery: Delivery | None) -> str:
+        """What was being read, in words."""
+        if delivery is None:
+            return ""
+        try:
+            work = WORK.validate_json(delivery.value)
+            table = self._plan.table(work.table).name
+        except (ValidationError, IndexError):
+            return ""
+        return f"{table}, range {work.range}" if isinstance(work, ReadRange) else f"{table}.{work.column}"

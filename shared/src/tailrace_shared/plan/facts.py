@@ -159,7 +159,7 @@ class _Asker:
         self._deadline = Deadline.after(ALL_QUESTIONS_S)
 
     async def ask(self, question: str) -> Any:
-        """The answer, or None where there is none, it takes too long or the role may not ask."""
+        """The answer, or None where there is none, it takes too long, the role may not ask or a value is not one."""
         if self._deadline.expired:
             return None
         # The readers begin the snapshot's transaction by a statement; asyncpg's own transactions refuse to nest in such a one.
@@ -169,7 +169,7 @@ class _Asker:
             try:
                 await self._connection.execute(f"SET LOCAL statement_timeout = {QUESTION_MS}")
                 return await self._connection.fetchval(question)
-            except (asyncpg.QueryCanceledError, asyncpg.InsufficientPrivilegeError):
+            except (asyncpg.QueryCanceledError, asyncpg.InsufficientPrivilegeError, asyncpg.DataError):
                 return None
             finally:
                 if not self._connection.is_closed():
