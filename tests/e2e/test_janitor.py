@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from ulid import ULID
+
 from support.databases import Pair
 from support.installation import Installation, eventually
 from tailrace_shared import topics
-from ulid import ULID
 
 
 @pytest.fixture(scope="module")
