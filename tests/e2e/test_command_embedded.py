@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 
 from support.databases import Pair
+from support.installation import SHOP_CANARIES
 from tailrace.embedded.runtime import Runtime
 
 RUN_SECONDS = 120
@@ -31,6 +32,7 @@ class Shell:
             "SOURCE_URL": pair.source_url,
             "DESTINATION_URL": pair.destination_url,
             "TAILRACE_MASK_SECRET": "a shell's secret",
+            "SHOP_CANARIES": SHOP_CANARIES,
         }
         self.environment = {**kept, **secrets, **brokers}
 
@@ -136,6 +138,14 @@ def test_a_plan_onto_a_full_destination_is_refused_with_a_remedy(shell: Shell, l
 
 def test_verification_from_outside_agrees_with_the_runs_own(shell: Shell, loaded: dict[str, Any]) -> None:
     assert shell.verify() == (0, set())
+    own = {check["name"]: check["detail"] for check in loaded["checks"] if check["name"].startswith("leak ")}
+    again = {
+        check["name"]: check["detail"]
+        for check in json.loads(shell.tailrace("verify", shell.job, "--json")[1])["checks"]
+        if check["name"].startswith("leak ")
+    }
+    assert own == again
+    assert "not measured" in own["leak public.orders.total"]
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 import zstandard
 
-from support.canaries import JOB, LOAD, ROWS, SCHEMA, VISIBLE, Search
+from support.canaries import JOB, LOAD, PLANTED, ROWS, SCHEMA, VISIBLE, Search
 from support.databases import Pair
 from support.installation import Installation, eventually
 from support.wiretap import Heard, Wiretap
@@ -102,6 +102,7 @@ class Watched:
             "SOURCE_URL": self.pair.source_url,
             "DESTINATION_URL": self.pair.destination_url,
             "TAILRACE_MASK_SECRET": self.installation.secrets_given[1],
+            "SHOP_CANARIES": PLANTED,
             "TAILRACE_NAMESPACE": self.installation.namespace,
         }
         done = subprocess.run(
@@ -126,7 +127,7 @@ def watch(install: Callable[..., Installation]) -> Watch:
 
     @contextmanager
     def start(pair: Pair, **options: object) -> Iterator[Watched]:
-        installation = install(pair, start=False, extra=DEBUG, **options)
+        installation = install(pair, start=False, extra=DEBUG, canaries=PLANTED, **options)
         with Wiretap(installation.kafka, installation.namespace) as tap, Metrics(installation) as metrics:
             for service in ("writer", "generator", "reader", "trainer"):
                 installation.scale(service, 1)
@@ -154,6 +155,8 @@ def test_no_canary_and_no_secret_is_anywhere_but_in_the_source(
         record = watched.installation.wait(run)
         assert record.state == "done", record.failure or record.problems
         assert all(check.passed for check in record.checks), record.checks
+        looked_for = [check.detail for check in record.checks if check.name.startswith("canaries ")]
+        assert looked_for == ["0 of 2 found"] * 2, "the writer knew what the job only names"
         search.text("tailrace verify", watched.command("verify", str(job_file), "--all"))
         search.text("tailrace verify --json", watched.command("verify", str(job_file), "--json"))
         eventually(lambda: not watched.installation.topics_left(), 30, "the run's topics are gone")
@@ -212,12 +215,13 @@ def unpacked(plan: bytes) -> bytes:
 
 def of_its_own(pid: int, service: str, watched: Watched) -> None:
     """A process has its own secrets in its environment, no other's, and none among its arguments."""
-    transport, mask = watched.installation.secrets_given
+    transport, mask, *planted = watched.installation.secrets_given
     holders = {
         transport: {"reader", "generator", "trainer"},
         mask: {"generator"},
         watched.pair.source_url: {"reader"},
         watched.pair.destination_url: {"writer"},
+        **{canary: {"writer"} for canary in planted},
     }
     process = psutil.Process(pid)
     environment = Path(f"/proc/{pid}/environ").read_text()

@@ -58,15 +58,24 @@ def test_a_run_that_the_destination_refuses_rows_of_is_undone_and_says_which_con
     shop.destination.run_sql("ALTER TABLE customer DROP CONSTRAINT odd; TRUNCATE customer CASCADE", shop.name)
 
 
+def test_canaries_that_the_writer_cannot_look_up_end_the_run_before_anything_is_loaded(
+    install: Callable[..., Installation], shop: Pair, shop_job: str
+) -> None:
+    record = install(shop, canaries=None).run(shop_job)
+    assert (record.state, record.started_at) == ("failed", None)
+    assert record.failure is not None
+    assert record.failure.code == "secret.missing"
+    assert "SHOP_CANARIES" in record.failure.message
+    assert record.failure.remedy
+    assert not record.tables, "nothing was planned"
+
+
 def test_a_run_that_fails_its_verification_leaves_nothing_of_what_it_loaded(
     install: Callable[..., Installation], shop: Pair, shop_job: str
 ) -> None:
     before = shop.catalogue()
     value = str(shop.value("source", "SELECT min(sku) FROM product"))
-    lines = [line for line in shop_job.splitlines() if "canaries" not in line and not line.startswith("verify:")]
-    job = "\n".join([*lines, f'verify: {{canaries: ["{value}"]}}'])
-    installation = install(shop)
-    record = installation.run(job)
+    record = install(shop, canaries=value).run(shop_job)
     assert record.state == "failed", record.checks
     assert record.failure is not None
     assert record.failure.code == "verify.failed"
@@ -74,4 +83,4 @@ def test_a_run_that_fails_its_verification_leaves_nothing_of_what_it_loaded(
     assert [check.name for check in record.checks if not check.passed][:1] != []
     assert empty(shop)
     assert shop.catalogue() == before
-    assert installation.run(shop_job).state == "done", "a re-run just works"
+    assert install(shop).run(shop_job).state == "done", "a re-run just works"

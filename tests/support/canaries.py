@@ -45,6 +45,8 @@ INSERT INTO visit SELECT ('{TOKEN}' || lpad(to_hex(4096 + i), 12, '0'))::uuid, {
 FROM generate_series(1, {ROWS}) AS i;
 ANALYZE;
 """
+PLANTED = "canary-mail.test\nplanted words 5150"
+"""What the job's reference to canaries stands for: the second string is in no database, so that it can only come from there."""
 JOB = """
 version: 1
 name: canaries
@@ -79,6 +81,7 @@ tables:
       extra: {generator: constant, value: "{}"}
       open: duplicate
   public.visit: {columns: {visit_id: key}}
+verify: {canaries: ["${SHOP_CANARIES}"]}
 limits: {rows_per_batch: 100, range_bytes: 65536, credit_bytes: 4194304, partitions: 4}
 """
 

@@ -26,6 +26,8 @@ from tailrace_shared.kafka import Kafka, KafkaSettings
 from tailrace_shared.messages import CancelRequested, Fact, RunRecord, RunSubmitted
 from tailrace_shared.service.control import control_session
 
+SHOP_CANARIES = "canary-mail.test"
+"""What the writer has in a variable of this name: strings that are in the sources of the tests, and must not arrive."""
 ALL_SERVICES = ("reader", "generator", "writer", "trainer")
 
 
@@ -40,6 +42,7 @@ class Installation:
         replicas: Mapping[str, int] | None = None,
         mask_secret: str = "one mask secret of the tests",
         extra: Mapping[str, str] | None = None,
+        canaries: str | None = SHOP_CANARIES,
         start: bool = True,
     ) -> None:
         self.runtime = runtime
@@ -47,7 +50,8 @@ class Installation:
         self.namespace = f"t{secrets.token_hex(4)}"
         self.kafka = Kafka(KafkaSettings(brokers=runtime.kafka_settings["TAILRACE_KAFKA"]))
         transport = secrets.token_hex(32)
-        self.secrets_given = [transport, mask_secret]
+        self.secrets_given = [transport, mask_secret, *(canaries or "").splitlines()]
+        """The transport key, the mask secret, and canaries."""
         common = {
             "TAILRACE_NAMESPACE": self.namespace,
             "TAILRACE_HEARTBEAT_S": "0.5",
@@ -63,7 +67,8 @@ class Installation:
                 "reader": {"SOURCE_URL": pair.source_url, "TAILRACE_TRANSPORT_KEY": transport},
                 "generator": {"TAILRACE_MASK_SECRET": mask_secret, "TAILRACE_TRANSPORT_KEY": transport},
                 "trainer": {"TAILRACE_TRANSPORT_KEY": transport},
-                "writer": {"DESTINATION_URL": pair.destination_url},
+                "writer": {"DESTINATION_URL": pair.destination_url}
+                | ({} if canaries is None else {"SHOP_CANARIES": canaries}),
             },
             name=self.namespace,
         )

@@ -10,6 +10,7 @@ from tailrace_shared.envelope import TransportKey
 from tailrace_shared.errors import TailraceError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.secrets import lookup, name_of, require_long_secret
+from tailrace_shared.verify.canaries import resolve_canaries
 
 
 def check_secrets(job: Job, environ: Mapping[str, str], *, brokers: bool) -> Findings:
@@ -24,6 +25,8 @@ def check_secrets(job: Job, environ: Mapping[str, str], *, brokers: bool) -> Fin
             require((reference,), environ)
             found.ok(name, "is set")
     _mask_secret(name_of(job.secret), environ, found, brokers=brokers)
+    for reference in dict.fromkeys(job.verify.canaries):
+        _canaries(reference, environ, found, brokers=brokers)
     _transport_key(environ, found, brokers=brokers)
     return found
 
@@ -43,6 +46,16 @@ def _mask_secret(name: str, environ: Mapping[str, str], found: Findings, *, brok
     else:
         with found.attempt(name):
             require((f"${{{name}}}",), environ)
+
+
+def _canaries(reference: str, environ: Mapping[str, str], found: Findings, *, brokers: bool) -> None:
+    name = name_of(reference)
+    with found.attempt(name):
+        if lookup(name, environ) is None and brokers:
+            found.unknown(name, "is not set here; the writers need it where they run, and `tailrace verify` here")
+            return
+        require((reference,), environ)
+        found.ok(name, f"holds canaries: {len(resolve_canaries((reference,), environ))}")
 
 
 def _transport_key(environ: Mapping[str, str], found: Findings, *, brokers: bool) -> None:

@@ -10,6 +10,7 @@ from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.secrets import lookup, name_of, require_long_secret
+from tailrace_shared.verify.canaries import resolve_canaries
 
 TRANSPORT_KEY = "TAILRACE_TRANSPORT_KEY"
 MASK_SECRET = "TAILRACE_MASK_SECRET"  # noqa: S105  (a variable's name)
@@ -43,12 +44,13 @@ def require_strength(job: Job, environ: Mapping[str, str]) -> None:
 def split_secrets(job: Job, environ: Mapping[str, str]) -> dict[ServiceName, dict[str, str]]:
     """What each service's environment holds beside the common settings.
 
-    The source's URL is the reader's alone, the destination's the writer's, the mask secret the generator's; the
-    transport key is held by all but the writer, and is made for this invocation where none is set. Raises UsageError
-    naming the variables that are missing, or a secret that is too short for a service to take.
+    The source's URL is the reader's alone, the destination's and the canaries the writer's, the mask secret the
+    generator's; the transport key is held by all but the writer, and is made for this invocation where none is set.
+    Raises UsageError naming the variables that are missing or hold no canary, or a secret that is too short to take.
     """
-    require((job.source.url, job.destination.url, job.secret), environ)
+    require((job.source.url, job.destination.url, job.secret, *job.verify.canaries), environ)
     require_strength(job, environ)
+    resolve_canaries(job.verify.canaries, environ)
     transport = _passed(TRANSPORT_KEY, environ) or {TRANSPORT_KEY: secrets.token_urlsafe(_TRANSPORT_KEY_BYTES)}
     mask = _passed(name_of(job.secret), environ)
     secret = lookup(name_of(job.secret), environ)
@@ -60,6 +62,8 @@ def split_secrets(job: Job, environ: Mapping[str, str]) -> dict[ServiceName, dic
         "trainer": {},
         "writer": _passed(name_of(job.destination.url), environ),
     }
+    for reference in job.verify.canaries:
+        shares["writer"] = shares["writer"] | _passed(name_of(reference), environ)
     for service in _HOLDERS_OF_TRANSPORT_KEY:
         shares[service] = shares[service] | transport
     return shares

@@ -24,8 +24,11 @@ def as_if_empty(job: Job) -> Job:
     return job.model_copy(update={"destination": job.destination.model_copy(update={"mode": "truncate"})})
 
 
-async def verify(ends: Databases, plan: Plan) -> AsyncIterator[Check]:
-    """All checks, in the order of their kinds, each as soon as it is done. Raises mapped PostgreSQL errors."""
+async def verify(ends: Databases, plan: Plan, canaries: tuple[str, ...]) -> AsyncIterator[Check]:
+    """All checks, in the order of their kinds, each as soon as it is done. Raises mapped PostgreSQL errors.
+
+    ``canaries`` are the strings that the plan's references stand for.
+    """
     loaded = [table for table in plan.tables if table.mode != "truncate"]
     with translated():
         for table in plan.tables:
@@ -50,9 +53,9 @@ async def verify(ends: Databases, plan: Plan) -> AsyncIterator[Check]:
                 for column in table.columns:
                     if column.masked:
                         yield await _leak(ends, table, column, plan.leak_sample)
-        if plan.canaries:
+        if canaries:
             for table in loaded:
-                yield await _canaries(ends, table, plan.canaries)
+                yield await _canaries(ends, table, canaries)
 
 
 def foreign_keys(plan: Plan, source: Catalogue, destination: Catalogue) -> list[ForeignKeyCheck]:

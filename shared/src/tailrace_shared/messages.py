@@ -246,7 +246,11 @@ class ReadRange(Frozen):
 
 
 class CheckLeaks(Frozen):
-    """Look up values that the destination holds in a source column, report only counts. ``values`` are masked values, as text."""
+    """Look up values that the destination holds in a source column, report only counts.
+
+    ``values`` are the destination's, as text: masked ones. Where masking had failed they would be originals, on the topic
+    ``work`` in clear: exactly what is being looked for, and already in the destination by then.
+    """
 
     work: Literal["check-leaks"] = "check-leaks"
     run: str

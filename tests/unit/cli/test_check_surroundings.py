@@ -13,7 +13,7 @@ from tailrace.check_findings import Finding, Findings
 from tailrace.check_secrets import check_secrets
 from tailrace_shared import topics
 from tailrace_shared.errors import ExitCode, TerminalError
-from tailrace_shared.job.spec import Destination, Job, Source
+from tailrace_shared.job.spec import Destination, Job, Source, Verification
 from tailrace_shared.kafka.admin import durability
 
 JOB = Job(name="shop", source=Source(url="${SRC}"), destination=Destination(url="${DST}"), secret="${MASK}")
@@ -30,6 +30,18 @@ def test_secrets_are_told_by_name_and_never_by_value() -> None:
         "SRC": "ok", "DST": "ok", "MASK": "ok", "TAILRACE_TRANSPORT_KEY": "ok",
     }  # fmt: skip
     assert "value-of" not in str(found.all)
+
+
+def test_canaries_are_told_by_the_names_of_their_variables() -> None:
+    job = JOB.model_copy(update={"verify": Verification(canaries=("${BIRDS}", "${MORE}"))})
+    environ = SET | {"BIRDS": "value-of-one\nvalue-of-another"}
+    here = by_name(check_secrets(job, environ, brokers=False))
+    assert (here["BIRDS"].status, here["BIRDS"].detail) == ("ok", "holds canaries: 2")
+    assert (here["MORE"].status, here["MORE"].code) == ("failed", "secret.missing")
+    elsewhere = by_name(check_secrets(job, environ | {"BIRDS": " "}, brokers=True))
+    assert (elsewhere["BIRDS"].status, elsewhere["BIRDS"].code) == ("failed", "verify.no-canaries")
+    assert elsewhere["MORE"].status == "unknown"
+    assert "value-of" not in str(here)
 
 
 def test_secrets_of_services_may_be_elsewhere_where_brokers_are_named() -> None:

@@ -9,13 +9,20 @@ import pytest
 from tailrace.environment import split_secrets
 from tailrace.local import parse_replicas
 from tailrace_shared.errors import UsageError
-from tailrace_shared.job.spec import Destination, Job, Source
+from tailrace_shared.job.spec import Destination, Job, Source, Verification
 
-JOB = Job(name="demo", source=Source(url="${SRC}"), destination=Destination(url="${DST}"), secret="${MASK}")
+JOB = Job(
+    name="demo",
+    source=Source(url="${SRC}"),
+    destination=Destination(url="${DST}"),
+    secret="${MASK}",
+    verify=Verification(canaries=("${BIRDS}",)),
+)
 ENVIRON = {
     "SRC": "s-url",
     "DST": "d-url",
     "MASK": "m-secret-of-some-length",
+    "BIRDS": "a canary\nanother",
     "TAILRACE_TRANSPORT_KEY": "t-key-of-some-length",
     "HOME": "/home/x",
 }
@@ -28,6 +35,7 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "s-url": {"reader"},
         "d-url": {"writer"},
         "m-secret-of-some-length": {"generator"},
+        "a canary\nanother": {"writer"},
         "t-key-of-some-length": {"reader", "generator", "trainer"},
         "/home/x": set(),
     }
@@ -55,8 +63,14 @@ def test_a_secret_in_a_file_travels_as_the_files_name(tmp_path: Path) -> None:
 
 
 def test_all_missing_variables_are_named_at_once() -> None:
-    with pytest.raises(UsageError, match="DST, MASK are not set"):
+    with pytest.raises(UsageError, match="DST, MASK, BIRDS are not set"):
         split_secrets(JOB, {"SRC": "x"})
+
+
+def test_a_variable_without_a_canary_is_refused_before_anything_starts() -> None:
+    with pytest.raises(UsageError, match="BIRDS") as caught:
+        split_secrets(JOB, ENVIRON | {"BIRDS": " \n"})
+    assert caught.value.code == "verify.no-canaries"
 
 
 def test_replicas_are_read_per_service() -> None:

@@ -60,6 +60,12 @@ def test_a_literal_where_a_variable_belongs_is_refused_without_repeating_it(url:
     assert "hunter2" not in line
 
 
+def test_a_canary_written_out_is_refused_without_repeating_it() -> None:
+    (line,) = refused(HEAD + "verify: {canaries: ['${A}', hunter2@example.org]}\n")
+    assert "verify.canaries.1: holds a literal where the name of a variable belongs: write ${NAME}" in line
+    assert "hunter2" not in line
+
+
 def test_an_unknown_generator_and_option_are_met_with_the_closest() -> None:
     lines = refused(
         HEAD

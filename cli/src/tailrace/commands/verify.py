@@ -24,7 +24,7 @@ def verify(
     """Compare a loaded destination with its source. Changes nothing.
 
     Row counts, foreign keys by anti-join, unique and NOT NULL, sequences, leaks of original values, canaries; with the
-    URLs of this environment, and with the source as it is now. Ends with 1 when something does not hold.
+    URLs and canaries of this environment, and with the source as it is now. Ends with 1 when something does not hold.
 
     Example: [bold]tailrace verify job.yaml --all[/bold]
     """
@@ -53,11 +53,12 @@ def verify(
 async def _verify(job: Job, output: Output) -> tuple[list[Problem], list[Check]]:
     from tailrace.planning import databases, plan_of
     from tailrace.verification import as_if_empty, verify
+    from tailrace_shared.verify.canaries import resolve_canaries
 
-    wanted = as_if_empty(job)
+    wanted, canaries = as_if_empty(job), resolve_canaries(job.verify.canaries)
     async with databases(job) as ends:
         result = await plan_of(wanted, ends)
         if result.plan is None:
             return [problem for problem in result.problems if problem.severity == "error"], []
         with output.busy("comparing"):
-            return [], [check async for check in verify(ends, result.plan)]
+            return [], [check async for check in verify(ends, result.plan, canaries)]

@@ -32,7 +32,10 @@ _MASK_SECRET = "the demo's secret is no secret"  # noqa: S105
 _CLUSTER = "demo"
 SOURCE_URL = "TAILRACE_DEMO_SOURCE"
 DESTINATION_URL = "TAILRACE_DEMO_DESTINATION"
+CANARIES_OF = "TAILRACE_DEMO_CANARIES"
 """The variables that the demo's job refers to."""
+CANARIES = ("MARY.SMITH@sakilacustomer.org", "PATRICIA.JOHNSON@sakilacustomer.org")
+"""Two customers of pagila, who are nobody."""
 
 NEXT_STEPS = """\
 Next:
@@ -98,6 +101,7 @@ def _environment(databases: DemoDatabases) -> dict[str, str]:
     return {
         SOURCE_URL: databases.source_url,
         DESTINATION_URL: databases.destination_url,
+        CANARIES_OF: "\n".join(CANARIES),
         MASK_SECRET: _MASK_SECRET,
     }
 

@@ -22,6 +22,7 @@ from tailrace_shared.postgres import translated
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
 from tailrace_shared.types import qualified
+from tailrace_shared.verify.canaries import resolve_canaries
 from tailrace_writer import ending, leaks, prepare, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
@@ -155,6 +156,7 @@ class Actions:
 
     async def _plan(self, seat: Seat, picture: Picture) -> None:
         job = picture.job
+        resolve_canaries(job.verify.canaries)  # what is missing is said before anything is read or loaded
         await self._let_others_end(seat, job)
         # Before any member joins: the planning reader publishes the plan there, members subscribe from planned on.
         async with self._context.kafka.admin() as admin:
@@ -236,18 +238,23 @@ class Actions:
     async def _verify(self, seat: Seat, plan: Plan) -> None:
         async with self._session() as connection:
             checks = await verification.verify(connection, seat, plan)
-            await self._ask(connection, seat, plan, None)
+            checks += await self._ask(connection, seat, plan, None)
         said = moves.as_json([check.model_dump() for check in checks])
         await self._lock.use(lambda c: moves.amend(c, seat, "checks = $4, verified_at = clock_timestamp()", said))
 
     async def _ask(
         self, connection: asyncpg.Connection, seat: Seat, plan: Plan, columns: frozenset[tuple[int, str]] | None
-    ) -> None:
+    ) -> list[Check]:
+        """Put the questions; the checks of columns that there is nothing to ask about."""
+        settled: list[Check] = []
         for table, column in leaks.scanned(plan):
             if columns is None or (table.number, column.name) in columns:
                 asked = await leaks.question(connection, seat, plan, table, column)
-                if asked is not None:
+                if isinstance(asked, Check):
+                    settled.append(asked)
+                else:
                     await self._question(connection, *asked)
+        return settled
 
     async def _question(self, connection: asyncpg.Connection, ask: CheckLeaks, weight: float) -> None:
         await leaks.note_question(connection, ask, weight)  # first: an answer must find its row

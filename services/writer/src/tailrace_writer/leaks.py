@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import asyncpg
 
-from tailrace_shared.messages import CheckLeaks
+from tailrace_shared.messages import Check, CheckLeaks
 from tailrace_shared.plan.model import Plan, PlannedColumn, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.verify import queries
-from tailrace_shared.verify.leak import leak_weight
+from tailrace_shared.verify.leak import leak_check, leak_weight
 from tailrace_writer.state.moves import Seat
 
 
@@ -26,15 +26,15 @@ def scanned(plan: Plan) -> Iterator[tuple[PlannedTable, PlannedColumn]]:
 
 async def question(
     connection: asyncpg.Connection, seat: Seat, plan: Plan, table: PlannedTable, column: PlannedColumn
-) -> tuple[CheckLeaks, float] | None:
-    """Sample a column: the question for a reader and the sample's weight. None where there is nothing to ask."""
+) -> tuple[CheckLeaks, float] | Check:
+    """Sample a column: the question for a reader and the sample's weight; where there is nothing to ask, the check that says so."""
     with translated():
         limit_bytes = min(queries.SAMPLE_BYTES, plan.message_bytes // 8)
         rows = await connection.fetch(queries.sample(table.name, column.name), plan.leak_sample, limit_bytes)
     values = [row["v"] for row in rows]
-    weight = await asyncio.to_thread(leak_weight, column, values) if values else None
-    if weight is None:
-        return None
+    weight = await asyncio.to_thread(leak_weight, column, values)
+    if weight is None or not values:
+        return leak_check(table, column, len(values), found=0, source_distinct=0, weight=weight)
     ask = CheckLeaks(run=seat.run, attempt=seat.attempt, table=table.number, column=column.name, values=tuple(values))
     return ask, weight
 

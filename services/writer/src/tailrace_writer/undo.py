@@ -56,11 +56,7 @@ async def conclude(
             await forget(connection, seat.run, replicas=True)
             await connection.execute("DELETE FROM tailrace.ddl WHERE run = $1", seat.run)
             await connection.execute("DELETE FROM tailrace.claim WHERE run = $1", seat.run)
-            # The row stays for good, and canaries are strings of the source: they must be nowhere in the destination.
-            sets = (
-                "finished_at = clock_timestamp(), waiting_for = '', job = jsonb_set(job, '{verify,canaries}', '[]')"
-                + (f", {assignments}" if assignments else "")
-            )
+            sets = "finished_at = clock_timestamp(), waiting_for = ''" + (f", {assignments}" if assignments else "")
             await move(connection, seat, state, target, sets, *values)
 
 

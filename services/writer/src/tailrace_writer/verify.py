@@ -9,6 +9,7 @@ from tailrace_shared.plan.model import ForeignKeyCheck, Plan
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
+from tailrace_shared.verify.canaries import resolve_canaries
 from tailrace_shared.verify.leak import leak_check
 from tailrace_writer.leaks import scanned
 from tailrace_writer.sequences import largest_key
@@ -39,7 +40,7 @@ _PRESENT = {
 
 
 async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[Check]:
-    """All checks but the leak scan's answers. Raises the mapped driver error."""
+    """All checks but the leak scan's answers. Raises the mapped driver error, and UsageError for canaries that are not here."""
     checks: list[Check] = []
     with translated():
         checks += await _rows(connection, seat, plan)
@@ -58,12 +59,12 @@ async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list
         checks += await _rebuilt(connection, plan)
         checks += await _sequences(connection, plan)
         if plan.canaries:
-            checks += await _canaries(connection, plan)
+            checks += await _canaries(connection, plan, resolve_canaries(plan.canaries))
     return checks
 
 
 async def leak_checks(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[Check]:
-    """The leak scan's verdicts, once all answers are in."""
+    """The leak scan's verdicts on what was asked, once all answers are in."""
     with translated():
         rows = await connection.fetch(
             "SELECT table_no, column_name, sampled, weight, found, source_distinct FROM tailrace.leak "
@@ -138,12 +139,12 @@ async def _sequences(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
     return checks
 
 
-async def _canaries(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
+async def _canaries(connection: asyncpg.Connection, plan: Plan, canaries: tuple[str, ...]) -> list[Check]:
     checks = []
     for table in plan.tables:
         columns = [column.name for column in table.columns]
         if columns:
-            found = await connection.fetchval(queries.strings_found(table.name, columns), list(plan.canaries))
-            detail = f"{found} of {len(plan.canaries)} found"
+            found = await connection.fetchval(queries.strings_found(table.name, columns), list(canaries))
+            detail = f"{found} of {len(canaries)} found"
             checks.append(Check(name=f"canaries {table.name}", passed=found == 0, detail=detail))
     return checks

@@ -114,7 +114,7 @@ def _message(kind: str, error: Any, location: tuple[Key, ...]) -> str:
         known = fields_at(Job, location[:-1])
         return f"there is no such field — {suggest(last, known)}" if known else "there is no such field"
     if kind == "string_pattern_mismatch":
-        if last in ("url", "secret"):
+        if last in ("url", "secret") or location[:2] == ("verify", "canaries"):
             return _REFERENCE
         return "must be lower-case letters, digits and dashes, beginning with a letter"
     if kind == "value_error":  # our own validators speak for themselves and repeat no value but a generator's name

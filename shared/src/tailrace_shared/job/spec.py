@@ -1,6 +1,6 @@
 """The job file's models. They are the reference: JSON Schema and the reference page are generated from them.
 
-A job names secrets and never holds them: every URL and secret is ``${NAME}``, resolved by each service from its own
+A job names secrets and never holds them: every URL, secret and canary is ``${NAME}``, resolved by each service from its own
 environment or from the file that ``NAME_FILE`` names. Only names travel.
 """
 
@@ -66,8 +66,10 @@ class Verification(Frozen):
         le=1_000_000,
         description="Distinct destination values looked up in the source per masked column; 0 turns the leak scan off.",
     )
-    canaries: tuple[str, ...] = Field(
-        default=(), description="Strings planted in the source that must not be anywhere in the destination."
+    canaries: tuple[Reference, ...] = Field(
+        default=(),
+        description="Variables that hold strings of the source, one per line, that must not be anywhere in the destination. "
+        "The writer and `tailrace verify` look them up; only the names travel.",
     )
 
 

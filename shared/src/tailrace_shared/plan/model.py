@@ -172,6 +172,7 @@ class Plan(Frozen):
     credit_bytes: int = 256 << 20
     leak_sample: int = 10_000
     canaries: tuple[str, ...] = ()
+    """References ``${NAME}``; the strings themselves are originals and never travel."""
 
     def encode(self) -> bytes:
         """Compressed JSON, the form in which the plan travels."""
