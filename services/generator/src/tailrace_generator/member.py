@@ -12,6 +12,7 @@ from tailrace_generator.parts import part_limit, split
 from tailrace_generator.settings import Settings
 from tailrace_shared import topics
 from tailrace_shared.batch import BatchHead, associated_data, decoded_bytes, head_of, headers_of
+from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import FOREVER
@@ -96,6 +97,7 @@ class GeneratorMember:
             for part, body in bodies
         ]
         await asyncio.gather(*acks)
+        crash_point("generator.after-send-before-commit")
         metrics.batch_seconds.labels(self._run, "send").observe(time.perf_counter() - started)
         sent = sum(len(body) for _, body in bodies)
         self._rows += head.rows
