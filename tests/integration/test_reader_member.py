@@ -63,6 +63,13 @@ class Reader:
             settings, "reader", self.name, kafka, self.facts, Metrics("reader"), self.failures.append  # type: ignore[arg-type]
         )  # fmt: skip
 
+    async def answer(self, task: m.PlanTask) -> None:
+        """Bring the task, wait until it is answered."""
+        await self.workload.on_task(task)
+        planner = self.workload._planner
+        assert planner is not None
+        await until("nothing is being planned", lambda: not planner._turns)
+
 
 class Run:
     """What the leader would know and do."""
@@ -92,7 +99,7 @@ class Run:
 
     async def planned(self, reader: Reader, plans: int = 1) -> Plan:
         """Plan, and have the reader join; ``plans`` are on the topic then."""
-        await reader.workload.on_task(self.task)
+        await reader.answer(self.task)
         (fact,) = reader.facts.of(m.Planned)
         snapshot = m.Snapshot(replica=fact.replica, id=fact.snapshot)
         await self.publish(reader, state="planned", digest=fact.digest, snapshots=(snapshot,))
@@ -265,11 +272,14 @@ async def test_a_table_is_read_whole_by_two_readers_in_one_snapshot(run: Run, ad
 
 async def test_a_plan_task_that_comes_twice_is_answered_with_the_same_plan(run: Run) -> None:
     reader = await run.reader("1")
-    await asyncio.gather(reader.workload.on_task(run.task), reader.workload.on_task(run.task))
+    await reader.workload.on_task(run.task)
+    await reader.answer(run.task)
+    assert len(reader.facts.of(m.Planned)) == 1, "the run was being planned already"
+    await reader.answer(run.task)
     one, two = reader.facts.of(m.Planned)
     assert one == two
     await run.publish(reader, state="planned", digest=one.digest, snapshots=(m.Snapshot(replica="r", id=one.snapshot),))
-    await reader.workload.on_task(run.task)
+    await reader.answer(run.task)
     assert len(reader.facts.of(m.Planned)) == 2, "once the run is planned, nobody waits for an answer"
 
 
@@ -279,7 +289,7 @@ async def test_the_snapshot_of_a_plan_that_lost_is_let_go(run: Run, admin: async
     async def one() -> bool:
         return await sessions(admin, loser) == 1
 
-    await loser.workload.on_task(run.task)
+    await loser.answer(run.task)
     await until("one session holds the snapshot of its plan", one)
     await run.planned(winner, plans=2)
     await run.publish(loser)
@@ -329,7 +339,7 @@ async def test_a_source_that_restarts_costs_the_snapshot_and_a_new_attempt_reads
     assert {s.id for s in old} <= set(tried)
     await run.publish(reader, state="submitted", attempt=2, digest="", snapshots=())
     task = run.task.model_copy(update={"attempt": 2})
-    await reader.workload.on_task(task)
+    await reader.answer(task)
     fact = reader.facts.of(m.Planned)[-1]
     assert fact.attempt == 2
     await run.publish(
@@ -354,7 +364,7 @@ async def test_a_source_that_cannot_be_reached_fails_the_run_after_the_patience_
     run.readers.append(reader)
     await reader.workload.start(reader.context)
     monkeypatch.setenv("SOURCE_URL", "postgresql://nobody:secret-word@127.0.0.1:1/nothing")
-    await reader.workload.on_task(run.task)
+    await reader.answer(run.task)
     (fact,) = reader.facts.of(m.StageFailed)
     assert fact.failure.code == "reader.source-failing"
     assert "SOURCE_URL" in fact.failure.message
@@ -364,6 +374,6 @@ async def test_a_source_that_cannot_be_reached_fails_the_run_after_the_patience_
 async def test_a_missing_variable_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     reader = await run.reader("1")
     monkeypatch.delenv("SOURCE_URL")
-    await reader.workload.on_task(run.task)
+    await reader.answer(run.task)
     (fact,) = reader.facts.of(m.StageFailed)
     assert (fact.failure.code, "SOURCE_URL" in fact.failure.message) == ("secret.missing", True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from weakref import WeakValueDictionary
+from functools import partial
+from typing import NamedTuple
 
 import asyncpg
 
@@ -31,8 +32,18 @@ from tailrace_shared.service.context import ServiceContext
 _STOP_S = 5.0
 
 
+class _Turn(NamedTuple):
+    attempt: int
+    work: asyncio.Task[None]
+
+
 class Planner:
-    """Answers plan tasks. One at a time per run; a task that is answered already is answered again with the same plan."""
+    """Answers plan tasks in the background. One at a time per run; a task that is answered already is answered again with the
+    same plan.
+
+    Whoever brings a task does not wait, so a source that is away delays no other run, and may acknowledge the task at once:
+    the leader asks again for as long as it has no plan.
+    """
 
     def __init__(self, context: ServiceContext, settings: Settings, attempts: PlannedAttempts) -> None:
         self._context = context
@@ -40,31 +51,65 @@ class Planner:
         self._attempts = attempts
         self._seen: dict[str, tuple[int, bool]] = {}
         """Per run the attempt that it is at, and whether that is planned or the run over."""
-        self._busy: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: dict[str, _Turn] = {}
+        """What is being answered, by run."""
+        self._slots = asyncio.Semaphore(settings.max_active_runs)
+        """Plans being made at once. A wait for a source that is away holds none."""
+        self._stopping = False
 
     def on_record(self, record: RunRecord) -> None:
         """Note which attempt and plan the run is at."""
         self._attempts.on_record(record)
         self._seen[record.run] = (record.attempt, record.terminal or bool(record.digest))
 
-    async def plan(self, task: PlanTask) -> None:
+    def take(self, task: PlanTask) -> None:
+        """Begin to answer; returns at once. Nothing happens when this attempt of the run, or a later one, is at it already."""
+        if self._stopping:
+            return
+        if turn := self._turns.get(task.run):
+            if turn.attempt >= task.attempt:
+                return
+            turn.work.cancel()  # of an attempt that is over
+        work = asyncio.create_task(self._plan(task), name=f"plan {task.run}")
+        self._turns[task.run] = _Turn(task.attempt, work)
+        work.add_done_callback(partial(self._ended, task.run))
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Give up what is not answered; another reader will be asked."""
+        self._stopping = True
+        works = [turn.work for turn in self._turns.values()]
+        for work in works:
+            work.cancel()
+        if works:
+            await asyncio.wait(works, timeout=deadline.remaining())
+
+    def _ended(self, run: str, work: asyncio.Task[None]) -> None:
+        if (turn := self._turns.get(run)) and turn.work is work:
+            del self._turns[run]
+        if not work.cancelled() and (error := work.exception()) is not None:
+            self._context.fail(error)  # the failure itself could not be told
+
+    async def _plan(self, task: PlanTask) -> None:
         """Answer with ``Planned``, ``PlanRefused`` or ``StageFailed``; in silence when nobody waits for it any more."""
-        busy = self._busy.setdefault(task.run, asyncio.Lock())
-        async with busy:
-            patience = SourcePatience(self._settings.source_patience_s)
-            failures = 0
-            while not self._in_vain(task):
-                try:
-                    await self._answer(task)
+        patience = SourcePatience(self._settings.source_patience_s)
+        failures = 0
+        while not self._in_vain(task):
+            try:
+                async with self._slots:
+                    if not self._in_vain(task):
+                        await self._answer(task)
+                return
+            except TailraceError as error:
+                judged = patience.judge(error, time.monotonic())
+                if not isinstance(judged, TransientError):
+                    await self._fail(task, judged)
                     return
-                except TailraceError as error:
-                    judged = patience.judge(error, time.monotonic())
-                    if not isinstance(judged, TransientError):
-                        await self._fail(task, judged)
-                        return
-                    failures += 1
-                    self._context.log.warning("plan.retry", run=task.run, code=error.code, message=error.message)
-                    await asyncio.sleep(FOREVER.delay(failures, task.run) or 0)
+                failures += 1
+                self._context.log.warning("plan.retry", run=task.run, code=error.code, message=error.message)
+                await asyncio.sleep(FOREVER.delay(failures, task.run) or 0)
+            except Exception as error:  # a defect: it would strike one reader after another if it ended the process
+                await self._fail(task, error)
+                return
 
     def _in_vain(self, task: PlanTask) -> bool:
         attempt, settled = self._seen.get(task.run, (0, False))
@@ -158,7 +203,7 @@ class Planner:
             "run.refused", run=task.run, attempt=task.attempt, problems=[p.code for p in result.problems]
         )
 
-    async def _fail(self, task: PlanTask, error: TailraceError) -> None:
+    async def _fail(self, task: PlanTask, error: Exception) -> None:
         self._context.log.error("plan.failed", run=task.run, attempt=task.attempt, exc_info=error)
         await self._context.control.fact(
             StageFailed(
@@ -166,6 +211,14 @@ class Planner:
                 attempt=task.attempt,
                 service="reader",
                 replica=self._context.replica,
-                failure=Failure(code=error.code, message=error.message, remedy=error.remedy, where="planning"),
+                failure=_failure(error),
             )
         )
+
+
+def _failure(error: Exception) -> Failure:
+    """What the run's record will say; of an unforeseen error its type alone, because its text may quote values."""
+    if isinstance(error, TailraceError):
+        return Failure(code=error.code, message=error.message, remedy=error.remedy, where="planning")
+    message = f"unexpected {type(error).__name__} while planning"
+    return Failure(code="reader.unexpected", message=message, remedy="See the reader's log.", where="planning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from tailrace_reader.access import source_of
@@ -50,14 +51,14 @@ class ReaderWorkload:
             self._membership.on_record(record)
 
     async def on_task(self, task: Task) -> None:
-        """Plan; other services' tasks pass by."""
+        """Begin to plan; other services' tasks pass by."""
         if isinstance(task, PlanTask) and self._planner is not None:
-            await self._planner.plan(task)
+            self._planner.take(task)
 
     async def stop(self, deadline: Deadline) -> None:
         """Leave all runs, hold no snapshot."""
-        if self._membership is not None:
-            await self._membership.stop(deadline)
+        if self._planner is not None and self._membership is not None:
+            await asyncio.gather(self._planner.stop(deadline), self._membership.stop(deadline))
         self._attempts.clear()
 
     def last_progress(self) -> float:
