@@ -3,30 +3,56 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka.errors import KafkaError
+import structlog
+from aiokafka.errors import ProducerClosed
 from faststream.kafka import KafkaBroker
 from pydantic import BaseModel
 
 from tailrace_shared import topics
 from tailrace_shared.dataplane.retry import FOREVER
-from tailrace_shared.errors import TerminalError
-from tailrace_shared.kafka import Admin, Kafka
+from tailrace_shared.errors import TailraceError, TerminalError
+from tailrace_shared.kafka import Admin, Kafka, KafkaSettings, map_error
+from tailrace_shared.kafka.errors import FOREIGN
 from tailrace_shared.messages import Fact, RunRecord, Task
 
 _FACT_PARTITIONS = 12
 """More than the writers and readers of most installations; a run's facts stay in one partition."""
 
 
-class Control:
-    """Publishes facts, tasks and run records. Every message may arrive twice: receivers are idempotent."""
+_SAY_S = 5.0
+"""A broker that is away is worth a line in the log now and then, not one per message and attempt."""
 
-    def __init__(self, broker: KafkaBroker, namespace: str) -> None:
+log = structlog.get_logger(__name__)
+
+
+class Control:
+    """Publishes facts, tasks and run records. Every message may arrive twice: receivers are idempotent.
+
+    A broker that is away is waited for without end, and said in the log. What waiting cannot help is raised: TerminalError
+    (``kafka.forbidden``, ``kafka.message-too-large`` and others), or TransientError (``kafka.producer-lost``) when the broker
+    refuses the producer's sequence or epoch. No later message of this producer would pass, and FastStream cannot replace it alone:
+    ``lost`` is told first, and a service then ends, to be started again.
+    """
+
+    def __init__(
+        self,
+        broker: KafkaBroker,
+        namespace: str,
+        settings: KafkaSettings,
+        *,
+        lost: Callable[[BaseException], None] = lambda _: None,
+    ) -> None:
         self._broker = broker
         self._namespace = namespace
+        self._settings = settings
+        self._lost = lost
+        self._said = -_SAY_S
+        """When the log had a line last, monotonic."""
 
     async def fact(self, fact: Fact) -> None:
         """Tell the deciders what happened."""
@@ -55,9 +81,23 @@ class Control:
                     body, topic, key=run.encode(), correlation_id=run, headers={"content-type": "application/json"}
                 )
                 return
-            except KafkaError:
+            except FOREIGN as error:
+                mapped = map_error(error, self._settings, f"publishing to {topic}")
+                if isinstance(mapped, TerminalError):
+                    raise mapped from error
+                if mapped.code == "kafka.producer-lost":
+                    if not isinstance(error, ProducerClosed):  # by ourselves: the service is stopping
+                        self._lost(mapped)
+                    raise mapped from error
                 failures += 1
+                self._say(mapped, topic, failures)
                 await asyncio.sleep(FOREVER.delay(failures) or 0)
+
+    def _say(self, error: TailraceError, topic: str, failures: int) -> None:
+        now = time.monotonic()
+        if now - self._said >= _SAY_S:
+            self._said = now
+            log.warning("control.waiting", topic=topic, failures=failures, code=error.code, message=error.message)
 
 
 def control_broker(kafka: Kafka, **options: Any) -> KafkaBroker:
@@ -84,6 +124,6 @@ async def control_session(kafka: Kafka, namespace: str) -> AsyncIterator[Control
     broker = control_broker(kafka, logger=None)
     await broker.start()
     try:
-        yield Control(broker, namespace)
+        yield Control(broker, namespace, kafka.settings)
     finally:
         await broker.stop()

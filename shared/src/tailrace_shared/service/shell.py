@@ -81,7 +81,7 @@ class Shell:
             service=service,
             replica=f"{service}-{ULID()}".lower(),
             kafka=self.kafka,
-            control=Control(self._broker, settings.namespace),
+            control=Control(self._broker, settings.namespace, self.kafka.settings, lost=self.fail),
             metrics=metrics,
             fail=self.fail,
         )
