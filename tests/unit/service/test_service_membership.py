@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from tailrace_shared.deadline import Deadline
-from tailrace_shared.errors import TransientError, UsageError
+from tailrace_shared.errors import TerminalError, TransientError, UsageError
 from tailrace_shared.job.spec import Destination, Job, Source
 from tailrace_shared.messages import Fact, ReplicaRefused, ReplicaSeen, RunRecord, State
 from tailrace_shared.plan.model import Fingerprints, Plan
@@ -39,6 +39,7 @@ class FakePlans:
 class FakeMember:
     def __init__(self, log: list[str], name: str) -> None:
         self._log, self._name = log, name
+        self.turned = 0.0
 
     async def update(self, record: RunRecord) -> None:
         self._log.append(f"update {self._name}")
@@ -50,19 +51,27 @@ class FakeMember:
         return Progress(5, 50)
 
     def last_progress(self) -> float:
-        return time.monotonic()
+        return self.turned or time.monotonic()
 
 
 class World:
     """A membership with everything around it faked and remembered."""
 
-    def __init__(self, join_error: Callable[[], Exception | None] = lambda: None, prints: Any = None) -> None:
+    def __init__(
+        self,
+        join_error: Callable[[], Exception | None] = lambda: None,
+        prints: Any = None,
+        *,
+        heartbeat_s: float = 0.01,
+        refused: int = 0,
+    ) -> None:
+        self.refused = refused
         self.log: list[str] = []
         self.facts: list[Fact] = []
         self.failed: list[BaseException] = []
         self._join_error = join_error
         context: Any = SimpleNamespace(
-            settings=ServiceSettings(heartbeat_s=0.01), service="generator", replica="generator-1", kafka=None,
+            settings=ServiceSettings(heartbeat_s=heartbeat_s), service="generator", replica="generator-1", kafka=None,
             control=SimpleNamespace(fact=self._fact), metrics=Metrics("generator"),
             fail=self.failed.append, log=structlog.get_logger(),
         )  # fmt: skip
@@ -71,6 +80,9 @@ class World:
         self.membership._plans = FakePlans()  # type: ignore[assignment]
 
     async def _fact(self, fact: Fact) -> None:
+        if self.refused:
+            self.refused -= 1
+            raise TerminalError("kafka.forbidden", "refused")
         self.facts.append(fact)
 
     async def _join(self, record: RunRecord, plan: Plan) -> FakeMember:
@@ -173,6 +185,49 @@ async def test_the_runs_metrics_exist_at_zero_and_go_with_the_run() -> None:
     async with asyncio.timeout(5):
         while world.metrics.registry.get_sample_value("tailrace_rows_total", {"run": "R"}) is not None:
             await asyncio.sleep(0.001)
+
+
+async def test_a_member_that_stands_still_shows_until_its_run_is_stopping() -> None:
+    world = World()
+    world.membership.on_record(record("loading", digest="a"))
+    await world.until("join plan a")
+    (member,) = world.membership.members().values()
+    assert isinstance(member, FakeMember)
+    member.turned = 1.0
+    assert world.membership.last_progress() == 1.0
+    world.membership.on_record(record("stopping", version=2, digest="a"))
+    assert world.membership.last_progress() > 1.0
+    await world.membership.stop(Deadline.after(1))
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.01, 3600.0], ids=["heartbeat", "hello"])
+async def test_a_replica_that_cannot_say_that_it_lives_for_a_defect_ends(heartbeat_s: float) -> None:
+    calls = 0
+
+    def broken(_: RunRecord) -> Fingerprints:
+        nonlocal calls
+        calls += 1
+        if calls == 1 and heartbeat_s < 1:
+            return Fingerprints(mask_secret="m", catalogue="c", pools="p")
+        raise ZeroDivisionError
+
+    world = World(prints=broken, heartbeat_s=heartbeat_s)
+    world.membership.on_record(record("submitted"))
+    async with asyncio.timeout(5):
+        while not world.failed:
+            await asyncio.sleep(0.001)
+    assert [type(error) for error in world.failed] == [ZeroDivisionError]
+    await world.membership.stop(Deadline.after(1))
+
+
+async def test_a_heartbeat_that_is_refused_is_followed_by_the_next() -> None:
+    world = World(refused=1)
+    world.membership.on_record(record("submitted"))
+    async with asyncio.timeout(5):
+        while not world.facts:
+            await asyncio.sleep(0.001)
+    assert (world.refused, world.failed) == (0, [])
+    await world.membership.stop(Deadline.after(1))
 
 
 def test_only_states_with_a_plan_are_joined() -> None:

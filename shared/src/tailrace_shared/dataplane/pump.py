@@ -61,7 +61,8 @@ class Pump:
     called again while it raises TransientError: a failure has to be told.
 
     The pump never waits for the handlers to poll the group: heartbeats go on while the window is full for hours, and
-    ``last_poll`` moves as long as the event loop turns.
+    ``last_poll`` moves as long as the event loop turns. Once ``failed`` is set it stands still: the failure is told, and a
+    pump that nobody stops then is not alive.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class Pump:
         )  # fmt: skip
         self._log = log.bind(pump=name or topic, topic=topic, group=group)
         self.last_poll = time.monotonic()
-        """When the loop turned last, monotonic."""
+        """When the loop turned last, monotonic; of a pump that has failed, when it did."""
         self.failed: BaseException | None = None
         """Why nothing is polled any more, or None."""
         self.retries = 0
@@ -133,7 +134,8 @@ class Pump:
         commits = asyncio.create_task(self._commit_regularly())
         try:
             while not self._stopping.is_set():
-                self.last_poll = time.monotonic()
+                if self.failed is None:
+                    self.last_poll = time.monotonic()
                 if poll is not None and poll.done():
                     poll.result()
                     poll = None

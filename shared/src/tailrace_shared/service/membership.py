@@ -7,7 +7,6 @@ counts. Members leave before topics are deleted: a terminal record is the sign.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -94,6 +93,7 @@ class Membership:
         self._plans = Plans(context.kafka, context.settings.namespace)
         self._slots: dict[str, _Slot] = {}
         self._beat: asyncio.Task[None] | None = None
+        self._hellos: set[asyncio.Task[None]] = set()
         self._memory = psutil.Process()
 
     def on_record(self, record: RunRecord) -> None:
@@ -106,10 +106,11 @@ class Membership:
             slot.task = asyncio.create_task(self._follow(slot), name=f"member {record.run}")
             if self._heartbeat and self._beat is None:
                 self._beat = asyncio.create_task(self._heartbeats(), name="heartbeats")
+                self._beat.add_done_callback(self._ended)
             if self._heartbeat:
-                asyncio.create_task(self._seen(record.run), name=f"hello {record.run}").add_done_callback(
-                    lambda _: None
-                )
+                hello = asyncio.create_task(self._seen(record.run), name=f"hello {record.run}")
+                self._hellos.add(hello)
+                hello.add_done_callback(self._ended)
         slot.record = record
         slot.changed.set()
 
@@ -118,12 +119,19 @@ class Membership:
         return {run: slot.member for run, slot in self._slots.items() if slot.member is not None}
 
     def last_progress(self) -> float:
-        """The oldest last turn of all members' pumps; now, when there is none."""
-        return min((m.last_progress() for m in self.members().values()), default=time.monotonic())
+        """The oldest last turn of all members' pumps; now, when there is none.
+
+        A pump that has told its failure stands still. That shows here until the run is stopping, as it should be at once;
+        from then on there is nothing to restart this replica for, and ending the run may take long.
+        """
+        slots = [slot for slot in self._slots.values() if slot.record.state != "stopping"]
+        turns = (slot.member.last_progress() for slot in slots if slot.member is not None)
+        return min(turns, default=time.monotonic())
 
     async def stop(self, deadline: Deadline) -> None:
         """Leave all runs."""
         tasks = [slot.task for slot in self._slots.values() if slot.task] + ([self._beat] if self._beat else [])
+        tasks += self._hellos
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -186,6 +194,12 @@ class Membership:
                 self._context.log.exception("run.leave-failed", run=slot.record.run)
             self._context.log.info("run.left", run=slot.record.run, state=slot.record.state)
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A replica that can no longer say that it lives would be taken for dead while it works: it has to end."""
+        self._hellos.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
+
     async def _heartbeats(self) -> None:
         while True:
             await asyncio.sleep(self._context.settings.heartbeat_s)
@@ -197,8 +211,8 @@ class Membership:
         if slot is None:
             return
         done = slot.member.progress() if slot.member else Progress()
-        prints = await self._prints(slot)
-        with contextlib.suppress(TailraceError):
+        try:
+            prints = await self._prints(slot)
             await self._context.control.fact(
                 ReplicaSeen(
                     run=run,
@@ -211,6 +225,8 @@ class Membership:
                     memory_bytes=self._memory.memory_info().rss,
                 )
             )
+        except TailraceError as error:  # the next heartbeat may get through
+            self._context.log.warning("heartbeat.failed", run=run, code=error.code, message=error.message)
 
     async def _prints(self, slot: _Slot) -> Fingerprints | None:
         """This replica's fingerprints; a replica that cannot make them (no mask secret) says so once."""
