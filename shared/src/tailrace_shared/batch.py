@@ -5,8 +5,12 @@ One Kafka message is one Arrow IPC stream (schema and one record batch). Nothing
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Literal, NamedTuple
+
+from ulid import ULID
 
 from tailrace_shared.errors import TerminalError
 
@@ -46,6 +50,22 @@ class BatchHead(NamedTuple):
     """Id of the data key; empty for masked batches."""
     correlation: str
     traceparent: str = ""
+    """W3C Trace Context of the batch, from ``traceparent_of``; every stage passes it on unchanged."""
+
+
+def traceparent_of(identity: BatchId) -> str:
+    """The batch's place in a trace (W3C Trace Context, version 00, sampled): one trace per run, one span per batch.
+
+    A function of the identity alone, so that a batch that is read again has the same headers. The run is a ULID, whose 128 bits
+    are the trace's. Raises ValueError for any other run.
+    """
+    span = hashlib.blake2b("/".join(map(str, identity)).encode("ascii"), digest_size=8).hexdigest()
+    return f"00-{_trace_id(identity.run)}-{span}-01"
+
+
+@lru_cache(maxsize=64)
+def _trace_id(run: str) -> str:
+    return ULID.from_str(run).bytes.hex()
 
 
 def headers_of(head: BatchHead) -> list[tuple[str, bytes]]:

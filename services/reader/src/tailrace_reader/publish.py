@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tailrace_reader.assemble import Cut
-from tailrace_shared.batch import BatchHead, BatchId, associated_data, headers_of
+from tailrace_shared.batch import BatchHead, BatchId, associated_data, headers_of, traceparent_of
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.envelope import DataCipher
@@ -71,6 +71,7 @@ class RangePublisher:
                 schema=ipc.schema_fingerprint(cut.batch.schema),
                 key=self._plan.key.id,
                 correlation=self._correlation,
+                traceparent=traceparent_of(identity),
             )
         )
         value = self._cipher.seal(ipc.encode_view(cut.batch), associated_data(headers))

@@ -1,7 +1,7 @@
 """The plan's models: every column's generator and what is proved of it, wire types, order, ranges, DDL, fingerprints.
 
-The plan travels as one content-addressed, compressed message on the run's ``plan`` topic; ``jobs`` carries its digest. Fields
-that hold values are sealed with the transport key (``Plan.sealed``).
+The plan travels as one content-addressed, compressed message on the run's ``plan`` topic; ``jobs`` carries its digest. Ranges
+are block numbers, so that nothing in it was read from a row.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ class Plan(Frozen):
     fingerprints: Fingerprints
     key: DataKey
     sealed: str = ""
-    """Values (key bounds, filter literals), encrypted with the transport key; base64; empty when there are none."""
+    """The place for values (key bounds, filter literals), encrypted with ``TransportKey.seal``. Always empty in this release:
+    ranges are block numbers and no filter reaches the plan, so there is no value to seal."""
     partitions: int = 12
     message_bytes: int = 8 << 20
     batch_bytes: int = 4 << 20
