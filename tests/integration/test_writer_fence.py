@@ -16,11 +16,12 @@ from tailrace_shared import messages as m
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.plan.model import DdlStep
-from tailrace_writer import prepare, undo
+from tailrace_writer import ending, prepare, undo
 from tailrace_writer.apply import Applier
 from tailrace_writer.beats import Beats
 from tailrace_writer.destinations import Destination, beat
 from tailrace_writer.encode import TableEncoder
+from tailrace_writer.hindrance import AFTER, Hindrance
 from tailrace_writer.leader_lock import take_lead
 from tailrace_writer.lock_keys import lock_key
 from tailrace_writer.rebuild import rebuild
@@ -257,6 +258,69 @@ async def test_a_second_run_on_a_claimed_table_is_refused_and_told_which_run_has
         await prepare.claim(connection, seat, PLAN)
     assert refused.value.code == "claim.taken"
     assert RUN in refused.value.message
+
+
+async def test_a_plan_made_beside_a_run_that_has_ended_since_is_made_again(
+    database: Database, connection: asyncpg.Connection, loading: Seat
+) -> None:
+    other = "01ARZ3NDEKTSV4RRFFQ69G5FAW"
+    seat = await database.submit(connection, other)
+    await connection.execute("UPDATE tailrace.run SET catalogue_at = clock_timestamp() WHERE run = $1", other)
+    await undo.stop(connection, loading, "loading", "cancelled", 5, empty=True)
+    await rebuild(database.destination(), loading, parallel=2, lock_timeout_s=5, tolerant=True)
+    await ending.conclude(connection, loading, "cancelled")
+    with pytest.raises(prepare.Outdated) as outdated:
+        await prepare.claim(connection, seat, PLAN)
+    assert outdated.value.other == RUN
+    assert not await connection.fetchval("SELECT count(*) FROM tailrace.claim")
+    await undo.restart(connection, seat, "planned", 5, empty=False)
+    await connection.execute(
+        "UPDATE tailrace.run SET catalogue_at = clock_timestamp(), state = 'planned' WHERE run = $1", other
+    )
+    await prepare.claim(connection, Seat(other, seat.epoch, 2), PLAN)
+
+
+async def test_what_cannot_be_rebuilt_stays_defined_and_the_failure_says_where(
+    database: Database, connection: asyncpg.Connection, loading: Seat
+) -> None:
+    await undo.stop(connection, loading, "loading", "cancelled", 5, empty=True)
+    await connection.execute("ALTER TABLE child RENAME COLUMN parent TO other")
+    await rebuild(database.destination(), loading, parallel=2, lock_timeout_s=5, tolerant=True)
+    await ending.conclude(connection, loading, "cancelled")
+    assert [tuple(r) for r in await connection.fetch("SELECT kind, name FROM tailrace.ddl")] == [
+        ("foreign-key", "child_parent")
+    ]
+    failure = await connection.fetchval("SELECT failure->>'remedy' FROM tailrace.run WHERE run = $1", RUN)
+    assert "foreign-key child_parent" in failure
+    assert "kept in tailrace.ddl" in failure
+
+
+async def test_the_picture_counts_writers_and_knows_why_they_stay_out_or_cannot_write(
+    database: Database, connection: asyncpg.Connection, loading: Seat
+) -> None:
+    await connection.execute("DELETE FROM tailrace.replica")
+    await beat(connection, "writer-1")
+
+    async def look() -> tuple[int, str, str]:
+        view = (await read_picture(connection, RUN, active=True, stale_s=10, settled=always)).view
+        return view.writers, view.refusal, view.hindrance
+
+    assert await look() == (1, "", "")
+    locked, hindrance = (
+        TransientError("postgres.lock", "a lock is held"),
+        Hindrance(RUN, "writer-1", database.destination()),
+    )
+    for _ in range(AFTER):
+        await hindrance.failed(locked)
+    assert await look() == (1, "", "postgres.lock: a lock is held")
+    await hindrance.passed()
+    assert await look() == (1, "", "")
+    failure = m.Failure(code="x", message="another release")
+    await apply_fact(connection, m.ReplicaRefused(run=RUN, service="writer", replica="writer-1", failure=failure))
+    await connection.execute("UPDATE tailrace.replica SET seen_at = seen_at - interval '60 s' WHERE run = $1", RUN)
+    assert await look() == (0, "a writer replica that can take part: another release", "")
+    await beat(connection, "writer-2")
+    assert await look() == (1, "", ""), "another one does the work"
 
 
 def facts() -> list[m.Fact]:

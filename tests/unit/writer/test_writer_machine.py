@@ -84,7 +84,7 @@ def test_children_are_released_when_their_parents_are_complete() -> None:
 def test_a_range_is_done_when_the_ledger_holds_every_batch() -> None:
     part = OpenRange(key(0), 9, sent=True, released_at=0, read_at=1, rows=20, batches=2, bytes=9, ledger_batches=1)
     view = replace(LOADING, tables=(TableView(0),), open=(part,))
-    assert decide(view, 2) == [do.Wait("")]
+    assert decide(view, 2) == [do.Wait("")], "everybody is there, and it is not long ago"
     whole = replace(part, ledger_batches=2, ledger_rows=20)
     assert decide(replace(view, open=(whole,)), 2) == [do.MarkDone((key(0),))]
 
@@ -107,8 +107,34 @@ def test_a_range_that_is_read_but_incomplete_is_released_again_once_nothing_arri
     lost = OpenRange(key(0), 9, sent=True, released_at=0, read_at=10, rows=2, batches=2, bytes=9, ledger_batches=1)
     view = replace(LOADING, tables=(TableView(0),), open=(lost,), last_applied_at=60)
     assert decide(view, 100) == [do.Wait("")], "the ledger still grows"
-    assert decide(view, 121) == [do.Send((key(0),), again=True)]
+    silence = do.Wait("rows: nothing has arrived for 60 s, see the logs of the generators and writers")
+    assert decide(view, 121) == [do.Send((key(0),), again=True), silence]
     assert decide(replace(view, generators=0), 121) == [do.Wait("a generator replica")], "nobody could work"
+
+
+def test_a_loading_run_says_whom_it_lacks_and_what_hinders_its_writers() -> None:
+    unread = OpenRange(key(0), 9, sent=True, released_at=0)
+    view = replace(LOADING, tables=(TableView(0),), open=(unread,))
+    assert decide(replace(view, writers=0), 1) == [do.Wait("a writer replica")]
+    refused = replace(view, writers=0, refusal="a writer replica that can take part: it is older")
+    assert decide(refused, 1) == [do.Wait("a writer replica that can take part: it is older")]
+    hindered = replace(view, hindrance="postgres.disk-full: the disk is full")
+    assert decide(hindered, 1) == [do.Wait("a writer that can write: postgres.disk-full: the disk is full")]
+    more = replace(hindered, candidates=(Candidate(key(1), 9),))
+    assert decide(more, 1)[-1] == do.Wait("a writer that can write: postgres.disk-full: the disk is full"), "meanwhile"
+
+
+def test_long_silence_of_a_loading_run_is_said_with_where_to_look() -> None:
+    unread = OpenRange(key(0), 9, sent=True, released_at=90)
+    view = replace(LOADING, tables=(TableView(0),), open=(unread,), moved_at=10)
+    assert decide(view, 69) == [do.Wait("")]
+    assert decide(view, 101) == [do.Wait("rows: nothing has arrived for 90 s, see the logs of the readers")], (
+        "whether or not the range was released again meanwhile"
+    )
+    half = OpenRange(key(1), 9, sent=True, released_at=90, read_at=90, rows=2, batches=2, bytes=9)
+    (decision,) = decide(replace(view, open=(unread, half)), 101)
+    assert isinstance(decision, do.Wait)
+    assert decision.what.endswith("the readers, generators and writers")
 
 
 def test_the_loss_of_all_snapshots_restarts_while_something_is_to_be_read() -> None:
@@ -140,9 +166,19 @@ def test_a_leak_question_is_asked_again_and_judged_when_all_are_answered() -> No
     view = replace(
         VIEW, state="verifying", verified=True, leaks=(LeakView(0, "name", 0, False), LeakView(0, "mail", 0, True))
     )
-    assert decide(view, 1) == [do.Wait("the leak scan")]
-    assert decide(view, 31) == [do.AskLeaks(((0, "name"),))]
-    assert decide(replace(view, leaks=view.leaks[1:]), 31) == [do.Judge()]
+    patience = Patience(leak_s=30)
+    assert decide(view, 1, patience) == [do.Wait("the leak scan")]
+    assert decide(view, 31, patience) == [do.AskLeaks(((0, "name"),))]
+    assert decide(replace(view, moved_at=20), 31, patience) == [do.Wait("the leak scan")], "answers still come"
+    assert decide(replace(view, leaks=view.leaks[1:]), 31, patience) == [do.Judge()]
+
+
+def test_a_reader_has_its_own_time_for_a_leak_question_unless_it_is_gone() -> None:
+    view = replace(VIEW, state="verifying", verified=True, leaks=(LeakView(0, "name", 100, False),))
+    assert decide(view, 699) == [do.Wait("the leak scan")]
+    assert decide(replace(view, deserted_at=110), 120) == [do.AskLeaks(((0, "name"),))]
+    assert decide(replace(view, deserted_at=90), 120) == [do.Wait("the leak scan")], "it was asked after that"
+    assert decide(replace(view, deserted_at=110, readers=0), 120) == [do.Wait("a reader replica")]
 
 
 def test_patience_is_a_setting() -> None:

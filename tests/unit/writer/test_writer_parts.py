@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import cast
 
+import asyncpg
 import pytest
 
 from support.writing import DIGEST, RUN, head, job
-from tailrace_shared.errors import TerminalError
+from tailrace_reader.settings import Settings as ReaderSettings
+from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.messages import RunRecord
 from tailrace_shared.plan.model import Problem
-from tailrace_writer.beats import Beats
+from tailrace_writer.actions import Hindered
+from tailrace_writer.beats import Arrivals, Beats
+from tailrace_writer.destinations import Destination
 from tailrace_writer.fence import opening
+from tailrace_writer.hindrance import AFTER, EVERY_S, Hindrance
+from tailrace_writer.publish import record_of_row
 from tailrace_writer.republish import Republisher
 from tailrace_writer.runs import Runs, is_active
 from tailrace_writer.sequences import sequence_start
+from tailrace_writer.settings import Settings
 from tailrace_writer.state.facts import refusal_of
+from tailrace_writer.term import hindrance_of
 
 
 def record(version: int, run: str = RUN, state: str = "loading") -> RunRecord:
@@ -62,6 +71,75 @@ def test_silence_counts_only_while_some_heartbeat_comes_through() -> None:
     assert not beats.settled(12, 6), "all are silent: the broker is away"
     assert not beats.settled(13, 0.1), "and back: everybody gets the time to say so"
     assert not beats.settled(60, 0.1), "the database was away"
+
+
+def test_arrivals_remember_when_something_came_and_when_a_reader_went() -> None:
+    arrivals = Arrivals()
+    both, one = frozenset({"a", "b"}), frozenset({"b"})
+    arrivals.look(10, "x", both, settled=True)
+    assert (arrivals.moved_at, arrivals.deserted_at) == (10, 10), "a new leader knows nothing of before"
+    arrivals.look(20, "x", both, settled=True)
+    arrivals.look(30, "y", both, settled=True)
+    assert (arrivals.moved_at, arrivals.deserted_at) == (30, 10)
+    arrivals.look(40, "y", frozenset(), settled=False)
+    assert arrivals.deserted_at == 10, "an outage: nobody is to blame"
+    arrivals.look(50, "y", one, settled=True)
+    assert arrivals.deserted_at == 50
+    arrivals.look(60, "y", both, settled=True)
+    assert arrivals.deserted_at == 50, "one that joins takes nothing away"
+
+
+def test_a_run_says_what_it_waits_for_once_an_error_repeats_and_at_once_what_cannot_pass() -> None:
+    locked = TransientError("postgres.lock", "a lock could not be had")
+    assert [hindrance_of(locked, n) for n in (1, 2, 3)] == ["", "", "postgres.lock: a lock could not be had"]
+    assert hindrance_of(Hindered("run 7, which is ending"), 1) == "run 7, which is ending"
+    assert hindrance_of(TerminalError("postgres.denied", "no right"), 1) == "postgres.denied: no right"
+    assert "KeyError" in hindrance_of(KeyError("value"), 1)
+    assert "value" not in hindrance_of(KeyError("value"), 1)
+
+
+def test_a_reader_and_the_writer_agree_how_long_a_leak_question_may_take() -> None:
+    assert ReaderSettings.model_fields["leak_timeout_s"].default == Settings.model_fields["leak_timeout_s"].default
+
+
+class Noted(Hindrance):
+    """Keeps what it would write to the destination."""
+
+    def __init__(self) -> None:
+        self.now, self.notes = 0.0, list[str]()
+        super().__init__(RUN, "writer-1", cast(Destination, None), lambda: self.now)
+
+    async def _note(self, hindrance: str) -> None:
+        self.notes.append(hindrance)
+
+
+async def test_a_writer_that_cannot_write_says_so_once_a_minute_until_it_can() -> None:
+    hindrance, locked = Noted(), TransientError("postgres.lock", "a lock could not be had")
+    for _ in range(AFTER - 1):
+        await hindrance.failed(locked)
+    await hindrance.passed()
+    assert hindrance.notes == [], "a passing matter"
+    for _ in range(AFTER + 20):
+        await hindrance.failed(locked)
+    assert hindrance.notes == ["postgres.lock: a lock could not be had"]
+    hindrance.now = EVERY_S
+    await hindrance.failed(locked)
+    assert len(hindrance.notes) == 2
+    await hindrance.passed()
+    await hindrance.passed()
+    assert hindrance.notes[2:] == [""]
+
+
+@pytest.mark.parametrize("state", ["loading", "stopping"])
+def test_the_record_of_a_run_that_is_not_over_says_what_it_waits_for(state: str) -> None:
+    now = datetime.now(UTC)
+    row: dict[str, object] = {
+        "run": RUN, "version": 3, "state": state, "attempt": 1, "submitted_at": now, "leader": "w", "digest": "",
+        "queued": False, "waiting_for": "postgres.lock: held", "cancel_requested": True, "progress": "{}", "checks": "[]",
+        "problems": "[]", "failure": None, "started_at": None, "finished_at": None,
+    }  # fmt: skip
+    assert record_of_row(cast(asyncpg.Record, row), job()).waiting_for == "postgres.lock: held"
+    assert record_of_row(cast(asyncpg.Record, row | {"state": "failed"}), job()).waiting_for == ""
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.job.spec import Job
-from tailrace_shared.messages import Check, CheckLeaks, Failure, PlanTask
+from tailrace_shared.messages import Check, CheckLeaks, Failure, PlanTask, State
 from tailrace_shared.plan.model import Fingerprints, Plan
 from tailrace_shared.postgres import translated
 from tailrace_shared.service.context import ServiceContext
@@ -47,6 +47,10 @@ _CATALOGUE_WAIT_S = 1.0
 
 _GRACE = 4
 """Times that a leader takes to be stale: one to be silent, one of watching, and the rest for ending what is abandoned."""
+
+
+_LOOKING = "catalogue_at = coalesce(catalogue_at, clock_timestamp())"
+"""Before the first look of the attempt: of several plans, the first to come back counts. See ``prepare.Outdated``."""
 
 
 class Hindered(TransientError):
@@ -109,7 +113,11 @@ class Actions:
             case do.Claim():
                 plan = await self._plans.fetch(seat.run, view.digest)
                 async with self._session() as connection:
-                    await prepare.claim(connection, seat, plan)
+                    try:
+                        await prepare.claim(connection, seat, plan)
+                    except prepare.Outdated as error:
+                        self._context.log.info("plan.outdated", run=seat.run, ended=error.other)
+                        await undo.restart(connection, seat, "planned", patience, empty=False)
             case do.Prepare():
                 plan = await self._plans.fetch(seat.run, view.digest)
                 async with self._session() as connection:
@@ -173,6 +181,7 @@ class Actions:
         prints = next((r for r in picture.live if r["service"] == "generator" and r["fingerprints"]), None)
         if prints is None:
             raise TransientError("plan.generator", "no generator replica has told its fingerprints")
+        await self._lock.use(lambda c: moves.amend(c, seat, _LOOKING))
         catalogue = await self._catalogue(job)
         await self._context.control.task(
             PlanTask(
@@ -220,11 +229,21 @@ class Actions:
     async def _finish(self, seat: Seat, plan: Plan) -> None:
         await self._rebuild(seat, tolerant=False)
         async with self._session() as connection:
-            await set_sequences(connection, plan)
-            with translated():
-                for table in plan.tables:
+            async with self._still(connection, seat, "finishing"):
+                await set_sequences(connection, plan)
+            for table in plan.tables:
+                async with self._still(connection, seat, "finishing"):
                     await connection.execute(f"ANALYZE {qualified(table.name.schema_name, table.name.name)}")
         await self._lock.use(lambda c: moves.move(c, seat, "finishing", "verifying"))
+
+    @asynccontextmanager
+    async def _still(self, connection: asyncpg.Connection, seat: Seat, state: State) -> AsyncIterator[None]:
+        """A transaction in which the run is seen to be this leader's still, and which waits for no lock for ever."""
+        with translated():
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = {int(self._settings.lock_timeout_s * 1000)}")
+                await moves.require(connection, seat, state)
+                yield
 
     async def _rebuild(self, seat: Seat, *, tolerant: bool) -> None:
         await rebuild(

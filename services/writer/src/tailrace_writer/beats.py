@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 
 class Beats:
     """Judges whether a replica that is not heard of may be taken for gone.
@@ -26,3 +28,28 @@ class Beats:
         if self._flowing_since is None:
             self._flowing_since = now
         return now - self._flowing_since >= self._stale_s
+
+
+class Arrivals:
+    """When something last arrived, and when a reader was last found gone, as far as this leader has seen."""
+
+    def __init__(self) -> None:
+        self._seen: Hashable = None
+        self._readers: frozenset[str] | None = None
+        self.moved_at = 0.0
+        self.deserted_at = 0.0
+
+    def look(self, now: float, seen: Hashable, readers: frozenset[str], *, settled: bool) -> None:
+        """Note what is there now. Readers count only while their silence means something."""
+        if self._readers is None:
+            self._readers, self._seen = readers, seen
+            self.moved_at = self.deserted_at = now  # what came and went before this leader is not known
+            return
+        if seen != self._seen:
+            self._seen, self.moved_at = seen, now
+        if not settled:
+            self._readers |= readers
+        else:
+            if self._readers - readers:
+                self.deserted_at = now
+            self._readers = readers

@@ -29,19 +29,23 @@ async def conclude(connection: asyncpg.Connection, seat: Seat, outcome: do.Outco
     """stopping → the end. What could not be rebuilt is named in the run's failure."""
     with translated():
         left = await connection.fetch(
-            "SELECT kind, name, trouble FROM tailrace.ddl WHERE run = $1 AND trouble <> ''", seat.run
+            "SELECT kind, name, trouble FROM tailrace.ddl WHERE run = $1 AND trouble <> '' ORDER BY attempt, number",
+            seat.run,
         )
     for row in left:
-        await _remark(connection, seat, f"{row['kind']} {row['name']} is not back: {row['trouble']}")
+        thing = f"{row['kind']} {row['name']}"
+        remedy = f"Bring back {thing} by hand: its definition is kept in tailrace.ddl."
+        await _remark(connection, seat, f"{thing} is not back: {row['trouble']}", remedy)
     await undo.conclude(connection, seat, "stopping", outcome)
     crash_point("leader.after-ledger-gone")
 
 
-async def _remark(connection: asyncpg.Connection, seat: Seat, said: str) -> None:
+async def _remark(connection: asyncpg.Connection, seat: Seat, said: str, remedy: str = "") -> None:
     """Say what could not be undone, beside why the run failed."""
     with translated():
         known = await connection.fetchval("SELECT failure FROM tailrace.run WHERE run = $1", seat.run)
         failure = Failure.model_validate_json(known) if known else Failure(code="undo.incomplete", message="stopped")
         if said not in failure.message:
-            failure = failure.model_copy(update={"message": f"{failure.message}; {said}"})
+            remedy = " ".join(filter(None, (failure.remedy, remedy)))
+            failure = failure.model_copy(update={"message": f"{failure.message}; {said}", "remedy": remedy})
             await moves.amend(connection, seat, "failure = $4", failure.model_dump_json())

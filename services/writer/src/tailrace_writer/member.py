@@ -18,6 +18,7 @@ from tailrace_shared.service.membership import Progress
 from tailrace_writer.apply import Applier
 from tailrace_writer.destinations import Destination
 from tailrace_writer.encode import Encoded, TableEncoder
+from tailrace_writer.hindrance import Hindrance
 from tailrace_writer.sessions import Sessions
 from tailrace_writer.settings import Settings
 
@@ -37,6 +38,7 @@ class WriterMember:
         self._run = record.run
         self._digest = record.digest
         self._encoders: dict[int, TableEncoder] = {}
+        self._hindrance = Hindrance(record.run, context.replica, destination)
         self._sessions = Sessions(destination, settings.connections)
         self._applier = Applier(
             self._sessions,
@@ -83,6 +85,15 @@ class WriterMember:
 
     async def handle(self, delivery: Delivery) -> None:
         """Apply one delivery, or see that it was or may not be. Returning lets its offset be committed."""
+        try:
+            await self._apply(delivery)
+        except TransientError as error:
+            self._context.metrics.retries.labels(self._run).inc()
+            await self._hindrance.failed(error)
+            raise
+        await self._hindrance.passed()
+
+    async def _apply(self, delivery: Delivery) -> None:
         metrics, run = self._context.metrics, self._run
         head = head_of(delivery.headers)
         if not self._ours(head):
@@ -90,11 +101,7 @@ class WriterMember:
             return
         metrics.bytes.labels(run, "in").inc(delivery.size)
         encoder, data = self._encode(head, delivery.value)
-        try:
-            outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
-        except TransientError:
-            metrics.retries.labels(run).inc()
-            raise
+        outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
         metrics.batch_seconds.labels(run, "apply").observe(seconds)
         metrics.batches.labels(run, outcome).inc()
         if outcome == "done":

@@ -15,12 +15,32 @@ from tailrace_shared.types import qualified
 from tailrace_writer.state.moves import Seat, close_fence, move, require
 
 
+class Outdated(Exception):
+    """The plan may rest on a destination that lacked what another run had dropped: that run has ended since the look.
+
+    While it lasts, its claims refuse this run; once it is over, nothing else tells that there was one.
+    """
+
+    def __init__(self, other: str) -> None:
+        super().__init__(other)
+        self.other = other
+
+
+_ENDED = """
+SELECT other.run FROM tailrace.run other JOIN tailrace.run mine ON mine.run = $1
+WHERE other.run <> $1 AND other.started_at IS NOT NULL AND other.finished_at >= mine.catalogue_at
+  AND other.job->'schemas' ?| $2::text[]
+ORDER BY 1 LIMIT 1
+"""
+
+
 async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
     """planned → preparing: these tables are this run's until it is over.
 
-    Raises TerminalError (``claim.taken``) that names the run which has one of them already.
+    Raises TerminalError (``claim.taken``) that names the run which has one of them already, and Outdated where a run that had
+    changed tables of these schemas has ended since the destination was looked at for the plan.
     """
-    schemas = [t.name.schema_name for t in plan.tables]
+    places = [t.name.schema_name for t in plan.tables]
     names = [t.name.name for t in plan.tables]
     with translated():
         async with connection.transaction():
@@ -28,13 +48,13 @@ async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
                 "INSERT INTO tailrace.claim (schema_name, name, run) "
                 # in one order, so that two runs never wait for each other
                 "SELECT s, n, $3 FROM unnest($1::text[], $2::text[]) AS t(s, n) ORDER BY s, n ON CONFLICT DO NOTHING",
-                schemas, names, seat.run,
+                places, names, seat.run,
             )  # fmt: skip
             taken = await connection.fetchrow(
                 "SELECT c.schema_name, c.name, c.run FROM tailrace.claim c "
                 "JOIN unnest($1::text[], $2::text[]) AS t(s, n) ON c.schema_name = s AND c.name = n WHERE c.run <> $3 "
                 "ORDER BY 1, 2 LIMIT 1",
-                schemas, names, seat.run,
+                places, names, seat.run,
             )  # fmt: skip
             if taken is not None:
                 raise TerminalError(
@@ -42,6 +62,9 @@ async def claim(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
                     f"run {taken['run']} is working on destination table {taken['schema_name']}.{taken['name']}",
                     f"Wait for run {taken['run']} to end, or cancel it: tailrace cancel {taken['run']}.",
                 )
+            ended = await connection.fetchval(_ENDED, seat.run, places)
+            if ended is not None:
+                raise Outdated(ended)
             warnings = json.dumps([problem.model_dump() for problem in plan.warnings])
             await move(connection, seat, "planned", "preparing", "problems = $6", warnings)
 

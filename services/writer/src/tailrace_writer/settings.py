@@ -27,6 +27,8 @@ class Settings(ServiceSettings):
     """A plan task without answer is sent again after so long."""
     rerelease_s: float = Field(60.0, gt=0)
     """A range that nothing arrives of is released again after so long."""
+    leak_timeout_s: float = Field(600.0, gt=0)
+    """Longest that a reader takes for a leak question, by its setting of the same name: it is not asked again before."""
     leave_s: float = Field(30.0, gt=0)
     """How long a finished run's topics wait for members to leave before they are deleted all the same."""
     abandoned_s: float = Field(120.0, gt=0)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -21,7 +22,7 @@ from tailrace_shared.messages import TERMINAL_STATES
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions, Hindered
-from tailrace_writer.beats import Beats
+from tailrace_writer.beats import Arrivals, Beats
 from tailrace_writer.cleanup import delete_consumed
 from tailrace_writer.leader_lock import USE_S, LeaderLock
 from tailrace_writer.member import failure_of
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 _RETRY = RetrySchedule(first_s=0.3, limit_s=5.0, attempts=None)
 _IDLE_TICKS = 3
 """Where a run waits for somebody, three times the tick is soon enough."""
+_LEAK_SLACK_S = 30.0
+"""What a leak question and its answer may be under way."""
+_PATIENT_TRIES = 2
+"""Transient errors in a row that nobody need hear of."""
 _TELLING = (do.Move, do.MarkDone, do.CompleteTables, do.Fail)
 """Short decisions after which there is something else to decide: ranges to release, a table or the loading to end."""
 _PROMPT = ("state", "attempt", "digest", "cancel_requested", "failure", "checks", "problems")
@@ -52,8 +57,13 @@ class Term:
         self._lock = lock
         self._log = structlog.get_logger().bind(run=office.run, epoch=lock.epoch)
         self._beats = Beats(office.settings.stale_s)
+        self._arrivals = Arrivals()
         self._over = False
-        self._patience = Patience(plan_s=office.settings.replan_s, range_s=office.settings.rerelease_s)
+        self._patience = Patience(
+            plan_s=office.settings.replan_s,
+            range_s=office.settings.rerelease_s,
+            leak_s=office.settings.leak_timeout_s + _LEAK_SLACK_S,
+        )
         self._actions: Actions | None = None
         self._task: asyncio.Task[None] | None = None
         self._doing: do.Decision | None = None
@@ -103,7 +113,17 @@ class Term:
                 office.context, office.settings, office.destination, office.plans, self._lock, picture.job
             )
             self._progress = json.loads(picture.row["progress"])
-        return picture
+        return self._with_arrivals(picture)
+
+    def _with_arrivals(self, picture: Picture) -> Picture:
+        view = picture.view
+        under_way = tuple((r.key, r.read, r.ledger_bytes) for r in view.open if r.read or r.ledger_bytes)
+        loaded = tuple((t["table_no"], t["rows_loaded"], t["loaded"]) for t in picture.tables)
+        seen = (view.state, view.attempt, under_way, loaded, sum(leak.answered for leak in view.leaks))
+        readers = frozenset(r["replica"] for r in picture.live if r["service"] == "reader" and r["refused"] is None)
+        self._arrivals.look(picture.now, seen, readers, settled=view.settled)
+        moved_at, deserted_at = self._arrivals.moved_at, self._arrivals.deserted_at
+        return replace(picture, view=replace(view, moved_at=moved_at, deserted_at=deserted_at))
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
@@ -135,6 +155,7 @@ class Term:
         except TailraceError as error:
             await self._trouble(error, picture)
             return False
+        self._failures, self._hindrance = 0, ""
         return decided != former and any(isinstance(decision, _TELLING) for decision in decided)
 
     async def _reap(self, picture: Picture) -> bool | None:
@@ -155,12 +176,12 @@ class Term:
         if isinstance(error, Deposed):
             return  # the next look says whether the lead or only the state has changed
         self._failures += 1
-        self._hindrance = error.message if isinstance(error, Hindered) else ""
         self._not_before = time.monotonic() + (_RETRY.delay(self._failures, self._office.run) or 1.0)
         what = type(self._doing).__name__
         said = {"code": error.code, "message": error.message} if isinstance(error, TailraceError) else {}
         ending = picture.view.state in (*TERMINAL_STATES, "stopping") or isinstance(self._doing, do.Stop)
         if isinstance(error, TransientError) or ending:
+            self._hindrance = hindrance_of(error, self._failures)
             self._log.warning("leader.again", action=what, **said, exc_info=None if said else error)
             return
         self._log.error("leader.failed", action=what, **said, exc_info=None if said else error)
@@ -172,7 +193,7 @@ class Term:
     async def _publish(self, decided: list[do.Decision], picture: Picture) -> None:
         """Raise the version and publish when something has changed; the topic follows the row."""
         wait = next((d for d in decided if isinstance(d, do.Wait)), None)
-        waiting_for, queued = (wait.what, wait.queued) if wait else (self._hindrance, False)
+        waiting_for, queued = (wait.what or self._hindrance, wait.queued) if wait else (self._hindrance, False)
         progress = progress_of(picture, self._progress)
         prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
         due = time.monotonic() - self._published_at >= self._settings.progress_s
@@ -212,9 +233,15 @@ class Term:
         if self._housekeeping is not None and not self._housekeeping.done():
             return
         due = time.monotonic() - self._housekept_at >= self._settings.housekeeping_s
-        if picture.view.state == "loading" and due:
+        if picture.view.state in ("loading", "verifying") and due:
             self._housekept_at = time.monotonic()
             self._housekeeping = asyncio.create_task(self._delete_consumed(), name=f"housekeeping {self._office.run}")
+            self._housekeeping.add_done_callback(self._kept_house)
+
+    def _kept_house(self, task: asyncio.Task[None]) -> None:
+        """An error that it does not handle itself is a defect."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._office.context.fail(error)
 
     async def _delete_consumed(self) -> None:
         try:
@@ -251,3 +278,16 @@ class Term:
             metrics.leading.labels(self._office.run).set(0)
             for state in STATES:
                 metrics.run_state.labels(self._office.run, state).set(0)
+
+
+def hindrance_of(error: BaseException, failures: int) -> str:
+    """What a run is said to wait for, from the error that its leader has met so many times in a row.
+
+    What may pass is not said at once; what only somebody else can mend is.
+    """
+    if isinstance(error, Hindered):
+        return error.message
+    if isinstance(error, TransientError) and failures <= _PATIENT_TRIES:
+        return ""
+    failure = failure_of(error)
+    return f"{failure.code}: {failure.message}"

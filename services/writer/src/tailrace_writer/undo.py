@@ -42,19 +42,22 @@ async def restart(
             )
             await move(
                 connection, seat, state, "submitted",
-                "attempt = attempt + 1, digest = '', tasked_at = NULL, prepared = false, restart_because = '', "
-                "unavailable = '{}', verified_at = NULL, checks = '[]'",
+                "attempt = attempt + 1, digest = '', catalogue_at = NULL, tasked_at = NULL, prepared = false, "
+                "restart_because = '', unavailable = '{}', verified_at = NULL, checks = '[]'",
             )  # fmt: skip
 
 
 async def conclude(
     connection: asyncpg.Connection, seat: Seat, state: State, target: State, assignments: str = "", *values: object
 ) -> None:
-    """The run's end: its claims and working rows go in the transaction of the last move."""
+    """The run's end: its claims and working rows go in the transaction of the last move.
+
+    The definition of a thing that could not be brought back stays: there is no other copy of it.
+    """
     with translated():
         async with connection.transaction():
             await forget(connection, seat.run, replicas=True)
-            await connection.execute("DELETE FROM tailrace.ddl WHERE run = $1", seat.run)
+            await connection.execute("DELETE FROM tailrace.ddl WHERE run = $1 AND trouble = ''", seat.run)
             await connection.execute("DELETE FROM tailrace.claim WHERE run = $1", seat.run)
             sets = "finished_at = clock_timestamp(), waiting_for = ''" + (f", {assignments}" if assignments else "")
             await move(connection, seat, state, target, sets, *values)

@@ -40,6 +40,7 @@ class WriterWorkload:
         self._parts = parts = _Parts(context, self._settings, self._runs)
         await parts.facts.start()
         parts.janitor = asyncio.create_task(parts.clean(), name="janitor")
+        parts.janitor.add_done_callback(parts.failed)
 
     async def on_record(self, record: RunRecord) -> None:
         """Stand for the lead of the run, take part in it, or see that it is over."""
@@ -133,5 +134,9 @@ class _Parts:
 
     def _ended(self, run: str, task: asyncio.Task[None]) -> None:
         self._candidatures.pop(run, None)
+        self.failed(task)
+
+    def failed(self, task: asyncio.Task[None]) -> None:
+        """An error that a task does not handle itself is a defect: the process says so and ends."""
         if not task.cancelled() and (error := task.exception()) is not None:
             self._context.fail(error)

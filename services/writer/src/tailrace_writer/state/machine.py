@@ -25,8 +25,8 @@ class Patience:
     """A plan task is sent again: the reader that had it may have lost it. A large catalogue takes seconds."""
     range_s: float = 60.0
     """A range is released again when it is this old and the run's ledger has not grown for as long."""
-    leak_s: float = 30.0
-    """A leak question is asked again."""
+    leak_s: float = 630.0
+    """Leak questions are asked again when no answer has come for so long: longer than a reader may take for one."""
 
 
 def decide(view: RunView, now: float, patience: Patience = Patience()) -> list[Decision]:
@@ -106,7 +106,10 @@ def _loading(view: RunView, now: float, patience: Patience) -> list[Decision]:
         decided.append(do.CompleteTables(complete))
     if all(t.loaded for t in view.tables):
         return [do.EndLoading()]
-    return decided or [do.Wait(_missing(view))]
+    missing = _missing(view, now, patience)
+    if missing or not decided:
+        decided.append(do.Wait(missing))
+    return decided
 
 
 def _contradicts(ranged: OpenRange) -> bool:
@@ -125,12 +128,32 @@ def _overdue(view: RunView, now: float, patience: Patience) -> tuple[RangeKey, .
     )
 
 
-def _missing(view: RunView) -> str:
-    if view.refusal and not (view.readers and view.generators):
+def _missing(view: RunView, now: float, patience: Patience) -> str:
+    """What a run that loads lacks; nothing while everybody is there and something has arrived lately."""
+    if view.refusal and not (view.readers and view.generators and view.writers):
         return view.refusal
     if not view.readers and not all(r.read for r in view.open):
         return "a reader replica"
-    return "" if view.generators else "a generator replica"
+    if not view.generators:
+        return "a generator replica"
+    if not view.writers:
+        return "a writer replica"
+    if view.hindrance:
+        return f"a writer that can write: {view.hindrance}"
+    silent_s = now - max(view.moved_at, view.last_applied_at)
+    if silent_s < patience.range_s:
+        return ""
+    unread = any(not r.read for r in view.open)
+    under_way = any(r.read and not r.complete for r in view.open)
+    stages = "readers" if unread and not under_way else "generators and writers"
+    if unread and under_way:
+        stages = "readers, generators and writers"
+    return f"rows: nothing has arrived for {_rounded(silent_s)} s, see the logs of the {stages}"
+
+
+def _rounded(seconds: float) -> int:
+    """To half a minute: every change of the words is published."""
+    return int(seconds // 30 * 30) or int(seconds)
 
 
 def _lost_snapshot(view: RunView, now: float, patience: Patience) -> str:
@@ -168,7 +191,11 @@ def _verifying(view: RunView, now: float, patience: Patience) -> list[Decision]:
     waiting = [leak for leak in view.leaks if not leak.answered]
     if not waiting:
         return [do.Judge()]
-    late = tuple((leak.table, leak.column) for leak in waiting if now - leak.asked_at >= patience.leak_s)
+    late = tuple(
+        (leak.table, leak.column)
+        for leak in waiting
+        if leak.asked_at < view.deserted_at or now - max(leak.asked_at, view.moved_at) >= patience.leak_s
+    )
     if late and view.readers:
         return [do.AskLeaks(late)]
     return [do.Wait("the leak scan" if view.readers else "a reader replica")]

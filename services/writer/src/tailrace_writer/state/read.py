@@ -25,6 +25,9 @@ from tailrace_writer.state.view import (
 _CANDIDATES = 64
 """Ranges looked at per turn: more than a credit of 256 MiB holds at 32 MiB each."""
 
+_HINDRANCE_S = 150.0
+"""A writer that is hindered says so once a minute; what is older than this is not so any more."""
+
 _OPEN = """
 SELECT r.table_no, r.load, r.range_no, r.estimated_bytes, r.sent, r.state = 'read' AS read,
        extract(epoch FROM r.released_at)::float8 AS released_at, extract(epoch FROM r.read_at)::float8 AS read_at,
@@ -55,7 +58,7 @@ SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state = 'loaded' AS 
 FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
 """
 _REPLICAS = """
-SELECT replica, service, attempt, snapshot, fingerprints, refused,
+SELECT run, replica, service, attempt, snapshot, fingerprints, refused, hindrance,
        extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, rows, bytes
 FROM tailrace.replica WHERE run IN ($1, '')
 """
@@ -117,7 +120,13 @@ async def read_picture(
                 run, attempt,
             )  # fmt: skip
     job = Job.model_validate_json(row["job"])
-    live = [r for r in replicas if r["age"] < stale_s]
+    # Writers beat once for all runs of the destination; what one has to say of a run is a row beside that.
+    remarks = {r["replica"]: r for r in replicas if r["service"] == "writer" and r["run"]}
+    replicas = [r for r in replicas if r["service"] != "writer" or not r["run"]]
+    fresh = [r for r in replicas if r["age"] < stale_s]
+    said = [remarks[r["replica"]] for r in fresh if r["service"] == "writer" and r["replica"] in remarks]
+    out = {r["replica"] for r in said if r["refused"] is not None}
+    live = [r for r in fresh if r["service"] != "writer" or r["replica"] not in out]
     working = [r for r in live if r["refused"] is None]
     unavailable = set(row["unavailable"])
     beats = [r["age"] for r in replicas if r["service"] != "writer"]  # writers beat past Kafka
@@ -140,7 +149,9 @@ async def read_picture(
         fingerprints=any(r["fingerprints"] is not None for r in working if r["service"] == "generator"),
         readers=sum(r["service"] == "reader" for r in working),
         generators=sum(r["service"] == "generator" for r in working),
-        refusal=_refusal(live),
+        writers=sum(r["service"] == "writer" for r in working),
+        refusal=_refusal([*live, *said], {r["service"] for r in working}),
+        hindrance=next((r["hindrance"] for r in said if r["hindrance"] and r["age"] < _HINDRANCE_S), ""),
         snapshots=len(_live_snapshots(working, attempt, unavailable)),
         settled=settled(row["now"], min(beats, default=None)),
         tables=seen,
@@ -167,9 +178,9 @@ def _live_snapshots(replicas: list[asyncpg.Record], attempt: int, unavailable: s
     ]
 
 
-def _refusal(live: list[asyncpg.Record]) -> str:
+def _refusal(live: list[asyncpg.Record], working: set[str]) -> str:
     for replica in live:
-        if replica["refused"] is not None:
+        if replica["refused"] is not None and replica["service"] not in working:
             failure = Failure.model_validate(json.loads(replica["refused"]))
             return f"a {replica['service']} replica that can take part: {failure.message}"
     return ""

@@ -12,7 +12,7 @@ from tailrace_shared.errors import TerminalError
 from tailrace_shared.postgres import translated
 from tailrace_writer.lock_keys import lock_key
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _DDL = """
 CREATE TABLE tailrace.run (
@@ -28,6 +28,7 @@ CREATE TABLE tailrace.run (
     submitted_at timestamptz NOT NULL,
     started_at timestamptz,
     finished_at timestamptz,
+    catalogue_at timestamptz,
     tasked_at timestamptz,
     prepared boolean NOT NULL DEFAULT false,
     cancel_requested boolean NOT NULL DEFAULT false,
@@ -97,6 +98,7 @@ CREATE TABLE tailrace.replica (
     release text NOT NULL DEFAULT '',
     fingerprints jsonb,
     refused jsonb,
+    hindrance text NOT NULL DEFAULT '',
     attempt int NOT NULL DEFAULT 0,
     snapshot text NOT NULL DEFAULT '',
     rows bigint NOT NULL DEFAULT 0, bytes bigint NOT NULL DEFAULT 0, memory_bytes bigint NOT NULL DEFAULT 0,

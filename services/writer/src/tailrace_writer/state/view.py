@@ -110,9 +110,12 @@ class RunView:
     """A live generator has told its fingerprints."""
     readers: int = 0
     generators: int = 0
+    writers: int = 1
     """Live replicas that do not differ from the plan."""
     refusal: str = ""
-    """Why a live replica stays out, in words."""
+    """Why a live replica of a stage that has none other stays out, in words."""
+    hindrance: str = ""
+    """What keeps a writer's batches from being applied, as it has told."""
     snapshots: int = 0
     """Snapshot ids that live readers hold."""
     settled: bool = True
@@ -123,6 +126,10 @@ class RunView:
     """In the order of release; only of tables whose prerequisites hold."""
     last_applied_at: float = 0.0
     """When the ledger of an open range last grew."""
+    moved_at: float = 0.0
+    """When the leader last saw anything arrive: a range read, rows in the ledger, an answer of the leak scan."""
+    deserted_at: float = 0.0
+    """When a reader was last found gone, or this leader began: what was asked before may never have reached anybody."""
     verified: bool = False
     """The verification has asked its questions."""
     leaks: tuple[LeakView, ...] = field(default=())
