@@ -79,7 +79,9 @@ class Forms:
 
     def _join(self, form: int, index: Callable[[str], Words]) -> pa.StringArray:
         if form not in self._joiners:
-            self._joiners[form] = Joiner([self.slots[name].between(lead, tail) for lead, name, tail in self._parts[form]])
+            self._joiners[form] = Joiner(
+                [self.slots[name].between(lead, tail) for lead, name, tail in self._parts[form]]
+            )
         return self._joiners[form]([index(name) for _, name, _ in self._parts[form]])
 
 
