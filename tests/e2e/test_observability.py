@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
+
 from support.databases import Pair
 from support.installation import Installation, eventually, log_files
 from tailrace_shared import topics

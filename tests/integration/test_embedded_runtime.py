@@ -59,6 +59,7 @@ def shared_memory() -> set[str]:
 
 
 def test_after_a_clean_stop_no_process_and_no_folder_is_left() -> None:
+    others = {process.pid for process in psutil.Process().children()}  # of other tests: their runtime lives on
     with Runtime.in_temporary_directory() as runtime:
         runtime.start({"source": {}, "destination": {"fsync": False}})
         services = runtime.start_services(
@@ -70,7 +71,9 @@ def test_after_a_clean_stop_no_process_and_no_folder_is_left() -> None:
         assert live_brokers(int(runtime.kafka.bootstrap.rpartition(":")[2])) == 1
         assert list(runtime.databases) != []
         assert runtime.start_postgres("source") is runtime.databases["source"]
-        pids = [process.pid for process in psutil.Process().children(recursive=True)]
+        own = [process for process in psutil.Process().children() if process.pid not in others]
+        pids = [process.pid for started in own for process in (started, *started.children(recursive=True))]
+        assert len(pids) > 7, "broker, two clusters with their backends, four services"
     assert left_over(pids) == []
     assert not runtime.directory.exists()
 
