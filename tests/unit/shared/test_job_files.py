@@ -48,7 +48,7 @@ def test_all_errors_come_at_once_in_the_order_of_lines() -> None:
     )
     assert [line.split(":")[1] for line in lines] == ["1", "2", "4", "6", "7"]
     assert lines[1].startswith("job.yaml:2: nmae: there is no such field — did you mean name?")
-    assert lines[2] == "job.yaml:4: destination.mode: must be 'existing' or 'truncate'"
+    assert lines[2] == "job.yaml:4: destination.mode: must be 'existing', 'create', 'truncate' or 'append'"
 
 
 @pytest.mark.parametrize("url", ["postgresql://me:hunter2@host/db", "$A", "${a}", "hunter2"])

@@ -23,6 +23,10 @@ Mode = Literal["carry", "duplicate", "truncate", "exclude"]
 """carry: by column rules; duplicate: every column as it is; truncate: empty it, load nothing; exclude: leave it alone."""
 
 
+MissingParents = Literal["refuse", "nullify", "exclude"]
+"""What happens to rows whose referenced row is not carried: refuse the plan, write NULL instead, leave the row out."""
+
+
 class Source(Frozen):
     """The database that is read, and only read."""
 
@@ -33,9 +37,11 @@ class Destination(Frozen):
     """The lower environment that is written."""
 
     url: Reference = Field(description="Variable that holds the destination's PostgreSQL URL.")
-    mode: Literal["existing", "truncate"] = Field(
+    mode: Literal["existing", "create", "truncate", "append"] = Field(
         default="existing",
-        description="existing: the carried tables exist and must be empty. truncate: they are emptied first, never with CASCADE.",
+        description="existing: the carried tables exist and must be empty. create: they do not exist and are made as the source has "
+        "them. truncate: they are emptied first, never with CASCADE. append: rows are added to those that are there, in one "
+        "transaction at the end.",
     )
     constraints: Literal["bypass", "respect"] = Field(
         default="bypass",
@@ -54,6 +60,39 @@ class TableRule(Frozen):
     )
     policy: Policy | None = Field(
         default=None, description="For this table's columns without a rule; default: the job's."
+    )
+    where: str = Field(
+        default="",
+        description="SQL condition over the source's rows: only those that meet it are carried. `${NAME}` stands for the value of that "
+        "variable, which the reader puts in as a literal; what is written here itself travels with the job.",
+    )
+    rows: int | None = Field(
+        default=None, ge=0, description="At most so many rows are carried, the first of those that `where` leaves."
+    )
+    missing_parents: MissingParents | None = Field(
+        default=None,
+        description="Rows of this table that refer to a row which is not carried: refuse, nullify or exclude; default: the job's.",
+    )
+    key: tuple[str, ...] = Field(
+        default=(), description="Of a view: the columns that identify a row. It is read in their order."
+    )
+    types: dict[str, str] = Field(
+        default_factory=dict, description="Of a view: types by column, where the view's own do not fit."
+    )
+
+
+class VirtualForeignKey(Frozen):
+    """A foreign key that the source's schema does not declare."""
+
+    table: str = Field(description="`schema.table` that refers.")
+    columns: tuple[str, ...] = Field(min_length=1, description="Its columns.")
+    references: str = Field(description="`schema.table` that is referred to.")
+    referenced_columns: tuple[str, ...] = Field(
+        default=(), description="Its columns, in the same order; default: its primary key."
+    )
+    when: dict[str, str] = Field(
+        default_factory=dict,
+        description="Polymorphic: it holds for rows whose columns have these values, such as `owner_type: Customer`.",
     )
 
 
@@ -121,6 +160,20 @@ class Job(Frozen):
         default_factory=dict,
         description="Rules by `schema.table`; `*` matches any characters. An exact name wins over patterns, "
         "among patterns the first.",
+    )
+    missing_parents: MissingParents = Field(
+        default="refuse",
+        description="Rows that refer to a row which is not carried (its table is excluded, filtered or limited): refuse the plan, "
+        "nullify the reference, exclude the row.",
+    )
+    foreign_keys: tuple[VirtualForeignKey, ...] = Field(
+        default=(),
+        description="Foreign keys that the source does not declare: their columns mask alike and are verified.",
+    )
+    foreign_keys_file: str | None = Field(
+        default=None,
+        description="JSON file with more of them, a list of the same form, beside the job file. It is read with the job and does not "
+        "travel.",
     )
     verify: Verification = Field(default_factory=Verification)
     limits: Limits = Field(default_factory=Limits)

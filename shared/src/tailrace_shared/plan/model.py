@@ -64,6 +64,8 @@ class PlannedRange(Frozen):
     low: int
     high: int | None
     estimated_bytes: int
+    high_item: int = 0
+    """Line pointer in block ``high`` at which the range ends: a row limit may end inside a block."""
 
 
 class Leaf(Frozen):
@@ -87,6 +89,24 @@ class PlannedTable(Frozen):
     copy_format: Literal["binary", "csv"] = "binary"
     estimated_rows: float = -1
     rows_per_batch: int = 16_384
+    view: bool = False
+    """Read from a view, in the order of ``order_by``; a range's blocks are then row positions in that order."""
+    order_by: tuple[str, ...] = ()
+    """Columns of the declared key of a view; empty: the whole row's text."""
+    filtered: bool = False
+    """Fewer rows are carried than the source has: by a condition, a row limit, or because a referenced row is not carried."""
+
+
+class TableFilter(Frozen):
+    """Which rows of a source table are read, and which references of theirs are kept. SQL; it may hold values.
+
+    ``condition`` and ``kept`` are over the table's own columns, unqualified or by the alias ``t``.
+    """
+
+    table: int
+    condition: str = ""
+    kept: dict[str, str] = Field(default_factory=dict)
+    """Per column the condition under which its value is kept; NULL is read otherwise."""
 
 
 class DdlStep(Frozen):
@@ -96,7 +116,7 @@ class DdlStep(Frozen):
     """
 
     number: int
-    kind: Literal["foreign-key", "index", "trigger"]
+    kind: Literal["foreign-key", "index", "trigger", "create", "append"]
     table: TableName
     name: str
     drop: str
@@ -121,6 +141,10 @@ class ForeignKeyCheck(Frozen):
     columns: tuple[str, ...]
     references: TableName
     referenced_columns: tuple[str, ...]
+    when: dict[str, str] = Field(default_factory=dict)
+    """Polymorphic: it holds for rows whose columns have these values."""
+    virtual: bool = False
+    """Declared by the job alone: PostgreSQL does not know of it."""
 
 
 class Fingerprints(Frozen):
@@ -155,6 +179,7 @@ class Plan(Frozen):
     replica_role: bool = False
     """Respect: batch transactions set session_replication_role=replica (the destination role may)."""
     truncate_first: bool = False
+    mode: Literal["existing", "create", "truncate", "append"] = "existing"
     tables: tuple[PlannedTable, ...]
     ddl: tuple[DdlStep, ...] = ()
     sequences: tuple[SequenceStep, ...] = ()
@@ -163,9 +188,10 @@ class Plan(Frozen):
     warnings: tuple[Problem, ...] = ()
     fingerprints: Fingerprints
     key: DataKey
+    filters: tuple[TableFilter, ...] = ()
+    """As planned; never in what travels, see ``sealed``."""
     sealed: str = ""
-    """The place for values (key bounds, filter literals), encrypted with ``TransportKey.seal``. Always empty in this release:
-    ranges are block numbers and no filter reaches the plan, so there is no value to seal."""
+    """``filters`` encrypted with ``TransportKey.seal``, since they may hold values; empty where there are none."""
     partitions: int = 12
     message_bytes: int = 8 << 20
     batch_bytes: int = 4 << 20
