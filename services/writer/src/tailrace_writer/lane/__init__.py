@@ -1,0 +1,1 @@
+"""Applying a lane: a totally ordered stream of masked changes, whole source transactions at a time."""
