@@ -19,8 +19,9 @@ from tailrace_shared.types import Frozen
 ServiceName = Literal["reader", "trainer", "generator", "writer"]
 
 State = Literal[
-    "submitted", "planned", "preparing", "loading", "finishing", "verifying", "stopping", "done", "failed", "cancelled"
-]
+    "submitted", "planned", "preparing", "loading", "finishing", "streaming", "paused", "verifying", "stopping", "done", "failed",
+    "cancelled",
+]  # fmt: skip
 TERMINAL_STATES: frozenset[State] = frozenset({"done", "failed", "cancelled"})
 
 
@@ -46,6 +47,34 @@ class RunSubmitted(Frozen):
 class CancelRequested(Frozen):
     fact: Literal["cancel-requested"] = "cancel-requested"
     run: str
+
+
+class PauseRequested(Frozen):
+    """A continuous run shall stop applying changes; capture goes on."""
+
+    fact: Literal["pause-requested"] = "pause-requested"
+    run: str
+
+
+class ResumeRequested(Frozen):
+    fact: Literal["resume-requested"] = "resume-requested"
+    run: str
+
+
+class StopRequested(Frozen):
+    """A continuous run shall end in good order: apply what is captured, verify, keep what is there."""
+
+    fact: Literal["stop-requested"] = "stop-requested"
+    run: str
+
+
+class ResyncRequested(Frozen):
+    """A table of a continuous run shall be loaded again."""
+
+    fact: Literal["resync-requested"] = "resync-requested"
+    run: str
+    table: str
+    """``schema.table``."""
 
 
 class ReplicaSeen(Frozen):
@@ -171,6 +200,77 @@ class LeaksChecked(Frozen):
     replica: str
 
 
+class SlotState(Frozen):
+    """A replication slot as the source sees it. LSNs as PostgreSQL prints them."""
+
+    name: str
+    status: str = ""
+    """``wal_status``: reserved, extended, unreserved, lost; empty where the slot is not there."""
+    confirmed: str = "0/0"
+    retained_bytes: int = 0
+    """WAL that the source keeps for it."""
+    safe_bytes: int | None = None
+    """WAL that may still be written before it is lost; None: without limit."""
+
+
+class CaptureSeen(Frozen):
+    """Heartbeat of the reader that captures a continuous run's changes."""
+
+    fact: Literal["capture-seen"] = "capture-seen"
+    run: str
+    attempt: int
+    lane: int
+    replica: str
+    slot: SlotState
+    tail: str
+    """Commit LSN of the last record that Kafka has acknowledged."""
+    source_end: str = "0/0"
+    """Where the source's WAL ends."""
+    changes: int = 0
+    """Captured by this replica since it took the lease."""
+    bytes: int = 0
+    held_back: bool = False
+    """The disk budget is spent: the source keeps what comes."""
+
+
+class LaneBroken(Frozen):
+    """Changes are missing between the source and the lane: nothing but a new load is right."""
+
+    fact: Literal["lane-broken"] = "lane-broken"
+    run: str
+    attempt: int
+    lane: int
+    replica: str
+    code: str
+    """``slot-lost``, ``tail-lost``, ``gap``, ``timeline``."""
+    why: str
+
+
+class TableChanged(Frozen):
+    """A table's definition has changed in the stream; the lane cannot carry it on as planned."""
+
+    fact: Literal["table-changed"] = "table-changed"
+    run: str
+    attempt: int
+    lane: int
+    table: int
+    replica: str
+    at: str
+    """Commit LSN of the first transaction with the new definition."""
+    why: str
+
+
+class LaneEnded(Frozen):
+    """Capture has ended on request: nothing comes behind ``at``, slot and publication are gone."""
+
+    fact: Literal["lane-ended"] = "lane-ended"
+    run: str
+    attempt: int
+    lane: int
+    replica: str
+    at: str
+
+
 class TrainingRefused(Frozen):
     """The trainer's answer to a train task that it cannot serve."""
 
@@ -185,6 +285,10 @@ class TrainingRefused(Frozen):
 Fact = Annotated[
     RunSubmitted
     | CancelRequested
+    | PauseRequested
+    | ResumeRequested
+    | StopRequested
+    | ResyncRequested
     | ReplicaSeen
     | ReplicaRefused
     | Planned
@@ -195,6 +299,10 @@ Fact = Annotated[
     | RangeRead
     | StageFailed
     | LeaksChecked
+    | CaptureSeen
+    | LaneBroken
+    | TableChanged
+    | LaneEnded
     | TrainingRefused,
     Field(discriminator="fact"),
 ]
@@ -276,10 +384,33 @@ class StageProgress(Frozen):
 class TableProgress(Frozen):
     table: int
     name: str
-    state: Literal["waiting", "loading", "loaded"] = "waiting"
+    state: Literal["waiting", "loading", "loaded", "quarantined"] = "waiting"
+    why: str = ""
+    """What keeps a quarantined table from following its source."""
     estimated_rows: float = -1
     rows_read: int = 0
     rows_loaded: int = 0
+
+
+class LaneProgress(Frozen):
+    """How far a lane is behind its source."""
+
+    lane: int
+    position: str
+    """Commit LSN of the last source transaction that the destination holds."""
+    committed_at: datetime | None = None
+    """When that was committed in the source."""
+    applied_at: datetime | None = None
+    lag_s: float | None = None
+    """Since the oldest change that the destination lacks was committed; 0 where it lacks none."""
+    lag_bytes: int = 0
+    """WAL between that position and the source's end."""
+    changes: int = 0
+    """Applied since the run began to stream."""
+    capture: str = ""
+    """The reader that captures."""
+    slot: SlotState | None = None
+    held_back: bool = False
 
 
 class Check(Frozen):
@@ -319,6 +450,10 @@ class RunRecord(Frozen):
     credit_bytes: int = 0
     stages: dict[ServiceName, StageProgress] = Field(default_factory=dict)
     tables: tuple[TableProgress, ...] = ()
+    lanes: tuple[LaneProgress, ...] = ()
+    """Of a continuous run."""
+    pause_requested: bool = False
+    stop_requested: bool = False
     checks: tuple[Check, ...] = ()
     problems: tuple[Problem, ...] = ()
     failure: Failure | None = None

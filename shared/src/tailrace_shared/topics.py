@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-RunTopic = Literal["plan", "work", "orders", "raw", "masked", "training", "models"]
+RunTopic = Literal["plan", "work", "orders", "raw", "masked", "training", "models", "changes", "masked-changes"]
 
 RUN_TOPICS: tuple[RunTopic, ...] = ("plan", "work", "orders", "raw", "masked", "training", "models")
-SINGLE: frozenset[RunTopic] = frozenset({"plan", "models"})
-"""One partition: content-addressed messages that everybody reads from the start."""
+LANE_TOPICS: tuple[RunTopic, ...] = ("changes", "masked-changes")
+"""Of continuous runs, besides the others."""
+SINGLE: frozenset[RunTopic] = frozenset({"plan", "models", *LANE_TOPICS})
+"""One partition: content-addressed messages that everybody reads from the start, and changes, whose order is total."""
 
 CONTROL_MESSAGE_BYTES = 8 << 20
 """A task carries a destination's catalogue; hundreds of tables stay far below."""
@@ -44,9 +46,19 @@ def of_run(namespace: str, run: str, topic: RunTopic) -> str:
 def run_of(namespace: str, topic: str) -> str | None:
     """The run (upper case ULID) whose topic this is, or None for any other topic."""
     parts = topic.removeprefix(namespace + ".").split(".")
-    if topic.startswith(namespace + ".") and len(parts) == 2 and parts[1] in RUN_TOPICS and len(parts[0]) == 26:
+    if (
+        topic.startswith(namespace + ".")
+        and len(parts) == 2
+        and parts[1] in (*RUN_TOPICS, *LANE_TOPICS)
+        and len(parts[0]) == 26
+    ):
         return parts[0].upper()
     return None
+
+
+def topics_of(*, continuous: bool) -> tuple[RunTopic, ...]:
+    """The topics that a run has."""
+    return (*RUN_TOPICS, *LANE_TOPICS) if continuous else RUN_TOPICS
 
 
 def control_settings(topic: Literal["jobs", "facts", "tasks"]) -> dict[str, str]:

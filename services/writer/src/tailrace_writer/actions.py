@@ -23,7 +23,7 @@ from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
 from tailrace_shared.types import qualified
 from tailrace_shared.verify.canaries import resolve_canaries
-from tailrace_writer import ending, leaks, prepare, undo
+from tailrace_writer import append, ending, leaks, prepare, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
 from tailrace_writer.destinations import Destination
@@ -175,7 +175,7 @@ class Actions:
                         1 if topic in topics.SINGLE else job.limits.partitions,
                         settings,
                     )
-                    for topic in topics.RUN_TOPICS
+                    for topic in topics.topics_of(continuous=job.mode == "continuous")
                 }
             )
         prints = next((r for r in picture.live if r["service"] == "generator" and r["fingerprints"]), None)
@@ -227,6 +227,10 @@ class Actions:
     # --- finishing and verifying -------------------------------------------------------------------------------------
 
     async def _finish(self, seat: Seat, plan: Plan) -> None:
+        if plan.mode == "append":
+            async with self._session() as connection:
+                await append.finish(connection, seat, plan, self._settings.lock_timeout_s)
+            return
         await self._rebuild(seat, tolerant=False)
         async with self._session() as connection:
             async with self._still(connection, seat, "finishing"):
@@ -285,6 +289,9 @@ class Actions:
             checks += await verification.leak_checks(connection, seat, plan)
             said = moves.as_json([check.model_dump() for check in checks])
             wrong = [check for check in checks if not check.passed]
+            if not wrong and plan.mode == "append":
+                await append.move_and_conclude(connection, seat, plan, checks, self._settings.lock_timeout_s)
+                return
             if not wrong:
                 await undo.conclude(connection, seat, "verifying", "done", "checks = $6", said)
                 crash_point("leader.after-ledger-gone")

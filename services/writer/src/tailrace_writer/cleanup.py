@@ -8,7 +8,7 @@ from tailrace_shared import topics
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka import Kafka
 from tailrace_shared.messages import ServiceName
-from tailrace_shared.topics import RUN_TOPICS, RunTopic
+from tailrace_shared.topics import RunTopic, topics_of
 
 GROUPS: tuple[tuple[ServiceName, RunTopic], ...] = (("reader", "work"), ("generator", "raw"), ("writer", "masked"))
 """Who consumes what of a run."""
@@ -20,7 +20,7 @@ async def delete_topics(kafka: Kafka, namespace: str, run: str, wait_s: float) -
 
     A client that is still there would ask for a deleted topic for ever. Raises TransientError; again is fine.
     """
-    names = {topics.of_run(namespace, run, topic) for topic in RUN_TOPICS}
+    names = {topics.of_run(namespace, run, topic) for topic in topics_of(continuous=True)}
     deadline = Deadline.after(wait_s)
     async with kafka.admin() as admin:
         there = names & await admin.topics()

@@ -96,6 +96,39 @@ class VirtualForeignKey(Frozen):
     )
 
 
+class Continuous(Frozen):
+    """How a continuous run follows its source."""
+
+    columns: Policy | None = Field(
+        default=None,
+        description="What happens to a column that appears while the run lasts; default: the job's policy.",
+    )
+    ddl: Literal["resync", "ask"] = Field(
+        default="resync",
+        description="A table whose definition has changed is loaded again by itself, or when `tailrace resync` says so.",
+    )
+    slot_lost: Literal["resync", "stop"] = Field(
+        default="resync",
+        description="When the source has dropped changes that were not read yet: load everything again, or end the run.",
+    )
+    publication: str | None = Field(
+        default=None,
+        pattern=r"^[a-z_][a-z0-9_]{0,62}$",
+        description="An existing publication of all carried tables; default: the run makes its own and drops it at its end.",
+    )
+    disk_bytes: int = Field(
+        default=8 << 30,
+        ge=1 << 20,
+        description="Changes kept on Kafka that the destination has not taken yet; above it the source keeps them, within its own limit.",
+    )
+    replay_bytes: int = Field(
+        default=64 << 20, ge=0, description="Changes kept on Kafka behind what the destination has taken."
+    )
+    heartbeat_s: float = Field(
+        default=10.0, gt=0, description="An idle source is written a heartbeat this often, so that its WAL is let go."
+    )
+
+
 class Verification(Frozen):
     """What is checked after the load."""
 
@@ -109,6 +142,11 @@ class Verification(Frozen):
         default=(),
         description="Variables that hold strings of the source, one per line, that must not be anywhere in the destination. "
         "The writer and `tailrace verify` look them up; only the names travel.",
+    )
+    digest: bool = Field(
+        default=False,
+        description="The run's own verification ends with a digest of every table, which equal runs share. It scans every table; "
+        "`tailrace verify` makes it anyway.",
     )
 
 
@@ -150,6 +188,10 @@ class Job(Frozen):
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,62}$", description="Name of the job: lower case, digits, dashes.")
     source: Source
     destination: Destination
+    mode: Literal["once", "continuous"] = Field(
+        default="once",
+        description="once: carry what is there. continuous: carry it and follow every change until the run is stopped.",
+    )
     secret: Reference = Field(
         default="${TAILRACE_MASK_SECRET}", description="Variable that holds the mask secret; the generator's alone."
     )
@@ -175,5 +217,6 @@ class Job(Frozen):
         description="JSON file with more of them, a list of the same form, beside the job file. It is read with the job and does not "
         "travel.",
     )
+    continuous: Continuous = Field(default_factory=Continuous, description="Of `mode: continuous`.")
     verify: Verification = Field(default_factory=Verification)
     limits: Limits = Field(default_factory=Limits)

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.generators import MaskColumn, Rule
-from tailrace_shared.types import ColumnType, Frozen
+from tailrace_shared.types import ColumnType, Frozen, quote_ident
 
 PLAN_VERSION = 1
 
@@ -40,6 +40,36 @@ class Proof(Frozen):
     reason: str
 
 
+ORDER = -1
+"""Leaf of a range that is made, not read: an order."""
+
+
+class Slot(Frozen):
+    """A column's digit of one number, below ``total``, that is another for every row of a generated table.
+
+    Row n draws ``permutation(n) // divisor % size``: together the digits of a unique index differ from row to row.
+    """
+
+    name: str
+    """Of the unique index; keys the permutation."""
+    total: int
+    divisor: int
+    size: int
+
+
+class ParentKey(Frozen):
+    """The generated key that a column refers to: its value is that column's, of a row that is drawn."""
+
+    name: str
+    """Of the foreign key: its columns draw alike."""
+    table: int
+    column: str
+    rows: int
+    """Of the parent; at least one."""
+    earlier: bool = False
+    """Its own table: a row before this one, none for the first."""
+
+
 class PlannedColumn(Frozen):
     """A column that is carried, in the order of the wire schema."""
 
@@ -54,10 +84,24 @@ class PlannedColumn(Frozen):
     """Where the rule comes from: the job, inherited through a foreign key, a policy."""
     masked: bool = False
     """True where no original value may arrive: the leak scan looks at it."""
+    slot: Slot | None = None
+    """Of a generated table: what makes its unique indexes hold."""
+    parent: ParentKey | None = None
+    """Of ``make.reference``."""
+    cast: str = ""
+    """Of a view: the type that it is read as, as SQL."""
+
+    @property
+    def expression(self) -> str:
+        """SQL of its value in the source, without the relation's name."""
+        return f"CAST({quote_ident(self.name)} AS {self.cast})" if self.cast else quote_ident(self.name)
 
 
 class PlannedRange(Frozen):
-    """A unit of reading: blocks [low, high) of one heap, read in ctid order; high None is open-ended."""
+    """A unit of reading: blocks [low, high) of one heap, read in ctid order; high None is open-ended.
+
+    Of a generated table it is an order: rows [low, high) by their ordinals, from 0; ``leaf`` is ``ORDER``.
+    """
 
     number: int
     leaf: int
@@ -76,11 +120,19 @@ class Leaf(Frozen):
     filenode: int
 
 
+class RowEnd(Frozen):
+    """Where a row limit ends: at the first row that is not carried any more, in one of the table's heaps."""
+
+    leaf: int
+    block: int
+    item: int
+
+
 class PlannedTable(Frozen):
     number: int
     """Position in the plan; named in every batch header."""
     name: TableName
-    mode: Literal["carry", "duplicate", "truncate"]
+    mode: Literal["carry", "duplicate", "truncate", "generate"]
     columns: tuple[PlannedColumn, ...] = ()
     leaves: tuple[Leaf, ...] = ()
     ranges: tuple[PlannedRange, ...] = ()
@@ -93,8 +145,16 @@ class PlannedTable(Frozen):
     """Read from a view, in the order of ``order_by``; a range's blocks are then row positions in that order."""
     order_by: tuple[str, ...] = ()
     """Columns of the declared key of a view; empty: the whole row's text."""
+    shape: str = ""
+    """Of a view: digest of its columns, its definition and the files under it. See ``catalogue.views``."""
+    identity: tuple[str, ...] = ()
+    """Continuous: the columns by which a change finds its row; empty: all of them (REPLICA IDENTITY FULL, no key)."""
     filtered: bool = False
     """Fewer rows are carried than the source has: by a condition, a row limit, or because a referenced row is not carried."""
+    only: bool = False
+    """Other tables of the destination inherit from it: it is counted and emptied with ONLY."""
+    rows: int = 0
+    """Of a generated table: how many are made, ordinals 0 to rows - 1."""
 
 
 class TableFilter(Frozen):
@@ -107,6 +167,10 @@ class TableFilter(Frozen):
     condition: str = ""
     kept: dict[str, str] = Field(default_factory=dict)
     """Per column the condition under which its value is kept; NULL is read otherwise."""
+    looks_up: bool = False
+    """It looks into other rows: the plan of the query is PostgreSQL's, and its order has to be asked for."""
+    reads: tuple[Leaf, ...] = ()
+    """Heaps that it looks into. A rewrite of one of them would hide its rows from the snapshot, silently."""
 
 
 class DdlStep(Frozen):
@@ -145,6 +209,31 @@ class ForeignKeyCheck(Frozen):
     """Polymorphic: it holds for rows whose columns have these values."""
     virtual: bool = False
     """Declared by the job alone: PostgreSQL does not know of it."""
+    orphans: int | None = 0
+    """Rows without a referenced row that the source has itself, among those that are carried; None: not counted."""
+    only: bool = False
+    references_only: bool = False
+    """Other tables inherit from this side: their rows are not its own."""
+
+
+class ContinuousPlan(Frozen):
+    """How an attempt follows its source: from where, by what, and how changes are applied. See ``docs/adr``."""
+
+    slot: str
+    publication: str
+    managed: bool = True
+    """The publication is the run's own, and goes with it."""
+    lane: int = 0
+    system: str = ""
+    timeline: int = 1
+    start: str = "0/0"
+    """Where the slot begins: the lane's first predecessor."""
+    snapshot: str = ""
+    """As ``pg_current_snapshot`` prints it: what the tables' load has seen."""
+    filter_until: str = "0/0"
+    """From this commit on no transaction can be in that snapshot."""
+    apply: Literal["replica-role", "bare"] = "bare"
+    """replica-role: under session_replication_role. bare: foreign keys that touch carried tables are absent while streaming."""
 
 
 class Fingerprints(Frozen):
@@ -179,6 +268,7 @@ class Plan(Frozen):
     replica_role: bool = False
     """Respect: batch transactions set session_replication_role=replica (the destination role may)."""
     truncate_first: bool = False
+    continuous: ContinuousPlan | None = None
     mode: Literal["existing", "create", "truncate", "append"] = "existing"
     tables: tuple[PlannedTable, ...]
     ddl: tuple[DdlStep, ...] = ()
@@ -188,8 +278,8 @@ class Plan(Frozen):
     warnings: tuple[Problem, ...] = ()
     fingerprints: Fingerprints
     key: DataKey
-    filters: tuple[TableFilter, ...] = ()
-    """As planned; never in what travels, see ``sealed``."""
+    filters: tuple[TableFilter, ...] = Field(default=(), exclude=True)
+    """As planned, in the planning process alone: no form in which a plan is written down has them. See ``sealed``."""
     sealed: str = ""
     """``filters`` encrypted with ``TransportKey.seal``, since they may hold values; empty where there are none."""
     partitions: int = 12
