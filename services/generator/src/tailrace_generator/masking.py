@@ -29,10 +29,13 @@ class TableMasker:
 
     def __call__(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Apply the kernels. Raises TransientError (tried again, then the run fails) that names the column, never a value."""
-        columns = []
-        for column, array in zip(self._columns, batch.columns, strict=True):
-            columns.append(array if column.kernel is None else self._apply(column, column.kernel, array))
+        columns = [self.column(position, array) for position, array in enumerate(batch.columns)]
         return pa.record_batch(columns, schema=batch.schema)
+
+    def column(self, position: int, array: pa.Array) -> pa.Array:
+        """Values of the column at a position of the plan, masked. Raises as the whole does."""
+        column = self._columns[position]
+        return array if column.kernel is None else self._apply(column, column.kernel, array)
 
     def _apply(self, column: _Column, kernel: Kernel, array: pa.Array) -> pa.Array:
         try:

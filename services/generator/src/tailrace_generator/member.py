@@ -7,6 +7,7 @@ import time
 
 from tailrace_generator.fingerprints import fingerprints, mask_secret
 from tailrace_generator.kernels import MaskSecret
+from tailrace_generator.lane import LaneMasker
 from tailrace_generator.masking import TableMasker
 from tailrace_generator.parts import part_limit, split
 from tailrace_generator.settings import Settings
@@ -56,30 +57,41 @@ class GeneratorMember:
             on_failure=self._failed,
             name=f"raw {record.run}",
         )
+        self._lane = (
+            LaneMasker(context, settings, plan, record.digest, self._secret, self._cipher, self._failed)
+            if plan.continuous is not None
+            else None
+        )
         self._rows = 0
         self._bytes = 0
 
     async def start(self) -> None:
-        """Connect and join the group."""
+        """Connect and join the groups."""
         await self._sender.start()
         await self._pump.start()
+        if self._lane is not None:
+            await self._lane.start()
 
     async def update(self, record: RunRecord) -> None:
         """Nothing changes for a generator while the attempt lasts."""
-        self._context.metrics.inflight.labels(self._run).set(self._pump.in_flight_bytes)
+        lane = self._lane.in_flight_bytes if self._lane is not None else 0
+        self._context.metrics.inflight.labels(self._run).set(self._pump.in_flight_bytes + lane)
 
     async def leave(self, deadline: Deadline) -> None:
-        """Finish what is in hand, commit, leave the group."""
-        await self._pump.stop(deadline)
+        """Finish what is in hand, commit, leave the groups."""
+        await asyncio.gather(
+            self._pump.stop(deadline), *([self._lane.stop(deadline)] if self._lane is not None else [])
+        )
         await self._sender.stop(deadline)
 
     def progress(self) -> Progress:
-        """Rows masked and bytes sent."""
-        return Progress(self._rows, self._bytes)
+        """Rows and changes masked, and bytes sent."""
+        lane = (self._lane.rows, self._lane.bytes) if self._lane is not None else (0, 0)
+        return Progress(self._rows + lane[0], self._bytes + lane[1])
 
     def last_progress(self) -> float:
-        """When the pump last turned."""
-        return self._pump.last_poll
+        """When the slowest pump last turned."""
+        return min(self._pump.last_poll, self._lane.last_progress() if self._lane is not None else self._pump.last_poll)
 
     async def _handle(self, delivery: Delivery) -> None:
         head = head_of(delivery.headers)
