@@ -107,6 +107,10 @@ def _kind(proof: Proof) -> str:
 
 def _dropped(plan: Plan) -> Text:
     """What is away while loading and comes back."""
+    if plan.mode == "append":
+        aside = ", ".join(step.name for step in plan.ddl if step.kind == "trigger")
+        said = f"; disabled meanwhile: {aside}" if aside else ""
+        return Text(f"rows wait in staging tables, and are added in one transaction at the end{said}")
     if not plan.ddl:
         return Text("nothing is dropped while loading")
     count = Counter(step.kind for step in plan.ddl)

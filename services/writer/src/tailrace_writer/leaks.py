@@ -12,6 +12,7 @@ from tailrace_shared.plan.model import Plan, PlannedColumn, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.verify import queries
 from tailrace_shared.verify.leak import leak_check, leak_weight
+from tailrace_writer.staging import place
 from tailrace_writer.state.moves import Seat
 
 
@@ -30,7 +31,7 @@ async def question(
     """Sample a column: the question for a reader and the sample's weight; where there is nothing to ask, the check that says so."""
     with translated():
         limit_bytes = min(queries.SAMPLE_BYTES, plan.message_bytes // 8)
-        rows = await connection.fetch(queries.sample(table.name, column.name), plan.leak_sample, limit_bytes)
+        rows = await connection.fetch(queries.sample(place(plan, table), column.name), plan.leak_sample, limit_bytes)
     values = [row["v"] for row in rows]
     weight = await asyncio.to_thread(leak_weight, column, values)
     if weight is None or not values:

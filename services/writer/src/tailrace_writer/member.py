@@ -21,6 +21,7 @@ from tailrace_writer.encode import Encoded, TableEncoder
 from tailrace_writer.hindrance import Hindrance
 from tailrace_writer.sessions import Sessions
 from tailrace_writer.settings import Settings
+from tailrace_writer.staging import placed
 
 STEPS = ("decode", "encode", "apply")
 RETRY = RetrySchedule(attempts=None, limit_s=5.0)
@@ -44,7 +45,7 @@ class WriterMember:
             self._sessions,
             lock_timeout_s=settings.lock_timeout_s,
             stale_s=settings.stale_s,
-            replica_role=plan.replica_role,
+            replica_role=plan.replica_role and plan.mode != "append",
         )
         masked = topics.of_run(settings.namespace, record.run, "masked")
         self._pump = Pump(
@@ -140,7 +141,7 @@ class WriterMember:
         decoded = time.perf_counter()
         encoder = self._encoders.get(head.id.table)
         if encoder is None:
-            encoder = self._encoders[head.id.table] = TableEncoder(self._plan.table(head.id.table))
+            encoder = self._encoders[head.id.table] = TableEncoder(placed(self._plan, self._plan.table(head.id.table)))
         data = encoder.encode(batch)
         observe(self._run, "decode").observe(decoded - started)
         observe(self._run, "encode").observe(time.perf_counter() - decoded)

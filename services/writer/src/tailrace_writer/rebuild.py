@@ -21,8 +21,9 @@ from tailrace_writer.state.moves import Deposed, Seat
 
 log = structlog.get_logger()
 
-_KINDS = ("index", "foreign-key", "trigger")
-"""Indexes first: validating a foreign key wants them. Triggers last: nothing of ours may fire one."""
+_KINDS = ("index", "foreign-key", "trigger", "append")
+"""Indexes first: validating a foreign key wants them. Triggers last: nothing of ours may fire one. A staging table, which goes,
+is in nobody's way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import asyncpg
 
+from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.generators.regions import first_free_above
+from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan, SequenceStep
 from tailrace_shared.postgres import translated
-from tailrace_shared.types import qualified, quote_ident
+from tailrace_shared.types import qualified
+from tailrace_shared.verify import queries
+from tailrace_writer.staging import place
 
 
 def sequence_start(largest: int | None, maximum: int) -> int | None:
@@ -29,15 +33,19 @@ def sequence_start(largest: int | None, maximum: int) -> int | None:
 async def set_sequences(connection: asyncpg.Connection, plan: Plan) -> None:
     """Set every sequence of the plan; setting it again to the same place is fine.
 
-    Columns may share a sequence, by their defaults: it starts above the largest key of all of them.
+    Columns may share a sequence, by their defaults: it starts above the largest key of all of them. In the mode append one that
+    gives free values above the region of the new keys already stays where it is: each load would push it into the next region.
     """
     shared: dict[tuple[str, str], list[SequenceStep]] = {}
     for step in plan.sequences:
         shared.setdefault((step.schema_name, step.name), []).append(step)
     for (schema, name), steps in shared.items():
         with translated():
-            keys = [await largest_key(connection, plan, step) for step in steps]
-            largest = max((key for key in keys if key is not None), default=None)
+            largest = await _largest(connection, [(plan.table(step.table).name, step.column) for step in steps])
+            if plan.mode == "append":
+                added = await _largest(connection, [(place(plan, plan.table(s.table)), s.column) for s in steps])
+                if added is None or await _gives_free(connection, schema, name, added, largest):
+                    continue
             limits = await connection.fetchrow(
                 "SELECT max_value, increment_by FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2",
                 schema, name,
@@ -51,10 +59,31 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan) -> None:
                 )
 
 
-async def largest_key(connection: asyncpg.Connection, plan: Plan, step: SequenceStep) -> int | None:
-    """The largest value in the column that the sequence serves."""
-    table = plan.table(step.table).name
-    largest = await connection.fetchval(
-        f"SELECT max({quote_ident(step.column)})::bigint FROM {qualified(table.schema_name, table.name)}"
-    )
-    return None if largest is None else int(largest)
+async def sequence_checks(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
+    """Each sequence gives values above the column that it serves."""
+    checks = []
+    for step in plan.sequences:
+        table = plan.table(step.table).name
+        largest = await _largest(connection, [(table, step.column)])
+        following = await _following(connection, step.schema_name, step.name)
+        above = largest is None or following > largest
+        detail = f"the next value is {'' if above else 'not '}above {table}.{step.column}"
+        checks.append(Check(name=f"sequence {step.schema_name}.{step.name}", passed=above, detail=detail))
+    return checks
+
+
+async def _gives_free(connection: asyncpg.Connection, schema: str, name: str, added: int, largest: int | None) -> bool:
+    """Whether the next value is above all keys, and above the region of those that were added."""
+    following = await _following(connection, schema, name)
+    return following >= first_free_above(added) and (largest is None or following > largest)
+
+
+async def _following(connection: asyncpg.Connection, schema: str, name: str) -> int:
+    following: int = await connection.fetchval(queries.next_value(schema, name), qualified(schema, name))
+    return following
+
+
+async def _largest(connection: asyncpg.Connection, columns: list[tuple[TableName, str]]) -> int | None:
+    """The largest value of several columns."""
+    keys = [await connection.fetchval(queries.largest(table, column)) for table, column in columns]
+    return max((int(key) for key in keys if key is not None), default=None)

@@ -64,7 +64,14 @@ async def conclude(
 
 
 async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:
-    """Empty every table that the run has claimed; foreign keys and triggers that are back already step aside again."""
+    """Empty every table that the run has claimed; foreign keys and triggers that are back already step aside again.
+
+    Never in the mode append, where the tables hold what was there before.
+    """
+    if await connection.fetchval(
+        "SELECT job->'destination'->>'mode' = 'append' FROM tailrace.run WHERE run = $1", seat.run
+    ):
+        return
     steps = await connection.fetch(
         "SELECT number, attempt, drop_sql FROM tailrace.ddl WHERE run = $1 AND kind IN ('foreign-key', 'trigger') "
         "AND rebuilt > 0",

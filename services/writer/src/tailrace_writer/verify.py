@@ -11,8 +11,10 @@ from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
 from tailrace_shared.verify.canaries import resolve_canaries
 from tailrace_shared.verify.leak import leak_check
+from tailrace_writer.append_checks import verify_staged
 from tailrace_writer.leaks import scanned
-from tailrace_writer.sequences import largest_key
+from tailrace_writer.sequences import sequence_checks
+from tailrace_writer.staging import place
 from tailrace_writer.state.moves import Seat
 
 _VALIDATED = """
@@ -43,9 +45,12 @@ async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list
     """All checks but the leak scan's answers. Raises the mapped driver error, and UsageError for canaries that are not here."""
     checks: list[Check] = []
     with translated():
-        checks += await _rows(connection, seat, plan)
-        for key in plan.foreign_keys:
-            checks.append(await _foreign_key(connection, plan, key))
+        if plan.mode == "append":
+            checks += await verify_staged(connection, seat, plan)
+        else:
+            checks += await _rows(connection, seat, plan)
+            for key in plan.foreign_keys:
+                checks.append(await _foreign_key(connection, plan, key))
         for table in plan.tables:
             invalid = await connection.fetch(_INVALID, qualified(table.name.schema_name, table.name.name))
             named = ", ".join(row[0] for row in invalid)
@@ -56,8 +61,9 @@ async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list
                     detail=f"not valid: {named}" if invalid else "unique, NOT NULL and checks are valid",
                 )
             )
-        checks += await _rebuilt(connection, plan)
-        checks += await _sequences(connection, plan)
+        if plan.mode != "append":  # there nothing was dropped, and sequences rise with the move
+            checks += await _rebuilt(connection, plan)
+            checks += await sequence_checks(connection, plan)
         if plan.canaries:
             checks += await _canaries(connection, plan, resolve_canaries(plan.canaries))
     return checks
@@ -126,25 +132,12 @@ async def _rebuilt(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
     return checks
 
 
-async def _sequences(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
-    checks = []
-    for step in plan.sequences:
-        largest = await largest_key(connection, plan, step)
-        name = qualified(step.schema_name, step.name)
-        following = await connection.fetchval(queries.next_value(step.schema_name, step.name), name)
-        table = plan.table(step.table).name
-        above = largest is None or following > largest
-        detail = f"the next value is {'' if above else 'not '}above {table}.{step.column}"
-        checks.append(Check(name=f"sequence {step.schema_name}.{step.name}", passed=above, detail=detail))
-    return checks
-
-
 async def _canaries(connection: asyncpg.Connection, plan: Plan, canaries: tuple[str, ...]) -> list[Check]:
     checks = []
     for table in plan.tables:
         columns = [column.name for column in table.columns]
         if columns:
-            found = await connection.fetchval(queries.strings_found(table.name, columns), list(canaries))
+            found = await connection.fetchval(queries.strings_found(place(plan, table), columns), list(canaries))
             detail = f"{found} of {len(canaries)} found"
             checks.append(Check(name=f"canaries {table.name}", passed=found == 0, detail=detail))
     return checks

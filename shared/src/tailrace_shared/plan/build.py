@@ -9,6 +9,7 @@ from typing import Final
 import tailrace_shared
 from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.append import check_scope, plan_append, temper_proofs
 from tailrace_shared.plan.columns import plan_columns
 from tailrace_shared.plan.copy import copy_format
 from tailrace_shared.plan.ddl import bypass_steps, respect_steps
@@ -61,18 +62,25 @@ def build_plan(
     names = partition_owners(source, destination)
     scope = scope_of(job, source, problems)
     check_tables(job, scope, source, destination, problems)
+    append = job.destination.mode == "append"
+    if append:
+        check_scope(scope, problems)
     domains = domains_of(scope, source, destination, names)
     decisions = decide(scope, domains, destination, problems)
     tables = [
         _table(number, scoped, job, destination, decisions, domains, facts, problems)
         for number, scoped in enumerate(scope.values())
     ]
-    respect = job.destination.constraints == "respect"
+    respect = append or job.destination.constraints == "respect"
     replica_role = respect and destination.can_replicate
     sides = sides_of({t.name: t for t in tables}, destination, names)
     proofs = prove(tables, source, destination, facts, problems)
-    proofs += prove_references(sides, source, destination, names, respect, problems)
-    if respect:
+    if append:
+        proofs = temper_proofs(proofs, tables, source, destination, problems)
+    proofs += prove_references(sides, source, destination, names, respect, problems, append=append)
+    if append:
+        ddl, replica_role = plan_append(tables, sides, destination, run, attempt, problems)
+    elif respect:
         after = order_of(sides, replica_role, problems)
         tables = [t.model_copy(update={"after": after.get(t.number, ())}) for t in tables]
         ddl = respect_steps(tables, destination, replica_role)
@@ -80,7 +88,9 @@ def build_plan(
         ddl = bypass_steps(tables, sides, destination, names)
     sequences = _sequences(tables, destination)
     check_source(tables, source, problems)
-    check_destination(tables, ddl, sequences, destination, names, problems)
+    check_destination(
+        tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role
+    )
     _check_widths(job, facts, problems)
     if problems.failed:
         return PlanResult(plan=None, problems=problems.all)
@@ -92,9 +102,10 @@ def build_plan(
         job_digest=hashlib.sha256(job.model_dump_json().encode()).hexdigest(),
         source_system=source.system_id,
         destination_system=destination.system_id,
-        regime=job.destination.constraints,
+        regime="respect" if respect else "bypass",
         replica_role=replica_role,
         truncate_first=job.destination.mode == "truncate",
+        mode=job.destination.mode,
         tables=tuple(tables),
         ddl=ddl,
         sequences=sequences,

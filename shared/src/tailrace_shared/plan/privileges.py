@@ -34,8 +34,14 @@ def check_destination(
     destination: Catalogue,
     names: Mapping[TableName, TableName],
     problems: Problems,
+    *,
+    append: bool = False,
+    locks: bool = False,
 ) -> None:
-    """The state schema; INSERT, SELECT, TRUNCATE; ownership of what is dropped and rebuilt; sequences."""
+    """The state schema; INSERT, SELECT, TRUNCATE; ownership of what is dropped and rebuilt; sequences.
+
+    ``append``: nothing is emptied; ``locks``: but tables are locked against other writers, which TRUNCATE allows too.
+    """
     check = _Checker("destination", destination, problems)
     if not destination.can_create:
         check.lacks(
@@ -46,15 +52,18 @@ def check_destination(
         theirs = destination.table(table.name)
         if theirs is None:
             continue
-        check.table(
-            table.name, ("SELECT", "TRUNCATE") if table.mode == "truncate" else ("SELECT", "INSERT", "TRUNCATE")
-        )
+        needed = ["SELECT"]
+        if table.mode != "truncate":
+            needed.append("INSERT")
+        if not append or locks:
+            needed.append("TRUNCATE")
+        check.table(table.name, needed)
         if theirs.row_security:
             problems.error(
                 "row-security", table.name, "policies apply to the role in the destination, and COPY refuses that",
                 f"ALTER ROLE {check.role} BYPASSRLS;",
             )  # fmt: skip
-    for name, kinds in _altered(ddl).items():
+    for name, kinds in _altered(step for step in ddl if step.kind != "append").items():
         check.owner(name, destination.table(names.get(name, name)), kinds)
     references = {(k.table, k.name): k.references for k in destination.foreign_keys}
     for step in ddl:

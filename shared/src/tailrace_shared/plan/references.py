@@ -52,15 +52,21 @@ def prove_references(
     names: Mapping[TableName, TableName],
     respect: bool,
     problems: Problems,
+    *,
+    append: bool = False,
 ) -> list[Proof]:
-    """A proof per foreign key; a side that is not carried is looked at on its own."""
+    """A proof per foreign key; a side that is not carried is looked at on its own. ``append``: no row goes."""
     guaranteed = {_meaning(key, names) for key in source.foreign_keys if key.validated}
     found = []
     for side in sides:
         about = f"{side.key.table} foreign key {side.key.name}"
         if not side.key.enforced:
             continue
-        if side.child is None:
+        if side.child is None and append:
+            found.append(
+                Proof(about=about, verdict="proved", reason="rows are only added to the table that it refers to")
+            )
+        elif side.child is None:
             found.append(_outside_child(about, side, destination, respect, problems))
         elif side.child.mode == "truncate":
             found.append(Proof(about=about, verdict="proved", reason="the table is empty"))
