@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from tailrace_shared.errors import ExitCode, TailraceError, TerminalError, TransientError, UsageError
 from tailrace_shared.postgres_errors import DRIVER_ERRORS, map_error, server_error, translated
 
-__all__ = ["CONNECT_TIMEOUT_S", "DRIVER_ERRORS", "SESSION", "connect", "map_error", "translated"]
+__all__ = ["CONNECT_TIMEOUT_S", "DRIVER_ERRORS", "SESSION", "connect", "connect_replication", "map_error", "translated"]
 
 CONNECT_TIMEOUT_S: Final = 15.0
 """A server that does not answer in this time is reported as unreachable: pods and firewalls drop packets silently."""
@@ -25,6 +25,9 @@ SESSION: Final[dict[str, str]] = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
     "IntervalStyle": "postgres",
+    # How money is written, and read again: symbol, decimal point and digits after it.
+    "lc_monetary": "C",
+    "xmloption": "content",
     "standard_conforming_strings": "on",
     # A policy that hides rows must be an error, not a smaller table.
     "row_security": "off",
@@ -57,6 +60,16 @@ async def connect(
         connection.terminate()
         raise
     return connection
+
+
+async def connect_replication(
+    url: SecretStr, application_name: str, *, variable: str = "", timeout_s: float = CONNECT_TIMEOUT_S
+) -> asyncpg.Connection:
+    """A walsender session with the same text formats; it takes no statement with arguments. Raises as ``connect``.
+
+    A pooler refuses it by itself.
+    """
+    return await _open(url, application_name, _where(url, variable), timeout_s, {"replication": "database"})
 
 
 def _where(url: SecretStr, variable: str) -> str:

@@ -235,3 +235,13 @@ def test_uuids_keep_their_nulls() -> None:
     assert uuid_bytes(pa.array(texts, pa.string()).slice(1, 1)).to_pylist() == [UUID(texts[1]).bytes]
     assert uuid_bytes(pa.array([None], pa.string())).to_pylist() == [None]
     assert uuid_bytes(pa.array([], pa.string())).to_pylist() == []
+
+
+@pytest.mark.parametrize("first", ["\ufeff", "\ufeffwords", "\ufeff\ufeff", '\ufeff"'])
+def test_a_byte_order_mark_at_the_start_of_a_piece_belongs_to_its_value(first: str) -> None:
+    for columns, rows in (
+        (layout("text"), [(first,), (first,)]),
+        (layout("text", "int4"), [(first, "1"), (first, None)]),
+    ):
+        (cut,) = assemble(columns, WIDE, csv(rows))
+        assert cut.batch.column(0).to_pylist() == [first, first]

@@ -28,6 +28,28 @@ FIELD_BYTES: dict[Wire, int] = {
 top, its offset. Never below the width in Arrow, so that an encoded batch is no larger than the sum of its rows' weights."""
 
 
+OBJECT_NAMES = frozenset(
+    f"{prefix}reg{kind}"
+    for prefix in ("", "_")
+    for kind in (
+        *(
+            "class",
+            "collation",
+            "config",
+            "dictionary",
+            "namespace",
+            "oper",
+            "operator",
+            "proc",
+            "procedure",
+            "role",
+            "type",
+        ),
+    )
+)
+"""Base types whose text is the name of an object; it lacks the schema where the search path makes that unnecessary."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Columns in the order of the wire schema."""
@@ -35,6 +57,8 @@ class Layout:
     names: tuple[str, ...]
     wires: tuple[Wire, ...]
     types: tuple[pa.DataType, ...]
+    names_objects: bool = False
+    """Some column's text depends on the search path, which the destination need not have."""
 
     @staticmethod
     def of(table: PlannedTable) -> Layout:
@@ -44,6 +68,7 @@ class Layout:
             tuple(c.name for c in columns),
             tuple(c.type.wire for c in columns),
             tuple(arrow_type(c.type) for c in columns),
+            any(c.type.base in OBJECT_NAMES for c in columns),
         )
 
     @property

@@ -172,7 +172,7 @@ class ReaderMember:
             correlation=self._run,
             observe=self._observe,
         )
-        query = RangeQuery(table.leaves[work.leaf], layout.names, work.low, work.high)
+        query = RangeQuery(table.leaves[work.leaf], layout.names, work.low, work.high, layout.names_objects)
         try:
             async with session.reading() as connection:
                 rest = await read_range(connection, query, assembler, publisher.publish)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -26,6 +26,7 @@ _UUID = np.dtype(
     {"names": list("abcdefgh"), "formats": ["u4"] * 8, "offsets": [0, 4, 9, 14, 19, 24, 28, 32], "itemsize": 36}
 )
 """The 36 characters of a UUID as 8 words of 4 digits, without the dashes."""
+_BYTE_ORDER_MARK = "\ufeff".encode()
 _LEAST_BLOCK = 64
 """pyarrow wants a block that is not empty; the last row may lack its line end."""
 
@@ -133,6 +134,11 @@ def typed(text: pa.Array, to: pa.DataType) -> pa.Array | None:
         return None
 
 
+def read_rows(raw: bytes, types: Sequence[pa.DataType]) -> list[pa.Array]:
+    """Columns of whole rows of plain fields, NULL as nothing. Raises ``pa.ArrowInvalid``, whose text may quote a value."""
+    return _read_csv(raw, len(types), dict(enumerate(types)))
+
+
 def uuid_bytes(text: pa.Array) -> pa.Array:
     """UUIDs as PostgreSQL prints them to 16 bytes each, the whole array in one step."""
     rows = len(text)
@@ -162,6 +168,10 @@ def _parses(raw: bytes, width: int, column: int, as_type: pa.DataType) -> bool:
 def _read_csv(raw: bytes, width: int, types: Mapping[int, pa.DataType], only: int | None = None) -> list[pa.Array]:
     """Columns of whole CSV rows, one array each. One block and no threads: the piece is small and the cores are busy."""
     names = [str(i) for i in range(width)]
+    if raw.startswith(
+        _BYTE_ORDER_MARK
+    ):  # the first value's own: the parser takes the first for one of a file, and drops it
+        raw = _BYTE_ORDER_MARK + raw
     table = pyarrow.csv.read_csv(
         pa.py_buffer(raw),
         pyarrow.csv.ReadOptions(column_names=names, block_size=len(raw) + _LEAST_BLOCK, use_threads=False),

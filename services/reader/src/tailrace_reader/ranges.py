@@ -59,6 +59,8 @@ class RangeQuery:
     columns: tuple[str, ...]
     low: Bound
     high: Bound | None
+    names_objects: bool = False
+    """Read under an empty search path, so that names of objects come out in full."""
 
     @property
     def relation(self) -> str:
@@ -98,6 +100,8 @@ async def read_range(
     """
     with translated():
         await connection.execute("SAVEPOINT range")
+        if query.names_objects:  # gone with the savepoint
+            await connection.execute("SET LOCAL search_path = pg_catalog")
         await _lock(connection, query)
         await _same_file(connection, query)
         await _same_columns(connection, query)
