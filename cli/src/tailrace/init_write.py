@@ -117,6 +117,9 @@ def _summary(draft: Draft) -> list[str]:
     return lines
 
 
+NOT_CARRIED: Final = {"v": "carried if named here", "m": "carried if named here", "f": "not carried"}
+
+
 def _passed_over(draft: Draft) -> list[str]:
     """Views and foreign tables: not in the scope, so no entry says so."""
     kinds = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
@@ -128,7 +131,7 @@ def _passed_over(draft: Draft) -> list[str]:
         and t.name.schema_name in draft.head.schemas
         and t.name.schema_name != RESERVED_SCHEMA
     ]
-    return [_commented(f"  # {_clean(str(t.name))}", f"{kinds[t.kind]}: not carried") for t in passed]
+    return [_commented(f"  # {_clean(str(t.name))}", f"{kinds[t.kind]}: {NOT_CARRIED[t.kind]}") for t in passed]
 
 
 def _listed(names: list[str], most: int = 12) -> str:

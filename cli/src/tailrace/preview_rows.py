@@ -18,8 +18,9 @@ from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
 from tailrace_reader.parse import Parser
 from tailrace_reader.ranges import RangeQuery
+from tailrace_reader.views import ViewQuery
 from tailrace_shared.messages import Bound
-from tailrace_shared.plan.model import Leaf, Plan, PlannedTable
+from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
 
 Row = tuple[str | None, ...]
@@ -41,7 +42,7 @@ async def preview(
     masker = TableMasker(table, secret)
     before: list[Row] = []
     after: list[Row] = []
-    for leaf in table.leaves:
+    for leaf in range(len(table.leaves)):
         if len(before) >= rows:
             break
         for batch in await _read(connection, plan, table, leaf, rows - len(before)):
@@ -51,18 +52,22 @@ async def preview(
 
 
 async def _read(
-    connection: asyncpg.Connection, plan: Plan, table: PlannedTable, leaf: Leaf, rows: int
+    connection: asyncpg.Connection, plan: Plan, table: PlannedTable, leaf: int, rows: int
 ) -> list[pa.RecordBatch]:
     layout = Layout.of(table)
-    assembler = RangeAssembler(Parser(layout), CutRule.of(plan, table.rows_per_batch), str(leaf.name))
-    query = RangeQuery(leaf, layout.names, Bound(block=0), None)
+    assembler = RangeAssembler(Parser(layout), CutRule.of(plan, table.rows_per_batch), str(table.leaves[leaf].name))
+    start = Bound(block=0)
+    if table.view:
+        selected = ViewQuery.of(table, start, Bound(block=rows)).rows
+    else:
+        selected = f"{RangeQuery.of(table, leaf, start, None).rows} LIMIT {int(rows)}"
     received: list[bytes] = []
 
     async def take(data: bytes) -> None:
         received.append(data)
 
     with translated():
-        await connection.copy_from_query(f"{query.rows} LIMIT {int(rows)}", output=take, format="csv")
+        await connection.copy_from_query(selected, output=take, format="csv")
     cuts: list[Cut | None] = [*assembler.feed(b"".join(received)), assembler.finish()]
     return [cut.batch for cut in cuts if cut is not None]
 

@@ -23,9 +23,11 @@ from support.catalogues import (
 )
 from tailrace_shared.catalogue.model import Catalogue, Partition, Sequence, Table, Trigger
 from tailrace_shared.plan.copy import copy_format
+from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.order import components
 from tailrace_shared.plan.ranges import ranges_of
 from tailrace_shared.plan.scope import matches, rule_for
+from tailrace_shared.plan.view_facts import ViewFacts
 
 PARENT = table("parent", "id int4!", primary=["id"])
 CHILD = table("child", "id int4!", "parent int4", primary=["id"], indexes=[plain_index("child_parent", "parent")])
@@ -63,13 +65,30 @@ def test_names_that_the_source_does_not_have_are_refused_with_the_closest() -> N
     assert all("did you mean" in p.remedy for p in result.problems)
 
 
-def test_views_are_passed_over_and_refused_by_name() -> None:
-    view = table("v", "a int4", kind="v")
+def test_views_are_carried_where_their_exact_name_says_so() -> None:
+    view = table("v", "a int4", "b text", kind="v", pages=0, bytes=0, filenode=0)
+    there = catalogue(PARENT, table("v", "a int4", "b text"))
     assert len(planned("policy: pass", catalogue(PARENT, view)).tables) == 1
-    assert (
-        the_error(plan("policy: pass\ntables: {public.v: {mode: carry}}", catalogue(PARENT, view))).code
-        == "plan.not-a-table"
-    )
+    assert len(planned("policy: pass\ntables: {'public.*': {mode: carry}}", catalogue(PARENT, view), there).tables) == 1
+    named = planned("policy: pass\ntables: {public.v: {mode: carry}}", catalogue(PARENT, view), there).tables[1]
+    assert (named.view, [(r.low, r.high) for r in named.ranges]) == (True, [(0, None)])
+
+
+def test_a_view_in_the_destination_takes_no_rows() -> None:
+    view = table("v", "a int4", kind="v")
+    problem = the_error(plan("policy: pass\ntables: {public.v: {mode: carry}}", catalogue(PARENT, view)))
+    assert (problem.code, "the view, not a table" in problem.message) == ("plan.not-a-table", True)
+
+
+def test_a_declared_key_of_a_view_is_as_good_as_a_unique_index() -> None:
+    view = table("v", "a int4", "b text", kind="v", pages=0, bytes=0, filenode=0)
+    there = catalogue(table("v", "a int4!", "b text", primary=["a"]))
+    rules = "policy: pass\ntables: {public.v: {key: [a], columns: {a: key}}}"
+    counted = SourceFacts(views={"public.v": ViewFacts(shape="s", repeated=0)})
+    assert [p.verdict for p in planned(rules, catalogue(view), there, counted).proofs] == ["proved", "proved"]
+    twice = SourceFacts(views={"public.v": ViewFacts(shape="s", repeated=3)})
+    assert errors(plan(rules, catalogue(view), there, twice)) == [("plan.view-key", "public.v")]
+    assert errors(plan(rules, catalogue(view), there)) == [("plan.view-key", "public.v")], "an estimate would not do"
 
 
 def test_a_job_that_carries_nothing_is_refused() -> None:

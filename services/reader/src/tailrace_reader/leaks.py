@@ -10,8 +10,9 @@ from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.messages import CheckLeaks, LeaksChecked
+from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
-from tailrace_shared.types import qualified, quote_ident
+from tailrace_shared.types import qualified
 
 
 class Overlap(NamedTuple):
@@ -24,7 +25,7 @@ class Overlap(NamedTuple):
 
 
 async def look_up(
-    source: SourceServer, table: TableName, work: CheckLeaks, timeout_s: float, replica: str
+    source: SourceServer, table: PlannedTable, work: CheckLeaks, timeout_s: float, replica: str
 ) -> LeaksChecked:
     """Answer one question about a column of ``table``, on a connection of its own: the source as it is now."""
     connection = await connect(
@@ -35,7 +36,8 @@ async def look_up(
         default_transaction_read_only="on",
     )
     try:
-        counts = await overlap(connection, table, work.column, work.values, timeout_s)
+        column = next(c for c in table.columns if c.name == work.column)
+        counts = await overlap(connection, table.name, column.expression, work.values, timeout_s)
     finally:
         connection.terminate()
     return LeaksChecked(
@@ -53,15 +55,15 @@ async def look_up(
 async def overlap(
     connection: asyncpg.Connection, table: TableName, column: str, values: tuple[str, ...], timeout_s: float
 ) -> Overlap:
-    """Count in one pass over the column, on a partitioned parent as on a plain table.
+    """Count in one pass over the column (SQL), on a partitioned parent as on a plain table.
 
     The comparison is by bytes, whatever the column's collation. Raises TerminalError (``reader.leak-timeout``) when the source
     needs longer than ``timeout_s``.
     """
-    relation, name = qualified(table.schema_name, table.name), quote_ident(column)
+    relation = qualified(table.schema_name, table.name)
     query = f"""
         WITH given AS MATERIALIZED (SELECT DISTINCT v COLLATE "C" AS value FROM unnest($1::text[]) AS v),
-        kept AS (SELECT DISTINCT ({name})::text COLLATE "C" AS value FROM {relation} WHERE {name} IS NOT NULL)
+        kept AS (SELECT DISTINCT ({column})::text COLLATE "C" AS value FROM {relation} WHERE ({column}) IS NOT NULL)
         SELECT count(*) AS source, count(given.value) AS found FROM kept LEFT JOIN given USING (value)"""
     try:
         with translated():

@@ -18,6 +18,7 @@ from tailrace_reader.ranges import RangeQuery, TableRewritten, read_range
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.settings import Settings
 from tailrace_reader.snapshot import HeldSnapshot
+from tailrace_reader.views import ViewQuery, read_view
 from tailrace_shared import topics
 from tailrace_shared.batch import BatchId
 from tailrace_shared.dataplane.pump import Delivery, Pump
@@ -140,7 +141,7 @@ class ReaderMember:
             return
         try:
             if isinstance(work, CheckLeaks):
-                table = self._plan.table(work.table).name
+                table = self._plan.table(work.table)
                 limit_s = self._settings.leak_timeout_s
                 await self._context.control.fact(
                     await look_up(self._source, table, work, limit_s, self._context.replica)
@@ -172,10 +173,14 @@ class ReaderMember:
             correlation=self._run,
             observe=self._observe,
         )
-        query = RangeQuery(table.leaves[work.leaf], layout.names, work.low, work.high, layout.names_objects)
         try:
             async with session.reading() as connection:
-                rest = await read_range(connection, query, assembler, publisher.publish)
+                if table.view:
+                    view = ViewQuery.of(table, work.low, work.high)
+                    rest = await read_view(connection, self._source, view, assembler, publisher.publish)
+                else:
+                    query = RangeQuery.of(table, work.leaf, work.low, work.high)
+                    rest = await read_range(connection, query, assembler, publisher.publish)
             await publisher.drain()
         except BaseException:
             publisher.abandon()

@@ -9,16 +9,17 @@ TID range scans need PostgreSQL 14: https://www.postgresql.org/docs/current/sql-
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 import asyncpg
 
 from tailrace_reader.assemble import Cut, RangeAssembler
+from tailrace_reader.layout import Layout
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.messages import Bound
-from tailrace_shared.plan.model import Leaf
+from tailrace_shared.plan.model import Leaf, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified, quote_ident
 
@@ -61,6 +62,15 @@ class RangeQuery:
     high: Bound | None
     names_objects: bool = False
     """Read under an empty search path, so that names of objects come out in full."""
+    casts: Mapping[str, str] = field(default_factory=dict)
+    """Of a materialised view: SQL of the columns that are read as another type."""
+
+    @staticmethod
+    def of(table: PlannedTable, leaf: int, low: Bound, high: Bound | None) -> RangeQuery:
+        """The query for a range of a planned table."""
+        layout = Layout.of(table)
+        casts = {c.name: c.expression for c in table.columns if c.cast}
+        return RangeQuery(table.leaves[leaf], layout.names, low, high, layout.names_objects, casts)
 
     @property
     def relation(self) -> str:
@@ -70,7 +80,7 @@ class RangeQuery:
     @property
     def rows(self) -> str:
         """The query whose rows are copied."""
-        return f"SELECT {', '.join(quote_ident(c) for c in self.columns)} {self._places}"
+        return f"SELECT {', '.join(self.casts.get(c) or quote_ident(c) for c in self.columns)} {self._places}"
 
     def place_after(self, rows: int) -> str:
         """The query for the place of the first row that is left after ``rows`` rows."""
@@ -105,7 +115,7 @@ async def read_range(
         await _lock(connection, query)
         await _same_file(connection, query)
         await _same_columns(connection, query)
-        await _copy(connection, query, assembler, publish)
+        await copy_rows(connection, query.rows, assembler, publish)
         rest = None
         if assembler.ended:
             await connection.execute(
@@ -119,12 +129,13 @@ async def read_range(
     return rest
 
 
-async def _copy(
+async def copy_rows(
     connection: asyncpg.Connection,
-    query: RangeQuery,
+    rows: str,
     assembler: RangeAssembler,
     publish: Callable[[Cut], Awaitable[None]],
 ) -> None:
+    """The query's rows through ``assembler`` until it has its bytes; a COPY that is cut short fails its savepoint."""
     held: list[bytes] = []
     size = 0
 
@@ -147,7 +158,7 @@ async def _copy(
                 raise _Full
 
     try:
-        await connection.copy_from_query(query.rows, output=take, format="csv")
+        await connection.copy_from_query(rows, output=take, format="csv")
     except _Full:
         return
     await parse()
@@ -162,9 +173,12 @@ async def _rest(connection: asyncpg.Connection, query: RangeQuery, assembler: Ra
 
 
 async def _lock(connection: asyncpg.Connection, query: RangeQuery) -> None:
-    """The lock that reading takes anyway, taken first, so that what is compared under it stays so."""
+    """The lock that reading takes anyway, taken first, so that what is compared under it stays so.
+
+    By reading nothing: LOCK TABLE takes no materialised view.
+    """
     try:
-        await connection.execute(f"LOCK TABLE ONLY {query.relation} IN ACCESS SHARE MODE")
+        await connection.execute(f"SELECT FROM ONLY {query.relation} LIMIT 0")
     except asyncpg.PostgresError as error:
         if error.sqlstate == _UNDEFINED_TABLE:
             raise TableRewritten(str(query.leaf.name)) from None

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from tailrace_shared.types import ColumnType, Frozen
+from tailrace_shared.types import ColumnType, Frozen, quote_ident
 
 
 class TableName(Frozen):
@@ -39,6 +39,13 @@ class Column(Frozen):
     """GENERATED … STORED (s) or VIRTUAL (v): never written."""
     loose: bool = False
     """Its collation equates more than upper and lower case (accents, punctuation): no mask can follow such an equality."""
+    cast: str = ""
+    """Of a view: the type that the job reads it as, as SQL; ``type`` is that type then."""
+
+    @property
+    def expression(self) -> str:
+        """SQL of its value over its relation, without the relation's name."""
+        return f"CAST({quote_ident(self.name)} AS {self.cast})" if self.cast else quote_ident(self.name)
 
 
 class Index(Frozen):

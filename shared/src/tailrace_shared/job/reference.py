@@ -61,8 +61,15 @@ Generated columns of the destination are never written and take no rule. A colum
 
 PATTERNS: Final = """\
 Keys of `tables` are `schema.table`, as the source spells them. `*` stands for any characters; an exact name wins over patterns, and
-among patterns the first in the file. A key without `*` that names no table is refused. Views, materialised views and foreign tables
-are passed over, and refused by name. Tables of an extension are left alone.
+among patterns the first in the file. A key without `*` that names no table is refused. Tables of an extension are left alone.
+Foreign tables are passed over, and refused by name.
+
+Views and materialised views are passed over by patterns and `default_mode`, and carried where an entry names them exactly: into a
+table of the same name. SELECT on the view is all that the source's role needs. A view is read in the order of its declared `key`,
+which is counted when the run is planned, else in the order of its whole rows' text; it is evaluated anew for every 64 MB
+(`limits.range_bytes_max`) of it. Its rows must not depend on the moment of reading: `now()` or `random()` in its definition stop the
+plan. If the view, or a table below it, is replaced while the run reads, the run starts another attempt. A materialised view is read
+like a table, and a refresh of it meanwhile starts another attempt, too.
 """
 
 

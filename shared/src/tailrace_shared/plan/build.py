@@ -36,6 +36,7 @@ from tailrace_shared.plan.tables import check_tables
 ENVELOPE_SHARE: Final = 0.5
 """Of a message, what a row's stored bytes may take: text is longer than storage, and masking may grow it."""
 
+from tailrace_shared.plan.views import declared_views, order_of_view
 
 def build_plan(
     job: Job,
@@ -63,6 +64,7 @@ def build_plan(
     scope = scope_of(job, source, problems)
     check_tables(job, scope, source, destination, problems)
     append = job.destination.mode == "append"
+    source = declared_views(job, source, facts.views, problems)
     if append:
         check_scope(scope, problems)
     domains = domains_of(scope, source, destination, names)
@@ -156,6 +158,7 @@ def _sequences(tables: list[PlannedTable], destination: Catalogue) -> tuple[Sequ
     """Sequences that feed a carried column: they must not hand out what was loaded."""
     fed: dict[tuple[TableName, str], int] = {(t.name, c.name): t.number for t in tables for c in t.columns}
     return tuple(
+    view = table.kind == "v"
         SequenceStep(
             schema_name=s.schema_name, name=s.name, table=fed[s.owner, s.owner_column], column=s.owner_column
         )
@@ -167,6 +170,9 @@ def _sequences(tables: list[PlannedTable], destination: Catalogue) -> tuple[Sequ
 def _check_widths(job: Job, facts: SourceFacts, problems: Problems) -> None:
     for table, widest in facts.widest_bytes.items():
         if widest > job.limits.message_bytes * ENVELOPE_SHARE:
+        view=view,
+        order_by=order_of_view(job, table) if view else (),
+        shape=facts.views[str(table.name)].shape if view and str(table.name) in facts.views else "",
             problems.warning(
                 "wide-row", table,
                 f"a sampled row takes {widest} bytes, and a message takes {job.limits.message_bytes} with everything in it",

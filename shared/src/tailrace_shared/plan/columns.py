@@ -95,6 +95,7 @@ def _plan(
         mask=mask,
         why=decision.why,
         masked=mask is not None,
+        cast=column.cast,
     )
 
 

@@ -20,6 +20,8 @@ from tailrace_shared.postgres import translated
 from tailrace_shared.types import Frozen, qualified, quote_ident
 
 QUESTION_MS: Final = 20_000
+from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
+from tailrace_shared.plan.views import declared_views
 """Longest time for one question; then the statistics must do, and the proof is labelled an estimate."""
 ALL_QUESTIONS_S: Final = 120.0
 """Longest time for all of them together: the snapshot is held meanwhile."""
@@ -46,6 +48,8 @@ class SourceFacts(Frozen):
 
 async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Catalogue) -> SourceFacts:
     """Asks in the current transaction if there is one (the snapshot's). A question that takes too long is dropped.
+    views: dict[str, ViewFacts] = Field(default_factory=dict)
+    """By name, what the source says of the views that the job names."""
 
     Raises TransientError where the connection is lost, TerminalError where the source refuses a question.
     """
@@ -66,10 +70,13 @@ async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Cata
         for column in table.columns:
             ref = ColumnRef(table.name, column.name)
             decision, closure = decisions.get(ref), domains.of(ref)
+    asker = _Asker(connection)
+    views = {str(table.name): await view_facts(asker.ask, rule, table) for table, rule in views_of(job, catalogue)}
+    catalogue = declared_views(job, catalogue, views, problems)
             if decision is None:
                 continue
             if _may_collide(column, decision, table):
-                _keep(distinct, ref, await asker.ask(_distinct(ref)))
+                _keep(distinct, ref, await asker.ask(_distinct(ref, column)))
             elif _needs_largest(column, ref, closure, decisions):
                 _keep(largest, ref, await asker.ask(_largest(ref, column)))
             if column.type.family == "text" and isinstance(decision.spec, Key | MaskText):
@@ -79,7 +86,9 @@ async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Cata
                 _keep(widest, table.name, await asker.ask(_widest(table, heap)))
             found = (await asker.ask(_unchangeable(texts, heap)) or []) if texts else []
             unchangeable |= {f"{table.name}.{c}" for c, some in zip(texts, found, strict=False) if some}
-    return SourceFacts(distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable))
+    return SourceFacts(
+        distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views,
+    )  # fmt: skip
 
 
 def _keep(answers: dict[str, int], about: object, answer: int | None) -> None:
@@ -115,13 +124,13 @@ def _needs_largest(
     return column.type.family == "integer" and ref == next(m for m in members if m in decisions)
 
 
-def _distinct(ref: ColumnRef) -> str:
+def _distinct(ref: ColumnRef, column: Column) -> str:
     table = qualified(ref.table.schema_name, ref.table.name)
-    return f"SELECT count(DISTINCT {quote_ident(ref.column)}) FROM {table}"
+    return f"SELECT count(DISTINCT {column.expression}) FROM {table}"
 
 
 def _largest(ref: ColumnRef, column: Column) -> str:
-    name, table = quote_ident(ref.column), qualified(ref.table.schema_name, ref.table.name)
+    name, table = column.expression, qualified(ref.table.schema_name, ref.table.name)
     if column.type.family == "integer":
         return f"SELECT max({name})::int8 FROM {table}"
     return f"SELECT trunc(max({name}))::int8 FROM {table} WHERE {name} < {2**63 - 1}"  # not infinity, not NaN
@@ -130,7 +139,7 @@ def _largest(ref: ColumnRef, column: Column) -> str:
 def _heaps(table: Table) -> Iterable[Table | Partition]:
     """What can be sampled: TABLESAMPLE takes no partitioned table's blocks evenly, and no foreign table."""
     heaps: Iterable[Table | Partition] = table.partitions if table.kind == "p" else (table,)
-    return (heap for heap in heaps if heap.pages > 0 and heap.kind == "r")
+    return (heap for heap in heaps if heap.pages > 0 and heap.kind in "rm")
 
 
 def _widest(table: Table, heap: Table | Partition) -> str:
@@ -158,8 +167,19 @@ class _Asker:
         self._connection = connection
         self._deadline = Deadline.after(ALL_QUESTIONS_S)
 
-    async def ask(self, question: str) -> Any:
-        """The answer, or None where there is none, it takes too long, the role may not ask or a value is not one."""
+    async def ask(
+        self,
+        question: str,
+        *parameters: object,
+        limit_ms: int = QUESTION_MS,
+        row: bool = False,
+        rows: bool = False,
+        raises: bool = False,
+    ) -> Any:
+        """The answer, or None where there is none, it takes too long, the role may not ask or a value is not one.
+
+        A single value, or a whole ``row``, or all ``rows``. ``raises`` lets the server's refusal through.
+        """
         if self._deadline.expired:
             return None
         # The readers begin the snapshot's transaction by a statement; asyncpg's own transactions refuse to nest in such a one.
@@ -167,9 +187,20 @@ class _Asker:
         with translated():
             await self._connection.execute("SAVEPOINT question" if nested else "BEGIN")
             try:
-                await self._connection.execute(f"SET LOCAL statement_timeout = {QUESTION_MS}")
-                return await self._connection.fetchval(question)
-            except (asyncpg.QueryCanceledError, asyncpg.InsufficientPrivilegeError, asyncpg.DataError):
+                # Names are qualified, and definitions print alike only under one path.
+                await self._connection.execute(
+                    f"SET LOCAL statement_timeout = {limit_ms}; SET LOCAL search_path = pg_catalog"
+                )
+                if rows:
+                    return await self._connection.fetch(question, *parameters)
+                if row:
+                    return await self._connection.fetchrow(question, *parameters)
+                return await self._connection.fetchval(question, *parameters)
+            except asyncpg.QueryCanceledError:
+                return None
+            except (asyncpg.InsufficientPrivilegeError, asyncpg.DataError):
+                if raises:
+                    raise
                 return None
             finally:
                 if not self._connection.is_closed():

@@ -100,13 +100,17 @@ def matches(pattern: str, name: TableName) -> bool:
 
 
 def _is_table(table: Table, *, exact: bool, problems: Problems) -> bool:
-    """Views and foreign tables are refused by name, and passed over otherwise."""
+    """Views are taken by their exact name alone; foreign tables are refused by name, and passed over otherwise."""
     if table.kind in ("r", "p"):
         return True
-    what = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}[table.kind]
+    if table.kind in ("v", "m"):
+        return exact
     if exact:
-        problems.error("not-a-table", table.name, f"{what} is not carried, only tables are", "Set its mode to exclude.")
-    elif table.kind == "f":
+        problems.error(
+            "not-a-table", table.name, "a foreign table is not carried: its rows are another server's",
+            "Set its mode to exclude.",
+        )  # fmt: skip
+    else:
         problems.warning("foreign-table", table.name, "a foreign table is left out: its rows are another server's")
     return False
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.scope import ScopedTable
+
+KINDS: Final = {"v": "the view", "m": "the materialised view", "f": "the foreign table"}
+"""What is no table, by relkind."""
 
 
 def check_tables(
@@ -46,7 +50,11 @@ def _check_source(scoped: ScopedTable, problems: Problems) -> None:
 
 def _check_destination(job: Job, scoped: ScopedTable, target: Table, problems: Problems) -> None:
     if target.kind not in ("r", "p"):
-        problems.error("not-a-table", scoped.name, "in the destination this is not a table", "Exclude it.")
+        what = KINDS[target.kind]
+        problems.error(
+            "not-a-table", scoped.name, f"in the destination this is {what}, not a table",
+            f"Drop {what} there and create a table, or exclude it.",
+        )  # fmt: skip
         return
     if target.inherited_by:
         problems.error(
