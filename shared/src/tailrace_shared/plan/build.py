@@ -32,11 +32,11 @@ from tailrace_shared.plan.references import checks_of, prove_references, sides_o
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
 from tailrace_shared.plan.tables import check_tables
+from tailrace_shared.plan.views import declared_views, order_of_view
 
 ENVELOPE_SHARE: Final = 0.5
 """Of a message, what a row's stored bytes may take: text is longer than storage, and masking may grow it."""
 
-from tailrace_shared.plan.views import declared_views, order_of_view
 
 def build_plan(
     job: Job,
@@ -60,11 +60,11 @@ def build_plan(
             "Name another database as destination: the source is only read.",
         )  # fmt: skip
         return PlanResult(plan=None, problems=problems.all)  # what else would be said is only a consequence
+    source = declared_views(job, source, facts.views, problems)
     names = partition_owners(source, destination)
     scope = scope_of(job, source, problems)
     check_tables(job, scope, source, destination, problems)
     append = job.destination.mode == "append"
-    source = declared_views(job, source, facts.views, problems)
     if append:
         check_scope(scope, problems)
     domains = domains_of(scope, source, destination, names)
@@ -141,6 +141,7 @@ def _table(
     if scoped.mode == "truncate":
         return PlannedTable(number=number, name=table.name, mode="truncate", estimated_rows=0)
     columns = plan_columns(scoped, destination, decisions, domains, facts, problems)
+    view = table.kind == "v"
     return PlannedTable(
         number=number,
         name=table.name,
@@ -151,6 +152,9 @@ def _table(
         copy_format=copy_format(columns),
         estimated_rows=table.rows,
         rows_per_batch=job.limits.rows_per_batch,
+        view=view,
+        order_by=order_of_view(job, table) if view else (),
+        shape=facts.views[str(table.name)].shape if view and str(table.name) in facts.views else "",
     )
 
 
@@ -158,7 +162,6 @@ def _sequences(tables: list[PlannedTable], destination: Catalogue) -> tuple[Sequ
     """Sequences that feed a carried column: they must not hand out what was loaded."""
     fed: dict[tuple[TableName, str], int] = {(t.name, c.name): t.number for t in tables for c in t.columns}
     return tuple(
-    view = table.kind == "v"
         SequenceStep(
             schema_name=s.schema_name, name=s.name, table=fed[s.owner, s.owner_column], column=s.owner_column
         )
@@ -170,9 +173,6 @@ def _sequences(tables: list[PlannedTable], destination: Catalogue) -> tuple[Sequ
 def _check_widths(job: Job, facts: SourceFacts, problems: Problems) -> None:
     for table, widest in facts.widest_bytes.items():
         if widest > job.limits.message_bytes * ENVELOPE_SHARE:
-        view=view,
-        order_by=order_of_view(job, table) if view else (),
-        shape=facts.views[str(table.name)].shape if view and str(table.name) in facts.views else "",
             problems.warning(
                 "wide-row", table,
                 f"a sampled row takes {widest} bytes, and a message takes {job.limits.message_bytes} with everything in it",

@@ -16,12 +16,12 @@ from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, p
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, scope_of
+from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
+from tailrace_shared.plan.views import declared_views
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import Frozen, qualified, quote_ident
 
 QUESTION_MS: Final = 20_000
-from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
-from tailrace_shared.plan.views import declared_views
 """Longest time for one question; then the statistics must do, and the proof is labelled an estimate."""
 ALL_QUESTIONS_S: Final = 120.0
 """Longest time for all of them together: the snapshot is held meanwhile."""
@@ -42,18 +42,21 @@ class SourceFacts(Frozen):
     """Largest integer per ``schema.table.column``."""
     widest_bytes: dict[str, int] = Field(default_factory=dict)
     """Stored bytes of the widest sampled row per ``schema.table``; at least so wide are its largest."""
+    views: dict[str, ViewFacts] = Field(default_factory=dict)
+    """By name, what the source says of the views that the job names."""
     unchangeable: frozenset[str] = frozenset()
     """Text columns (``schema.table.column``) of whose sampled values some have no letter and no digit."""
 
 
 async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Catalogue) -> SourceFacts:
     """Asks in the current transaction if there is one (the snapshot's). A question that takes too long is dropped.
-    views: dict[str, ViewFacts] = Field(default_factory=dict)
-    """By name, what the source says of the views that the job names."""
 
     Raises TransientError where the connection is lost, TerminalError where the source refuses a question.
     """
     problems = Problems()  # planning finds them again, and reports them
+    asker = _Asker(connection)
+    views = {str(table.name): await view_facts(asker.ask, rule, table) for table, rule in views_of(job, catalogue)}
+    catalogue = declared_views(job, catalogue, views, problems)
     scope = scope_of(job, catalogue, problems)
     domains = domains_of(scope, catalogue, catalogue, partition_owners(catalogue))
     decisions = decide(scope, domains, catalogue, problems)
@@ -70,9 +73,6 @@ async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Cata
         for column in table.columns:
             ref = ColumnRef(table.name, column.name)
             decision, closure = decisions.get(ref), domains.of(ref)
-    asker = _Asker(connection)
-    views = {str(table.name): await view_facts(asker.ask, rule, table) for table, rule in views_of(job, catalogue)}
-    catalogue = declared_views(job, catalogue, views, problems)
             if decision is None:
                 continue
             if _may_collide(column, decision, table):
