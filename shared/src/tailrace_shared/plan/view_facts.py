@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Final
 
 from pydantic import Field
@@ -76,7 +77,8 @@ async def view_facts(ask: Ask, rule: TableRule, table: Table) -> ViewFacts:
         plan = json.loads(explained)[0]["Plan"]
         found |= {"rows": float(plan["Plan Rows"]), "bytes": int(plan["Plan Rows"] * plan["Plan Width"])}
     if rule.key and all(table.column(c) for c in rule.key):
-        found["repeated"] = await ask(_repeated(name, rule.key, found["casts"]), limit_ms=COUNT_MS)
+        with suppress(TerminalError):  # a type without equality, or a value that its cast does not take
+            found["repeated"] = await ask(_repeated(name, rule.key, found["casts"]), limit_ms=COUNT_MS)
     return ViewFacts(**found)
 
 
