@@ -8,9 +8,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from support.writing import DIGEST, ID_NAME, RUN, Database, column, head, job, plan, rows_of, table, text_of
+from support.writing import ID_NAME, RUN, Database, column, head, plan, rows_of, table, text_of
 from tailrace.embedded.postgres import EmbeddedPostgres
-from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.append import staging_table
 from tailrace_shared.plan.model import DdlStep, ForeignKeyCheck, Plan, PlannedTable, SequenceStep

@@ -1,18 +1,16 @@
 """The ``tailrace`` schema of a destination: what is kept there, and how it is made.
 
 Everything is keyed by run and attempt, so that rows of a former attempt are never taken for those of the present one.
-The one-line ``run`` row stays for good: it is what keeps a redelivered message from touching the destination again.
+The one-line ``run`` row stays for good: it is what keeps a redelivered message from touching the destination again. What is new in
+a later version is a step of ``migrations``, and not written here.
 """
 
 from __future__ import annotations
 
 import asyncpg
 
-from tailrace_shared.errors import TerminalError
 from tailrace_shared.postgres import translated
-from tailrace_writer.lock_keys import lock_key
-
-SCHEMA_VERSION = 2
+from tailrace_writer.state.migrations import OLDEST, hold, migrate, version_of
 
 _DDL = """
 CREATE TABLE tailrace.run (
@@ -116,37 +114,22 @@ CREATE TABLE tailrace.version (version int NOT NULL);
 
 
 async def ensure_schema(connection: asyncpg.Connection) -> None:
-    """Make the schema where it is missing; any number of writers may try at once.
+    """Make the schema where it is missing, bring it up to date where it is older; any number of writers may try at once.
 
     A role without CREATE on the database finds the schema made by an administrator, with CREATE granted in it. Raises
-    TerminalError where neither is so, or where a newer Tailrace has made it.
+    TerminalError where neither is so, or as ``migrations.migrate`` does.
     """
     with translated():
-        version = await _version(connection)
-        if version is None:
+        if await version_of(connection) is None:
             async with connection.transaction():
-                await connection.execute(f"SELECT pg_catalog.pg_advisory_xact_lock({lock_key('schema')})")
-                version = await _version(connection)
-                if version is None:
+                await hold(connection)
+                if await version_of(connection) is None:
                     await _create(connection)
-                    version = SCHEMA_VERSION
-    if version != SCHEMA_VERSION:
-        raise TerminalError(
-            "state.version",
-            f"the schema tailrace of this destination has version {version}, this writer knows {SCHEMA_VERSION}",
-            "Run the same version of all services; drop the schema when no run is active to start afresh.",
-        )
-
-
-async def _version(connection: asyncpg.Connection) -> int | None:
-    if not await connection.fetchval("SELECT pg_catalog.to_regclass('tailrace.version') IS NOT NULL"):
-        return None
-    version: int | None = await connection.fetchval("SELECT version FROM tailrace.version")
-    return version
+    await migrate(connection)
 
 
 async def _create(connection: asyncpg.Connection) -> None:
     if not await connection.fetchval("SELECT pg_catalog.to_regnamespace('tailrace') IS NOT NULL"):
         await connection.execute("CREATE SCHEMA tailrace")
     await connection.execute(_DDL)
-    await connection.execute("INSERT INTO tailrace.version VALUES ($1)", SCHEMA_VERSION)
+    await connection.execute("INSERT INTO tailrace.version VALUES ($1)", OLDEST)

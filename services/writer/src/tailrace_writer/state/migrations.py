@@ -1,0 +1,96 @@
+"""How the schema ``tailrace`` of a destination comes to a newer version: step by step, from whatever version it is.
+
+A new version is one entry at the end of ``STEPS``, never a change of an older one: a schema that is made anew takes all steps too.
+Writers of the version before go on working until they are replaced, so a step only adds: tables, columns with a default, indexes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import asyncpg
+
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.postgres import translated
+from tailrace_writer.lock_keys import lock_key
+
+
+class Step(NamedTuple):
+    """From the version before to this one."""
+
+    version: int
+    sql: str
+    """Any number of statements; they run in one transaction with the note of the version."""
+
+
+STEPS: Final[tuple[Step, ...]] = ()
+OLDEST: Final = 2
+"""The version that ``schema`` makes, from which the steps go on."""
+WAIT_S: Final = 30
+"""For the locks of a step: batches hold theirs for milliseconds, the leader's looks too."""
+
+
+def newest(steps: Sequence[Step] = STEPS) -> int:
+    """The version that this writer works with."""
+    return steps[-1].version if steps else OLDEST
+
+
+async def migrate(connection: asyncpg.Connection, steps: Sequence[Step] = STEPS) -> None:
+    """Bring an existing schema to the newest version; any number of writers may try at once.
+
+    Raises TerminalError (``state.version``) for a schema that is newer than this writer, or older than any step, and
+    (``state.migration``) where the role may not change it; the mapped driver error for locks that could not be had.
+    """
+    with translated():
+        version = await version_of(connection)
+        while version != newest(steps):
+            step = next((s for s in steps if version is not None and s.version == version + 1), None)
+            if version is None or step is None:
+                raise _stranger(version, newest(steps))
+            await _take(connection, step)
+            version = await version_of(connection)
+
+
+async def version_of(connection: asyncpg.Connection) -> int | None:
+    """The version of the schema that is there; None where there is none."""
+    if not await connection.fetchval("SELECT pg_catalog.to_regclass('tailrace.version') IS NOT NULL"):
+        return None
+    version: int | None = await connection.fetchval("SELECT version FROM tailrace.version")
+    return version
+
+
+async def hold(connection: asyncpg.Connection) -> None:
+    """Until the transaction ends, nobody else makes or changes the schema."""
+    await connection.execute(f"SELECT pg_catalog.pg_advisory_xact_lock({lock_key('schema')})")
+
+
+async def _take(connection: asyncpg.Connection, step: Step) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = '{WAIT_S}s'")
+            await hold(connection)
+            if await version_of(connection) == step.version - 1:  # else somebody was faster
+                await connection.execute(step.sql)
+                await connection.execute("UPDATE tailrace.version SET version = $1", step.version)
+    except asyncpg.InsufficientPrivilegeError:
+        owner = await connection.fetchval(
+            "SELECT pg_catalog.pg_get_userbyid(relowner)::text FROM pg_catalog.pg_class "
+            "WHERE oid = pg_catalog.to_regclass('tailrace.version')"
+        )
+        raise TerminalError(
+            "state.migration",
+            f"the schema tailrace of this destination is to be brought to version {step.version}, and its tables are {owner}'s",
+            f"Run a writer of this version once as {owner}, or grant that role to the writer's.",
+        ) from None
+
+
+def _stranger(version: int | None, known: int) -> TerminalError:
+    newer = version is not None and version > known
+    return TerminalError(
+        "state.version",
+        f"the schema tailrace of this destination has version {version}, this writer knows {known}",
+        "A newer Tailrace has been here: run its version of all services."
+        if newer
+        else "It is older than any that can be brought up to date: drop the schema when no run is active, to start afresh.",
+    )
