@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 
-from tailrace_shared.errors import TailraceError, TransientError
+from tailrace_shared.errors import TailraceError
 from tailrace_shared.postgres import translated
 from tailrace_writer.destinations import Destination
 
@@ -39,7 +39,7 @@ class Hindrance:
         self._said_at: float | None = None
         """Since when a failure is on record, and when it was last said."""
 
-    async def failed(self, error: TransientError) -> None:
+    async def failed(self, error: TailraceError) -> None:
         """A batch will be tried again."""
         self._failures += 1
         now = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Literal
 
-Purpose = Literal["leader", "fence", "rebuild", "schema"]
+Purpose = Literal["leader", "fence", "rebuild", "schema", "lane"]
 
 
 def lock_key(purpose: Purpose, run: str = "", number: int = 0) -> int:

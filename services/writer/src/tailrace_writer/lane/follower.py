@@ -1,0 +1,343 @@
+"""Following a lane in one session: records in order, several whole source transactions per destination transaction.
+
+Where to read on is in the lane's row, with the position, and every transaction locks that row: a former owner that wakes up changes
+nothing, and Kafka's own offsets decide nothing. A transaction that is too large for one record is applied piece by piece inside one
+destination transaction, so that nobody ever sees half of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import structlog
+from aiokafka import TopicPartition
+
+from tailrace_shared.changes.body import decode_body
+from tailrace_shared.changes.controls import Control, Quarantined, RelationChanged
+from tailrace_shared.changes.head import ChangeHead, change_head_of
+from tailrace_shared.crash import crash_point
+from tailrace_shared.errors import TailraceError
+from tailrace_shared.plan.model import Plan
+from tailrace_shared.postgres import DRIVER_ERRORS, map_error
+from tailrace_shared.service.context import ServiceContext
+from tailrace_writer.lane import rows
+from tailrace_writer.lane.apply import LaneApplier
+from tailrace_writer.lane.fold import fold
+from tailrace_writer.lane.gather import Gathering, Pending
+from tailrace_writer.lane.multiset import fold_rows
+from tailrace_writer.lane.position import Again, Apply, Gap, Position, Skip, judge
+from tailrace_writer.lane.seen import Seen
+from tailrace_writer.lane.statements import LaneTable
+
+CHANGES_AT_ONCE = 50_000
+"""Changes per destination transaction, or a little more: larger ones gain nothing."""
+BYTES_AT_ONCE = 32 << 20
+POLL_MS = 50
+"""What has arrived within so long goes together: one commit per 50 ms where changes are few."""
+RECORDS_AT_ONCE = 4
+"""Per poll: the bounds above are looked at in between."""
+PIECE_S = 60.0
+"""A transaction under way whose next piece does not come for so long is rolled back: it holds locks."""
+NOT_NOW_S = 0.2
+TABLE_ERRORS = frozenset({"22", "23", "42", "0A"})
+"""Classes of SQLSTATE that say that what comes does not fit the table. Others are the server's troubles, and pass."""
+
+
+class Broken(Exception):
+    """Changes are missing; whoever hears of it loads anew."""
+
+    def __init__(self, gap: Gap) -> None:
+        super().__init__(gap.why)
+        self.gap = gap
+
+
+class TableFailed(Exception):
+    """The changes of one table cannot be applied."""
+
+    def __init__(self, table: int, error: TailraceError) -> None:
+        super().__init__(error.message)
+        self.table = table
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record of the lane."""
+
+    offset: int
+    head: ChangeHead
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a transaction has added."""
+
+    changes: int = 0
+    bytes: int = 0
+
+
+class Follower:
+    """Applies a lane in one session, from where its row says. ``consumer`` is assigned to the lane's topic."""
+
+    def __init__(
+        self,
+        context: ServiceContext,
+        plan: Plan,
+        digest: str,
+        connection: asyncpg.Connection,
+        consumer: Any,
+        place: TopicPartition,
+        lock_timeout_s: float,
+    ) -> None:
+        assert plan.continuous is not None
+        self._metrics = context.metrics
+        self._plan = plan
+        self._digest = digest
+        self._lane = plan.continuous.lane
+        self._replica_role = plan.continuous.apply == "replica-role"
+        self._connection = connection
+        self._consumer = consumer
+        self._place = place
+        self._lock_timeout_s = lock_timeout_s
+        self._identities = {t.number: t.identity for t in plan.tables}
+        self._appliers: dict[int, LaneApplier] = {}
+        self._version = -1
+        self._follows: Mapping[int, Seen | None] = {}
+        self._waiting: list[Record] = []
+        self._offset: int | None = None
+        """Of the last record that was taken from the consumer, or that the destination holds."""
+        self._log = structlog.get_logger().bind(run=plan.run, lane=self._lane)
+
+    async def turn(self) -> Applied:
+        """One transaction, or a short wait for something to apply.
+
+        Raises Broken, TransientError and the driver's and Kafka's errors: the session is then of no use any more.
+        """
+        try:
+            if self._offset is None:
+                await self._find_place()
+            await self._poll()
+            if not self._waiting:
+                return Applied()
+            await self._get_ready(self._waiting)
+            if self._waiting[0].head.final and self._waiting[0].head.piece == 0:
+                return await self._whole()
+            return await self._pieces()
+        except rows.NotNow:
+            self._lose_place()
+            await asyncio.sleep(NOT_NOW_S)
+        except TableFailed as failed:
+            self._lose_place()
+            await self._undo()
+            await self._quarantine(failed.table, failed.error.message)
+        return Applied()
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    async def _find_place(self) -> None:
+        offset = await rows.offset_of(self._connection, self._plan.run, self._plan.attempt, self._lane)
+        if offset is None:
+            raise rows.NotNow
+        first = (await self._consumer.beginning_offsets([self._place]))[self._place]
+        end = (await self._consumer.end_offsets([self._place]))[self._place]
+        if offset >= 0 and not first <= offset + 1 <= end:
+            raise Broken(Gap("tail-lost", "Kafka does not hold the lane's records that come next"))
+        self._consumer.seek(self._place, max(first, offset + 1))
+        self._offset = offset
+
+    def _lose_place(self) -> None:
+        self._waiting.clear()
+        self._offset = None
+
+    async def _poll(self) -> None:
+        """Take what has arrived, within the bounds of one transaction."""
+        wait_ms = 0 if self._waiting else POLL_MS
+        while not self._enough():
+            polled = await self._consumer.getmany(self._place, timeout_ms=wait_ms, max_records=RECORDS_AT_ONCE)
+            taken = [record for records in polled.values() for record in records]
+            for record in taken:
+                head = change_head_of(record.headers)
+                if head.plan == self._digest:
+                    self._waiting.append(Record(record.offset, head, record.value or b""))
+            if not taken:
+                return
+            wait_ms = 0
+
+    def _enough(self) -> bool:
+        return (
+            sum(r.head.changes for r in self._waiting) >= CHANGES_AT_ONCE
+            or sum(r.head.bytes for r in self._waiting) >= BYTES_AT_ONCE
+        )
+
+    # --- transactions ------------------------------------------------------------------------------------------------
+
+    async def _open(self) -> Position:
+        row = await rows.open_lane(
+            self._connection,
+            self._plan.run,
+            self._plan.attempt,
+            self._lane,
+            lock_timeout_s=self._lock_timeout_s,
+            replica_role=self._replica_role,
+        )
+        if row.offset != self._offset:  # another owner was here
+            await self._connection.execute("ROLLBACK")
+            raise rows.NotNow
+        if row.tables_version != self._version or any(self._follows.values()):
+            self._follows = await rows.followed(self._connection, self._plan.run, self._plan.attempt, row.position.lsn)
+            self._version = row.tables_version
+        return row.position
+
+    async def _undo(self) -> None:
+        await self._connection.execute("ROLLBACK")
+        self._appliers.clear()
+        self._version = -1
+
+    async def _close(self, after: Position, last: Record, changes: int) -> None:
+        crash_point("writer.after-changes-before-commit")
+        await rows.close_lane(
+            self._connection, self._plan.run, self._lane, after, last.offset, last.head.last_time, changes
+        )
+        crash_point("writer.after-changes")
+        self._offset = last.offset
+
+    async def _whole(self) -> Applied:
+        """All waiting records up to the first piece of a large transaction."""
+        started = time.perf_counter()
+        position = await self._open()
+        gathering = Gathering(self._identities, self._follows)
+        out: dict[int, str] = {}
+        done: list[Record] = []
+        for record in self._waiting:
+            if not record.head.final or record.head.piece:
+                break
+            match judge(position, record.head):
+                case Apply(above, after):
+                    position = after
+                    self._add(gathering, record, above, out)
+                case Gap() as gap:
+                    raise Broken(gap)
+                case Skip() | Again():
+                    self._metrics.batches.labels(self._plan.run, "duplicate").inc()
+            done.append(record)
+        changes = gathering.rows
+        await self._apply(gathering.take(), out)
+        await self._close(position, done[-1], changes)
+        del self._waiting[: len(done)]
+        return self._told(done, changes, started)
+
+    async def _pieces(self) -> Applied:
+        """One large transaction, or what comes twice of one."""
+        started = time.perf_counter()
+        stored = await self._open()
+        position, changes, done = stored, 0, list[Record]()
+        out: dict[int, str] = {}
+        while True:
+            if not self._waiting:
+                await self._next_piece()
+            record = self._waiting.pop(0)
+            verdict = judge(position, record.head)
+            if isinstance(verdict, Again):
+                await self._undo()
+                await self._get_ready([record])
+                position, changes, done = await self._open(), 0, []
+                out.clear()
+                verdict = judge(position, record.head)
+            match verdict:
+                case Apply(above, after):
+                    position = after
+                    gathering = Gathering(self._identities, self._follows)
+                    self._add(gathering, record, above, out)
+                    changes += gathering.rows
+                    await self._apply(gathering.take(), out)
+                case Gap() as gap:
+                    raise Broken(gap)
+                case Skip():
+                    self._metrics.batches.labels(self._plan.run, "duplicate").inc()
+            done.append(record)
+            if position.pieces is None:
+                await self._close(position, record, changes)
+                return self._told(done, changes, started)
+
+    async def _next_piece(self) -> None:
+        deadline = time.monotonic() + PIECE_S
+        while not self._waiting:
+            if time.monotonic() > deadline:
+                await self._undo()
+                raise rows.NotNow
+            await self._poll()
+        await self._get_ready(self._waiting)
+
+    def _add(self, gathering: Gathering, record: Record, above: int, out: dict[int, str]) -> None:
+        body = decode_body(record.value, record.head.tables)
+        out |= dict(_leaving(body.controls, self._follows))
+        gathering.add(body, above)
+
+    async def _apply(self, pending: Mapping[int, Pending], out: Mapping[int, str]) -> None:
+        for number, why in out.items():
+            if number in self._follows:
+                await rows.leave(self._connection, self._plan.run, self._plan.attempt, self._lane, number, why)
+                self._version = -1
+                self._log.error("table.quarantined", table=number, why=why)
+        for number, waiting in sorted(pending.items()):
+            if number in out:
+                continue
+            try:
+                await self._table(number, waiting)
+            except DRIVER_ERRORS as error:
+                if getattr(error, "sqlstate", "")[:2] not in TABLE_ERRORS:
+                    raise
+                raise TableFailed(number, map_error(error)) from None
+            except ValueError:
+                failed = TailraceError("lane.impossible", "its changes cannot follow from the rows that it has")
+                raise TableFailed(number, failed) from None
+
+    async def _table(self, number: int, pending: Pending) -> None:
+        applier = self._appliers[number]
+        if pending.truncate:
+            await applier.empty()
+        for changes in pending.parts:
+            if identity := self._identities[number]:
+                await applier.apply(await asyncio.to_thread(fold, changes, identity))
+            else:
+                await applier.replace(await asyncio.to_thread(fold_rows, changes))
+
+    # --- tables ------------------------------------------------------------------------------------------------------
+
+    async def _get_ready(self, records: Iterable[Record]) -> None:
+        """Temporary tables of all tables in these records. Made inside a large transaction they go with it if it is rolled back:
+        that is why ``_undo`` forgets them."""
+        for number in sorted({n for r in records for n in r.head.tables} - self._appliers.keys()):
+            table = self._plan.table(number)
+            partitioned = await rows.is_partitioned(self._connection, table.name)
+            applier = LaneApplier(self._connection, LaneTable(table, self._identities[number], partitioned=partitioned))
+            await applier.prepare()
+            self._appliers[number] = applier
+
+    async def _quarantine(self, number: int, why: str) -> None:
+        await rows.quarantine(self._connection, self._plan.run, self._plan.attempt, self._lane, number, why)
+        self._log.error("table.quarantined", table=number, why=why)
+
+    def _told(self, done: list[Record], changes: int, started: float) -> Applied:
+        run, size = self._plan.run, sum(len(r.value) for r in done)
+        self._metrics.batch_seconds.labels(run, "apply").observe(time.perf_counter() - started)
+        self._metrics.batches.labels(run, "done").inc(len(done))
+        self._metrics.rows.labels(run).inc(changes)
+        self._metrics.bytes.labels(run, "in").inc(size)
+        self._metrics.last_commit.labels(run).set_to_current_time()
+        return Applied(changes, size)
+
+
+def _leaving(controls: Iterable[Control], follows: Mapping[int, Seen | None]) -> Iterable[tuple[int, str]]:
+    """Tables that cannot follow any more from this record on, and why."""
+    for entry in controls:
+        if isinstance(entry, Quarantined) and entry.table in follows:
+            yield entry.table, entry.why
+        elif isinstance(entry, RelationChanged) and entry.broken and entry.table in follows:
+            yield entry.table, "its definition has changed in the source: " + ", ".join(c.change for c in entry.changes)

@@ -1,0 +1,122 @@
+"""A lane's row and its tables in the destination: read under a lock at the beginning of every transaction, written at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.types import qualified
+from tailrace_writer.lane.apply import BY_INDEX
+from tailrace_writer.lane.position import Position
+from tailrace_writer.lane.seen import Seen
+from tailrace_writer.lock_keys import lock_key
+from tailrace_writer.state.moves import Deposed
+
+_ROW = """
+SELECT l.system, l.timeline, l.position, l.kafka_offset, l.tables_version
+FROM tailrace.lane l JOIN tailrace.run r ON r.run = l.run AND r.attempt = l.attempt
+WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND r.state IN ('streaming', 'stopping') AND l.held = '' AND l.broken = ''
+FOR UPDATE OF l
+"""
+_TABLES = """
+SELECT table_no, snapshot, filter_until FROM tailrace."table"
+WHERE run = $1 AND attempt = $2 AND state = 'loaded'
+"""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRow:
+    """What the destination says of a lane."""
+
+    position: Position
+    offset: int
+    """Of the last record that is applied; −1 before the first."""
+    tables_version: int
+
+
+class NotNow(Exception):
+    """The run does not stream this attempt: it is paused, a table of it loads, or it is over."""
+
+
+async def open_lane(
+    connection: asyncpg.Connection, run: str, attempt: int, lane: int, *, lock_timeout_s: float, replica_role: bool
+) -> LaneRow:
+    """BEGIN, fence, the lane's row locked. Raises NotNow (the transaction is rolled back) and the driver's errors."""
+    role = "SET LOCAL session_replication_role = replica; " if replica_role else ""
+    await connection.execute(
+        "BEGIN; SET LOCAL synchronous_commit = on; "
+        f"SET LOCAL lock_timeout = {int(lock_timeout_s * 1000)}; {BY_INDEX}; {role}"
+        f"SELECT pg_catalog.pg_advisory_xact_lock_shared({lock_key('fence', run)})"
+    )
+    row = await connection.fetchrow(_ROW, run, lane, attempt)
+    if row is None:
+        await connection.execute("ROLLBACK")
+        raise NotNow
+    position = Position(row["system"], row["timeline"], row["position"])
+    return LaneRow(position, row["kafka_offset"], row["tables_version"])
+
+
+async def followed(connection: asyncpg.Connection, run: str, attempt: int, position: int) -> Mapping[int, Seen | None]:
+    """Tables that follow the lane, with what their loads have seen where that still matters at this position."""
+    rows = await connection.fetch(_TABLES, run, attempt)
+    return {
+        row["table_no"]: Seen.of(row["snapshot"], row["filter_until"])
+        if row["snapshot"] and row["filter_until"] > position
+        else None
+        for row in rows
+    }
+
+
+async def close_lane(
+    connection: asyncpg.Connection, run: str, lane: int, after: Position, offset: int, committed_us: int, changes: int
+) -> None:
+    """The new position, then COMMIT. Raises Deposed where the row is not as it was: then nothing is committed."""
+    status = await connection.execute(
+        "UPDATE tailrace.lane SET timeline = $3, position = $4, kafka_offset = $5, changes = changes + $7, "
+        "committed_at = coalesce($6, committed_at), applied_at = clock_timestamp() WHERE run = $1 AND lane = $2",
+        run, lane, after.timeline, after.lsn, offset,
+        _EPOCH + timedelta(microseconds=committed_us) if committed_us else None, changes,
+    )  # fmt: skip
+    if status != "UPDATE 1":
+        raise Deposed(run)
+    await connection.execute("COMMIT")
+
+
+async def offset_of(connection: asyncpg.Connection, run: str, attempt: int, lane: int) -> int | None:
+    """Of the last record that the destination holds; None where it knows no such lane."""
+    offset: int | None = await connection.fetchval(
+        "SELECT kafka_offset FROM tailrace.lane WHERE run = $1 AND attempt = $2 AND lane = $3", run, attempt, lane
+    )
+    return offset
+
+
+async def is_partitioned(connection: asyncpg.Connection, name: TableName) -> bool:
+    """Whether the destination's table is. False where there is none: applying will say so."""
+    kind = await connection.fetchval(
+        "SELECT relkind FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass($1)",
+        qualified(name.schema_name, name.name),
+    )
+    return bool(kind == b"p")
+
+
+async def leave(connection: asyncpg.Connection, run: str, attempt: int, lane: int, table: int, why: str) -> None:
+    """The table does not follow its lane from here on; in the lane's own transaction."""
+    await connection.execute(
+        "UPDATE tailrace.\"table\" SET state = 'quarantined', why = $4 WHERE run = $1 AND attempt = $2 AND table_no = $3 "
+        "AND state = 'loaded'",
+        run, attempt, table, why,
+    )  # fmt: skip
+    await connection.execute(
+        "UPDATE tailrace.lane SET tables_version = tables_version + 1 WHERE run = $1 AND lane = $2", run, lane
+    )
+
+
+async def quarantine(connection: asyncpg.Connection, run: str, attempt: int, lane: int, table: int, why: str) -> None:
+    """The same in a transaction of its own."""
+    async with connection.transaction():
+        await leave(connection, run, attempt, lane, table, why)
