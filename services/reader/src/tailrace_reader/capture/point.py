@@ -1,0 +1,68 @@
+"""The cut-over: a snapshot that fits the stream of a slot that exists already.
+
+The same for the first load, a table added later and a table that is read anew. A commit may be in WAL before it is visible; one
+that lies before the slot's start and is not visible yet would be in neither. So: read xmax once the slot exists, and take the
+snapshot only when everything below it is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import NamedTuple
+
+import asyncpg
+
+from tailrace_reader.capture.cutover import SnapshotFilter, Visible
+from tailrace_shared.errors import TransientError
+from tailrace_shared.postgres import translated
+
+POLL_S = 0.05
+
+
+class CutOver(NamedTuple):
+    """An exported snapshot, what it sees, and the WAL position behind it."""
+
+    snapshot: str
+    visible: Visible
+    lsn: int
+
+    def filter(self) -> SnapshotFilter:
+        """For a table that is loaded from this snapshot."""
+        return SnapshotFilter(self.visible, self.lsn)
+
+
+async def settled(connection: asyncpg.Connection, deadline_s: float) -> None:
+    """Wait until every transaction that is running now has ended. Outside of a transaction, once the slot exists.
+
+    Raises TransientError (``capture.long-transaction``) after ``deadline_s``.
+    """
+    until = time.monotonic() + deadline_s
+    with translated():
+        limit = await connection.fetchval(
+            "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint"
+        )
+        while True:
+            oldest = await connection.fetchval(
+                "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint"
+            )
+            if oldest >= limit:
+                return
+            if time.monotonic() >= until:
+                raise TransientError(
+                    "capture.long-transaction",
+                    "a transaction of the source has been running since before the snapshot was wanted",
+                    "It is waited for; pg_stat_activity (xact_start) and pg_prepared_xacts show it.",
+                )
+            await asyncio.sleep(POLL_S)
+
+
+async def export_point(connection: asyncpg.Connection) -> CutOver:
+    """Export the snapshot of the REPEATABLE READ transaction that is open, whose first statement this is. After ``settled``."""
+    with translated():
+        row = await connection.fetchrow(
+            "SELECT pg_catalog.pg_current_snapshot()::text AS visible, pg_catalog.pg_export_snapshot() AS snapshot"
+        )
+        assert row is not None
+        lsn = await connection.fetchval("SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::bigint")
+    return CutOver(row["snapshot"], Visible.parse(row["visible"]), int(lsn))
