@@ -132,3 +132,22 @@ def test_the_schema_asks_for_the_generator_and_knows_every_field() -> None:
 def test_the_example_of_the_reference_is_a_job() -> None:
     example = reference.EXAMPLE.strip().removeprefix("```yaml\n").removesuffix("```")
     assert parse_job(example).name == "shop-to-staging"
+
+
+@pytest.mark.parametrize(
+    ("canary", "field"),
+    [
+        ("${A}", "source.url"),
+        ("${B}", "destination.url"),
+        ("${MY_SECRET}", "secret"),
+        ("${TAILRACE_MASK_SECRET}", "a setting of Tailrace"),
+        ("${TAILRACE_TRANSPORT_KEY}", "a setting of Tailrace"),
+    ],
+)
+def test_a_secret_is_no_canary(canary: str, field: str) -> None:
+    (line,) = refused(HEAD + f"secret: '${{MY_SECRET}}'\nverify: {{canaries: ['${{FINE}}', '{canary}']}}\n")
+    assert line == (
+        f"job.yaml:5: verify: canaries names {canary}, which is {field}: name a variable that holds strings of the source "
+        "and nothing else"
+    )
+    assert parse_job(HEAD + "verify: {canaries: ['${FINE}']}").verify.canaries == ("${FINE}",)

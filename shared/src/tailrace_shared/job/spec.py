@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from tailrace_shared.generators import Rule
+from tailrace_shared.job.canaries import check_canaries
 from tailrace_shared.types import Frozen
 
 Reference = Annotated[str, StringConstraints(pattern=r"^\$\{[A-Z][A-Z0-9_]*\}$")]
@@ -220,3 +221,12 @@ class Job(Frozen):
     continuous: Continuous = Field(default_factory=Continuous, description="Of `mode: continuous`.")
     verify: Verification = Field(default_factory=Verification)
     limits: Limits = Field(default_factory=Limits)
+
+    @field_validator("verify")
+    @classmethod
+    def _no_secret_is_a_canary(cls, verify: Verification, info: ValidationInfo) -> Verification:
+        known = info.data
+        named = {field: known[field] for field in ("secret",) if field in known}
+        named |= {f"{field}.url": known[field].url for field in ("source", "destination") if field in known}
+        check_canaries(verify.canaries, named)
+        return verify
