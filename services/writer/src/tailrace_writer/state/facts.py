@@ -6,6 +6,7 @@ A fact of a former attempt changes nothing: every statement names the attempt th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import asyncpg
@@ -13,6 +14,7 @@ import asyncpg
 from tailrace_shared import messages as m
 from tailrace_shared.plan.model import Problem
 from tailrace_shared.postgres import translated
+from tailrace_writer.lane.position import lsn_of
 
 _NAMED_PROBLEMS = 3
 """Problems quoted in a failure's message; the record carries all of them."""
@@ -39,6 +41,39 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
                 "WHERE run = $1 AND state NOT IN ('stopping', 'done', 'failed', 'cancelled')",
                 fact.run,
             )
+        case m.PauseRequested():
+            await connection.execute(
+                "UPDATE tailrace.run SET pause_requested = true WHERE run = $1 AND state IN ('loading', 'finishing', 'streaming')",
+                fact.run,
+            )
+        case m.ResumeRequested():
+            await connection.execute(
+                "UPDATE tailrace.run SET pause_requested = false, failure = CASE WHEN state = 'paused' THEN NULL ELSE failure END "
+                "WHERE run = $1",
+                fact.run,
+            )
+        case m.StopRequested():
+            await connection.execute(
+                "UPDATE tailrace.run SET stop_requested = true WHERE run = $1 AND job->>'mode' = 'continuous'", fact.run
+            )
+        case m.ResyncRequested():
+            await connection.execute(
+                'UPDATE tailrace."table" t SET resync_requested = true FROM tailrace.run r WHERE r.run = $1 AND t.run = r.run '
+                "AND t.attempt = r.attempt AND t.schema_name || '.' || t.name = $2",
+                fact.run, fact.table,
+            )  # fmt: skip
+        case m.CaptureSeen():
+            await _capture_seen(connection, fact)
+        case m.LaneBroken():
+            await connection.execute(
+                "UPDATE tailrace.lane SET broken = $4, why = $5 WHERE run = $1 AND attempt = $2 AND lane = $3 AND broken = ''",
+                fact.run, fact.attempt, fact.lane, fact.code, fact.why,
+            )  # fmt: skip
+        case m.LaneEnded():
+            await connection.execute(
+                "UPDATE tailrace.lane SET ended_at = $4 WHERE run = $1 AND attempt = $2 AND lane = $3 AND ended_at IS NULL",
+                fact.run, fact.attempt, fact.lane, lsn_of(fact.at),
+            )  # fmt: skip
         case m.ReplicaSeen():
             await _seen(connection, fact)
         case m.ReplicaRefused():
@@ -59,7 +94,7 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
                 "UPDATE tailrace.run SET problems = $3, failure = coalesce(failure, $4) "
                 "WHERE run = $1 AND attempt = $2 AND state = 'submitted' AND digest = ''",
                 fact.run, fact.attempt, json.dumps([p.model_dump() for p in fact.problems]),
-                refusal_of(fact.problems).model_dump_json(),
+                (await _refusal(connection, fact)).model_dump_json(),
             )  # fmt: skip
         case m.SnapshotHeld():
             await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot)
@@ -89,6 +124,16 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
                 "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND column_name = $4 AND found IS NULL",
                 fact.run, fact.attempt, fact.table, fact.column, fact.found, fact.source_distinct, fact.sampled,
             )  # fmt: skip
+
+
+async def _capture_seen(connection: asyncpg.Connection, fact: m.CaptureSeen) -> None:
+    """Facts of a former capture may come late: what is behind the known tail of a lane changes nothing."""
+    await connection.execute(
+        "UPDATE tailrace.lane SET capture = $4, seen_at = clock_timestamp(), slot = $5, tail = $6, "
+        "source_end = greatest(source_end, $7), held_back = $8 WHERE run = $1 AND attempt = $2 AND lane = $3 AND tail <= $6",
+        fact.run, fact.attempt, fact.lane, fact.replica, fact.slot.model_dump_json(), lsn_of(fact.tail),
+        lsn_of(fact.source_end), fact.held_back,
+    )  # fmt: skip
 
 
 async def _seen(connection: asyncpg.Connection, fact: m.ReplicaSeen) -> None:
@@ -141,6 +186,31 @@ async def _range_read(connection: asyncpg.Connection, fact: m.RangeRead) -> None
             "AND run.attempt = r.attempt AND run.state = 'loading' ON CONFLICT DO NOTHING",
             *key, fact.rest.block, fact.rest.item,
         )  # fmt: skip
+
+
+async def _refusal(connection: asyncpg.Connection, fact: m.PlanRefused) -> m.Failure:
+    """Why the plan was refused: another run, where one holds a table that stands in the way, for it has changed that table."""
+    refusal = refusal_of(fact.problems)
+    claims = await connection.fetch(
+        "SELECT c.schema_name || '.' || c.name AS name, c.run FROM tailrace.claim c "
+        "WHERE c.run <> $1 ORDER BY c.run, c.schema_name, c.name",
+        fact.run,
+    )
+    taken = [claim for claim in claims if any(concerns(problem, claim["name"]) for problem in fact.problems)]
+    if not taken:
+        return refusal
+    other, more = taken[0]["run"], f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+    return m.Failure(
+        code="claim.taken",
+        message=f"run {other} is working on destination table {taken[0]['name']}{more}, and beside it {refusal.message}",
+        remedy=f"Wait for run {other} to end, or cancel it: tailrace cancel {other}. Then run again.",
+        where=taken[0]["name"],
+    )
+
+
+def concerns(problem: Problem, table: str) -> bool:
+    """Whether an error is about a table, or something of it: ``schema.table``, then nothing, ``.column`` or further words."""
+    return problem.severity == "error" and re.match(re.escape(table) + r"($|[ .])", problem.where) is not None
 
 
 def refusal_of(problems: Sequence[Problem]) -> m.Failure:
