@@ -37,7 +37,7 @@ async def check_databases(job: Job, environ: Mapping[str, str]) -> tuple[Finding
         problems: tuple[Problem, ...] = ()
         if ours and theirs:
             with plan.attempt("catalogues"):
-                result = await plan_of(job, Databases(ours[0], theirs[0], ours[1], theirs[1]))
+                result = await plan_of(job, Databases(ours[0], theirs[0], ours[1], theirs[1]), environ)
                 problems = tuple(dict.fromkeys((*result.problems, *(result.plan.warnings if result.plan else ()))))
                 _plan([p for p in problems if p.code not in PRIVILEGES], plan)
         else:

@@ -13,6 +13,7 @@ import asyncpg
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
 from tailrace_reader.patience import SourcePatience
+from tailrace_reader.schema_dump import schema_of
 from tailrace_reader.settings import Settings
 from tailrace_reader.snapshot import HeldSnapshot, SourceServer, begin_in, export_snapshot
 from tailrace_shared import topics
@@ -162,10 +163,11 @@ class Planner:
                 await begin_in(connection, holder)
                 catalogue = await read_catalogue(connection, task.job.schemas)
                 facts = await gather_facts(connection, task.job, catalogue)
+                schema, unread = await schema_of(connection, task.job, catalogue, source, holder.id)
         finally:
             connection.terminate()
         wrapped = key.wrap(DataCipher.new_key(), f"{task.run}/{task.attempt}")
-        return await asyncio.to_thread(
+        result = await asyncio.to_thread(
             build_plan,
             task.job,
             catalogue,
@@ -175,7 +177,11 @@ class Planner:
             fingerprints=task.fingerprints,
             key=DataKey(id=secrets.token_hex(8), wrapped=wrapped),
             facts=facts,
+            schema=schema,
         )
+        if unread is not None and result.plan is not None:  # else the plan's own problems say it better
+            raise unread
+        return result
 
     async def _publish(self, task: PlanTask, plan: Plan) -> str:
         data = await asyncio.to_thread(plan.encode)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from tailrace_shared import topics
+from tailrace_shared.catalogue.ground import with_ground
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.crash import crash_point
@@ -216,7 +217,8 @@ class Actions:
         for left in reversed(range(_CATALOGUE_TRIES)):
             try:
                 async with self._session() as connection:
-                    return await read_catalogue(connection, job.schemas, ask_rows=True)
+                    found = await read_catalogue(connection, job.schemas, ask_rows=True)
+                    return await with_ground(connection, found) if job.destination.mode == "create" else found
             except TerminalError as error:
                 if left == 0 or error.code not in _MOVING:
                     raise

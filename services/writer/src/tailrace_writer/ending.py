@@ -33,6 +33,10 @@ async def conclude(connection: asyncpg.Connection, seat: Seat, outcome: do.Outco
             seat.run,
         )
     for row in left:
+        if row["kind"] == "create":
+            await _remark(connection, seat, f"{row['name']}, which the run has made, is still there: {row['trouble']}",
+                          f"Drop {row['name']} by hand.")  # fmt: skip
+            continue
         thing = f"{row['kind']} {row['name']}"
         remedy = f"Bring back {thing} by hand: its definition is kept in tailrace.ddl."
         await _remark(connection, seat, f"{thing} is not back: {row['trouble']}", remedy)

@@ -12,6 +12,7 @@ from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
+from tailrace_writer import create
 from tailrace_writer.staging import steps_before
 from tailrace_writer.state.moves import Seat, close_fence, move, require
 
@@ -100,14 +101,16 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
         async with connection.transaction():
             await close_fence(connection, seat.run, lock_timeout_s)
             await require(connection, seat, "preparing")
-            if not plan.truncate_first and plan.mode != "append":
+            await create.make(connection, seat, plan)
+            if not plan.truncate_first and plan.mode not in ("append", "create"):
                 await _require_empty(connection, plan)
             await _drop(connection, seat, plan)
             if (
                 plan.replica_role and plan.mode != "append"
             ):  # the triggers that it silences are not disabled, and some are ON TRUNCATE
                 await connection.execute("SET LOCAL session_replication_role = replica")
-            await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
+            if plan.mode != "create":
+                await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
             crash_point("leader.after-truncate")
             await _lay_out(connection, seat, plan)
             # The row comes last: a long drop must not keep the leader's heartbeat waiting for it.
@@ -137,7 +140,7 @@ async def _require_empty(connection: asyncpg.Connection, plan: Plan) -> None:
 
 
 async def _drop(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
-    for step in steps_before(plan):
+    for step in (s for s in steps_before(plan) if not s.creates):
         await connection.execute(
             "INSERT INTO tailrace.ddl (run, attempt, number, kind, schema_name, table_name, name, drop_sql, rebuild) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",

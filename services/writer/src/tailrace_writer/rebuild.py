@@ -21,7 +21,9 @@ from tailrace_writer.state.moves import Deposed, Seat
 
 log = structlog.get_logger()
 
-_KINDS = ("index", "foreign-key", "trigger", "append")
+_KINDS = (
+    "index", "create-index", "create-attach", "foreign-key", "create-foreign-key", "trigger", "append", "create-rest",
+)  # fmt: skip
 """Indexes first: validating a foreign key wants them. Triggers last: nothing of ours may fire one. A staging table, which goes,
 is in nobody's way."""
 
@@ -51,7 +53,7 @@ async def rebuild(
         connection.terminate()
     for kind in _KINDS:
         waiting = [s for s in steps if s.kind == kind]
-        width = parallel if kind == "index" else 1  # two foreign keys at once can deadlock on the tables they share
+        width = parallel if "index" in kind else 1  # two foreign keys at once can deadlock on the tables they share
         await _in_parallel(waiting, width, destination, _worker(seat, lock_timeout_s, tolerant))
     connection = await destination.connect()
     try:
@@ -96,9 +98,9 @@ def _worker(seat: Seat, lock_timeout_s: float, tolerant: bool) -> Work:
         except TerminalError as error:
             log.warning("rebuild.refused", run=seat.run, kind=step.kind, name=step.name, code=error.code)
             if not tolerant:
-                raise TerminalError(
-                    "finish.rebuild", f"{step.kind} {step.name} cannot be rebuilt: {error.message}", error.remedy
-                ) from None
+                made = step.kind.startswith("create")
+                what = f"{step.name} cannot be made" if made else f"{step.kind} {step.name} cannot be rebuilt"
+                raise TerminalError("finish.rebuild", f"{what}: {error.message}", error.remedy) from None
             with translated():
                 await connection.execute(
                     "UPDATE tailrace.ddl SET trouble = $4 WHERE run = $1 AND attempt = $2 AND number = $3",

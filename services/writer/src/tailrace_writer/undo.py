@@ -9,6 +9,7 @@ import asyncpg
 from tailrace_shared.messages import State
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
+from tailrace_writer import create
 from tailrace_writer.state.decisions import Outcome
 from tailrace_writer.state.moves import Seat, close_fence, forget, move, require
 
@@ -83,12 +84,14 @@ async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:
             "UPDATE tailrace.ddl SET rebuilt = 0 WHERE run = $1 AND attempt = $2 AND number = $3",
             seat.run, step["attempt"], step["number"],
         )  # fmt: skip
+    await create.remove(connection, seat)
     claimed = await connection.fetch(
-        "SELECT schema_name, name FROM tailrace.claim WHERE run = $1 "
-        "AND pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name)) IS NOT NULL ORDER BY 1, 2",
+        "SELECT k.schema_name, k.name, c.relkind <> 'p' AS only FROM tailrace.claim k JOIN pg_catalog.pg_class c "
+        "ON c.oid = pg_catalog.to_regclass(pg_catalog.format('%I.%I', schema_name, name)) WHERE run = $1 ORDER BY 1, 2",
         seat.run,
     )  # fmt: skip
-    names = [qualified(row["schema_name"], row["name"]) for row in claimed]
+    # A table's own rows: others may inherit from it. Those of partitions are its own.
+    names = [f"{'ONLY ' if row['only'] else ''}{qualified(row['schema_name'], row['name'])}" for row in claimed]
     if not names:
         return
     await _silence_triggers(connection, seat)

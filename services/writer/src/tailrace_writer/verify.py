@@ -12,6 +12,7 @@ from tailrace_shared.verify import queries
 from tailrace_shared.verify.canaries import resolve_canaries
 from tailrace_shared.verify.leak import leak_check
 from tailrace_writer.append_checks import verify_staged
+from tailrace_writer.create import created_checks
 from tailrace_writer.leaks import scanned
 from tailrace_writer.sequences import sequence_checks
 from tailrace_writer.staging import place
@@ -62,7 +63,7 @@ async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list
                 )
             )
         if plan.mode != "append":  # there nothing was dropped, and sequences rise with the move
-            checks += await _rebuilt(connection, plan)
+            checks += await (created_checks if plan.mode == "create" else _rebuilt)(connection, plan)
             checks += await sequence_checks(connection, plan)
         if plan.canaries:
             checks += await _canaries(connection, plan, resolve_canaries(plan.canaries))

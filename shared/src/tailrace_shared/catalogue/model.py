@@ -183,6 +183,25 @@ class Table(Frozen):
         return ()
 
 
+class Ground(Frozen):
+    """What is in a destination in which tables are to be made, beyond its tables."""
+
+    taken: tuple[str, ...] = ()
+    """``schema.name`` of relations, indexes and types, and routines with their arguments as PostgreSQL identifies them."""
+    schemas: tuple[str, ...] = ()
+    open_schemas: tuple[str, ...] = ()
+    """Those in which the role may create."""
+    may_create: bool = False
+    """CREATE on the database: schemas and trusted extensions."""
+    superuser: bool = False
+    bypasses_row_security: bool = False
+    roles: tuple[str, ...] = ()
+    extensions: dict[str, str] = Field(default_factory=dict)
+    """Installed ones, with the schema that they are in."""
+    available: dict[str, bool] = Field(default_factory=dict)
+    """Those that the server could install; whether that takes no superuser."""
+
+
 class Catalogue(Frozen):
     """A database's structure, as far as its role may see it."""
 
@@ -203,6 +222,8 @@ class Catalogue(Frozen):
     """CREATE on the database: the role may make the schema ``tailrace``."""
     can_replicate: bool = False
     """May set session_replication_role."""
+    ground: Ground | None = None
+    """Of a destination in which tables are to be made."""
 
     def table(self, name: TableName) -> Table | None:
         """The table of that name, or None."""

@@ -12,6 +12,9 @@ from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.append import check_scope, plan_append, temper_proofs
 from tailrace_shared.plan.columns import plan_columns
 from tailrace_shared.plan.copy import copy_format
+from tailrace_shared.plan.create import check_create, destination_to_be
+from tailrace_shared.plan.create_model import SourceSchema
+from tailrace_shared.plan.create_steps import create_steps
 from tailrace_shared.plan.ddl import bypass_steps, respect_steps
 from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
 from tailrace_shared.plan.facts import SourceFacts
@@ -48,9 +51,11 @@ def build_plan(
     fingerprints: Fingerprints,
     key: DataKey,
     facts: SourceFacts,
+    schema: SourceSchema | None = None,
 ) -> PlanResult:
     """The plan of a job, and all problems; no plan where one of them is an error.
 
+    ``schema`` is what the mode create makes; without it a plan says only what can be known of its tables.
     The same arguments give the same plan, byte by byte.
     """
     problems = Problems()
@@ -63,6 +68,11 @@ def build_plan(
     source = declared_views(job, source, facts.views, problems)
     names = partition_owners(source, destination)
     scope = scope_of(job, source, problems)
+    create = job.destination.mode == "create"
+    if create:
+        check_create(job, scope, schema, source, destination, problems)
+        destination = destination_to_be(scope, source, destination)
+        names = partition_owners(source, destination)
     check_tables(job, scope, source, destination, problems)
     append = job.destination.mode == "append"
     if append:
@@ -73,7 +83,7 @@ def build_plan(
         _table(number, scoped, job, destination, decisions, domains, facts, problems)
         for number, scoped in enumerate(scope.values())
     ]
-    respect = append or job.destination.constraints == "respect"
+    respect = append or (job.destination.constraints == "respect" and not create)
     replica_role = respect and destination.can_replicate
     sides = sides_of({t.name: t for t in tables}, destination, names)
     proofs = prove(tables, source, destination, facts, problems)
@@ -82,6 +92,8 @@ def build_plan(
     proofs += prove_references(sides, source, destination, names, respect, problems, append=append)
     if append:
         ddl, replica_role = plan_append(tables, sides, destination, run, attempt, problems)
+    elif create:
+        ddl = create_steps(tables, schema or SourceSchema(), destination, names)
     elif respect:
         after = order_of(sides, replica_role, problems)
         tables = [t.model_copy(update={"after": after.get(t.number, ())}) for t in tables]

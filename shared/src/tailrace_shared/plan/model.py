@@ -180,11 +180,25 @@ class DdlStep(Frozen):
     """
 
     number: int
-    kind: Literal["foreign-key", "index", "trigger", "create", "append"]
+    kind: Literal[
+        "foreign-key", "index", "trigger", "append",
+        "create", "create-index", "create-attach", "create-foreign-key", "create-rest",
+    ]  # fmt: skip
+    """``create…``: something that the run makes, by ``create`` before the load or by ``rebuild`` after it; ``drop`` removes it, and
+    is empty where it goes with something else."""
     table: TableName
     name: str
     drop: str
     rebuild: tuple[str, ...]
+    create: tuple[str, ...] = ()
+    """Statements that make it, in the transaction that prepares the destination."""
+    makes: tuple[str, ...] = ()
+    """Names that it takes, as ``catalogue.model.Ground.taken`` has them."""
+
+    @property
+    def creates(self) -> bool:
+        """The run makes it: it was not there before."""
+        return self.kind.startswith("create")
 
 
 class SequenceStep(Frozen):

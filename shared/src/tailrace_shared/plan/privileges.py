@@ -63,7 +63,7 @@ def check_destination(
                 "row-security", table.name, "policies apply to the role in the destination, and COPY refuses that",
                 f"ALTER ROLE {check.role} BYPASSRLS;",
             )  # fmt: skip
-    for name, kinds in _altered(step for step in ddl if step.kind != "append").items():
+    for name, kinds in _altered(step for step in ddl if step.kind != "append" and not step.creates).items():
         check.owner(name, destination.table(names.get(name, name)), kinds)
     references = {(k.table, k.name): k.references for k in destination.foreign_keys}
     for step in ddl:
