@@ -11,13 +11,16 @@ import asyncpg
 from ulid import ULID
 
 from tailrace.environment import require
+from tailrace_shared.catalogue.ground import with_ground
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.errors import TerminalError
 from tailrace_shared.generators import catalogue_digest
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.build import build_plan
+from tailrace_shared.plan.create_model import SourceSchema
 from tailrace_shared.plan.facts import gather_facts
-from tailrace_shared.plan.model import DataKey, Fingerprints, PlanResult
+from tailrace_shared.plan.model import DataKey, Fingerprints, PlanResult, Problem
 from tailrace_shared.postgres import connect, translated
 from tailrace_shared.secrets import name_of, resolve
 
@@ -60,17 +63,52 @@ async def databases(job: Job, environ: Mapping[str, str] = os.environ) -> AsyncI
             )
 
 
-async def plan_of(job: Job, ends: Databases) -> PlanResult:
+async def plan_of(job: Job, ends: Databases, environ: Mapping[str, str] = os.environ) -> PlanResult:
     """What a run of the job would plan now. Its key and the secret's fingerprint are placeholders."""
+    creating = job.destination.mode == "create"
     with translated():
         facts = await gather_facts(ends.source, job, ends.source_catalogue)
-    return build_plan(
+    schema, unread = await _schema(job, ends, environ) if creating else (None, None)
+    result = build_plan(
         job,
         ends.source_catalogue,
-        ends.destination_catalogue,
+        await with_ground(ends.destination, ends.destination_catalogue) if creating else ends.destination_catalogue,
         run=str(ULID()),
         attempt=1,
         fingerprints=Fingerprints(mask_secret="", catalogue=catalogue_digest(), pools=""),
         key=DataKey(id="", wrapped=""),
         facts=facts,
+        schema=schema,
     )
+    if unread is None:
+        return result
+    refused = unread.severity == "error" and result.plan is not None
+    return PlanResult(
+        plan=None if refused else result.plan, problems=tuple(sorted((*result.problems, unread), key=_order))
+    )
+
+
+async def _schema(job: Job, ends: Databases, environ: Mapping[str, str]) -> tuple[SourceSchema | None, Problem | None]:
+    """What the mode create makes; or why that cannot be seen here. A pg_dump that is missing here may be there for the reader."""
+    try:
+        from tailrace_reader.schema_dump import read_schema
+    except ImportError:  # the command without the services' code; the plan says what it then cannot know
+        return None, None
+    try:
+        return await read_schema(
+            ends.source, job, ends.source_catalogue, resolve(job.source.url, environ), _APPLICATION
+        ), None
+    except TerminalError as error:
+        here = error.code in ("create.pg-dump", "create.pg-dump-missing", "create.pg-dump-too-old")
+        problem = Problem(
+            severity="warning" if here else "error",
+            code=error.code,
+            where=job.name,
+            message=error.message,
+            remedy=error.remedy,
+        )
+        return None, problem
+
+
+def _order(problem: Problem) -> str:
+    return problem.severity
