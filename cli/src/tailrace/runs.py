@@ -54,6 +54,10 @@ class Newest:
         self.records[record.run] = record
         return True
 
+    def forget(self, run: str) -> None:
+        """The run's record was removed from the topic."""
+        self.records.pop(run, None)
+
 
 class PublishedRecords:
     """The run records behind a Kafka and a namespace: read only, and the topic must be there."""
@@ -68,8 +72,8 @@ class PublishedRecords:
             async with self._reading() as consumer, asyncio.timeout(_SNAPSHOT_DEADLINE_SECONDS):
                 ends = await consumer.end_offsets(consumer.assignment())
                 while any([await consumer.position(p) < end for p, end in ends.items()]):
-                    for record in await _poll(consumer):
-                        newest.take(record)
+                    for run, record in await _poll(consumer):
+                        newest.take(record) if record is not None else newest.forget(run)
         except TimeoutError:
             raise TransientError(
                 "kafka.timeout",
@@ -82,7 +86,7 @@ class PublishedRecords:
         newest = Newest()
         async with self._reading() as consumer:
             while True:
-                news = [record for record in await _poll(consumer) if record.run == run and newest.take(record)]
+                news = [record for of, record in await _poll(consumer) if record and of == run and newest.take(record)]
                 yield news[-1] if news else None
 
     @asynccontextmanager
@@ -134,7 +138,8 @@ def find(records: dict[str, RunRecord], run: str) -> RunRecord:
     raise UsageError(
         "run.unknown",
         f"no run {run} is known",
-        "`tailrace status` lists the runs. TAILRACE_KAFKA and TAILRACE_NAMESPACE must be those of the services.",
+        "`tailrace status` lists the runs. TAILRACE_KAFKA and TAILRACE_NAMESPACE must be those of the services. Writers remove a "
+        "record 30 days after its run's end (TAILRACE_HISTORY_DAYS); the run's row in the destination's tailrace.run stays.",
     )
 
 
@@ -149,15 +154,17 @@ async def _acknowledged(publishing: Awaitable[None]) -> None:
         ) from None
 
 
-async def _poll(consumer: Any) -> list[RunRecord]:
-    """What has come, tombstones and messages that are no run records left out."""
-    records = []
+async def _poll(consumer: Any) -> list[tuple[str, RunRecord | None]]:
+    """What has come, by run; None where a run's record was removed. Messages that are no run records are left out."""
+    records: list[tuple[str, RunRecord | None]] = []
     for messages in (await consumer.getmany(timeout_ms=_POLL_MILLISECONDS)).values():
         for message in messages:
             if message.value is None:
+                records.append(((message.key or b"").decode(errors="replace"), None))
                 continue
             try:
-                records.append(RunRecord.model_validate_json(message.value))
+                record = RunRecord.model_validate_json(message.value)
+                records.append((record.run, record))
             except ValidationError:
                 continue  # of a newer release, or not ours: the run's later records decide
     return records

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import asyncpg
@@ -58,6 +58,19 @@ async def test_of_many_finished_runs_only_the_latest_records_are_kept() -> None:
     assert runs.get("run 4") is not None
     await runs.note(record(3, run="run 0"))
     assert runs.get("run 0") is None, "an old record does not bring it back"
+
+
+async def test_a_run_is_forgotten_so_long_after_its_end_and_not_before() -> None:
+    runs, then = Runs(), datetime(2026, 1, 1, tzinfo=UTC)
+    await runs.note(record(7, run="over", state="done").model_copy(update={"finished_at": then}))
+    await runs.note(record(7, run="loading").model_copy(update={"updated_at": then}))
+    assert runs.ended_before(then) == []
+    assert runs.ended_before(then + timedelta(seconds=1)) == ["over"]
+    runs.forget("over")
+    runs.forget("unknown")
+    assert not runs.is_over("over")
+    assert runs.ended_before(then + timedelta(days=1)) == []
+    assert [r.run for r in runs.unfinished()] == ["loading"]
     assert runs.is_over("run 0")
     assert runs.unfinished() == []
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from tailrace_shared import topics
 from tailrace_shared.deadline import Deadline
-from tailrace_shared.kafka import Kafka
+from tailrace_shared.kafka import Kafka, translated
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.topics import RunTopic, topics_of
 
@@ -73,5 +74,21 @@ async def sweep(kafka: Kafka, namespace: str, finished: set[str]) -> set[str]:
     async with kafka.admin() as admin:
         left = {run for name in await admin.topics() if (run := topics.run_of(namespace, name)) in finished}
     for run in left:
+async def forget_records(kafka: Kafka, namespace: str, runs: Iterable[str]) -> None:
+    """Remove records of runs from the topic of records: compaction takes what was there before a message without a value.
+
+    Any writer may, and again is fine. Raises TransientError.
+    """
+    topic = topics.jobs(namespace)
+    producer = kafka.producer(topics.CONTROL_MESSAGE_BYTES)
+    with translated(kafka.settings, f"publishing to {topic}"):
+        await producer.start()
+        try:
+            for run in runs:
+                await producer.send_and_wait(topic, None, key=run.encode())
+        finally:
+            await producer.stop()
+
+
         await delete_topics(kafka, namespace, run, wait_s=10.0)
     return {run for run in left if run is not None}

@@ -36,6 +36,10 @@ class Republisher:
         if newest is not None and record.version < newest.version and record.run not in self._checks:
             self._checks[record.run] = asyncio.create_task(self._check(record.run), name=f"republish {record.run}")
 
+    def forget(self, run: str) -> None:
+        """The run's record is gone from the topic, and shall not come back."""
+        self._last.pop(run, None)
+
     async def stop(self) -> None:
         """Forget what was to be looked at."""
         checks = list(self._checks.values())
@@ -47,7 +51,7 @@ class Republisher:
         try:
             await asyncio.sleep(SETTLE_S)
             newest = self._runs.get(run)
-            if newest is not None and self._last[run] < newest.version:
+            if newest is not None and self._last.get(run, newest.version) < newest.version:
                 log.warning("record.republished", run=run, version=newest.version, over=self._last[run])
                 await self._control.record(newest)
         finally:

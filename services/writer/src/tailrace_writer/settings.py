@@ -36,5 +36,8 @@ class Settings(ServiceSettings):
     long, is ended: nobody else will. Longer than all writers of another installation may be away at once."""
     housekeeping_s: float = Field(5.0, gt=0)
     """How often consumed records are deleted from a loading run's topics, and abandoned runs are looked for."""
+    history_days: float = Field(30.0, gt=0)
+    """A run's record is removed from the topic of records so long after its end: each start of a service reads all that are there.
+    Its row in the destination stays."""
     janitor_s: float = Field(60.0, gt=0)
     """How often left-over topics of finished runs are looked for."""

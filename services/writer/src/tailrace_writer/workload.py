@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -15,7 +16,7 @@ from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Member, Membership
 from tailrace_shared.service.plans import Plans
 from tailrace_writer.caretaker import Caretaker
-from tailrace_writer.cleanup import sweep, trim_facts
+from tailrace_writer.cleanup import forget_records, sweep, trim_facts
 from tailrace_writer.destinations import Destinations
 from tailrace_writer.facts_consumer import FactsConsumer
 from tailrace_writer.leader import Leadership, Office
@@ -53,6 +54,12 @@ class WriterWorkload:
         """Somebody has published again what is not the newest."""
         if self._parts is not None:
             self._parts.republisher.heard(record)
+
+    async def on_forgotten(self, run: str) -> None:
+        """Its record is gone; its row in the destination stays."""
+        self._runs.forget(run)
+        if self._parts is not None:
+            self._parts.republisher.forget(run)
 
     async def on_task(self, task: Task) -> None:
         """Writers take no tasks."""
@@ -108,12 +115,21 @@ class _Parts:
             try:
                 removed = await sweep(self._context.kafka, self._settings.namespace, finished)
                 await trim_facts(self._context.kafka, self._settings.namespace)
+                await self._forget_old(finished)
             except TailraceError as error:
                 log.warning("janitor.failed", code=error.code, message=error.message)
                 continue
             if removed - swept:
                 log.info("janitor.swept", runs=sorted(removed))
             swept |= removed
+
+    async def _forget_old(self, finished: set[str]) -> None:
+        """Remove records of runs that ended long ago; by now the sweep has looked for their topics."""
+        due = self._runs.ended_before(datetime.now(UTC) - timedelta(days=self._settings.history_days))
+        old = sorted(finished.intersection(due))
+        if old:
+            await forget_records(self._context.kafka, self._settings.namespace, old)
+            log.info("janitor.forgot", runs=len(old), days=self._settings.history_days)
 
     async def stop(self, deadline: Deadline) -> None:
         """In the order in which work ends: no new facts, no decisions, no batches."""

@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 import structlog
 import uvicorn
+from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
-from faststream.kafka import KafkaBroker
+from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.prometheus import KafkaPrometheusMiddleware
 from faststream.specification import AsyncAPI
 from prometheus_client import make_asgi_app
@@ -37,7 +38,7 @@ from tailrace_shared.service import logs
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.control import Control, control_broker, ensure_control_topics
 from tailrace_shared.service.metrics import Metrics
-from tailrace_shared.service.workload import WatchesRecords, Workload
+from tailrace_shared.service.workload import ForgetsRuns, WatchesRecords, Workload
 from tailrace_shared.settings import ServiceSettings, kafka_settings, load_settings
 
 _SUBSCRIBER: dict[str, Any] = {
@@ -115,13 +116,15 @@ class Shell:
 
     def _subscribe(self, broker: KafkaBroker, takes_tasks: bool) -> None:
         namespace = self.settings.namespace
-        broker.subscriber(
+        records = broker.subscriber(
             topics.jobs(namespace),
             ack_policy=AckPolicy.ACK_FIRST,  # no group: every replica reads all records from the start
             title="jobs",
-            description="Published copy of every run's row.",
+            description="Published copy of every run's row; without a body where it is forgotten.",
             **_SUBSCRIBER,
-        )(self._on_record)
+        )
+        records(self._on_tombstone, filter=_is_tombstone)
+        records(self._on_record)
         if takes_tasks:
             broker.subscriber(
                 topics.tasks(namespace),
@@ -146,6 +149,13 @@ class Shell:
             await self._attempt(lambda: self._workload.on_record(record))
         elif isinstance(watching := self._workload, WatchesRecords):
             await self._attempt(lambda: watching.on_old_record(record))
+
+    async def _on_tombstone(self, message: KafkaMessage) -> None:
+        raw = message.raw_message
+        run = str(raw.key or b"", "utf-8", "replace") if isinstance(raw, ConsumerRecord) else ""
+        self._versions.pop(run, None)
+        if isinstance(forgetting := self._workload, ForgetsRuns):
+            await self._attempt(lambda: forgetting.on_forgotten(run))
 
     async def _on_task(self, task: Task) -> None:
         await self._attempt(lambda: self._workload.on_task(task))
@@ -197,6 +207,11 @@ class Shell:
         """Whether the broker answers and the workload has started."""
         ready = self._ready and await self._broker.ping(timeout=2.0)
         return AsgiResponse(b"ready" if ready else b"not ready", 200 if ready else 503)
+
+
+def _is_tombstone(message: KafkaMessage) -> bool:
+    """A record without a value: FastStream gives its body as no bytes."""
+    return not message.body
 
 
 async def _provision(shell: Shell) -> None:

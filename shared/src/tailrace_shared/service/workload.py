@@ -34,3 +34,11 @@ class WatchesRecords(Protocol):
 
     async def on_old_record(self, record: RunRecord) -> None:
         """A record of the same or a lower version than a former one of its run. Must return at once."""
+
+
+@runtime_checkable
+class ForgetsRuns(Protocol):
+    """A workload that keeps something of runs which are long over."""
+
+    async def on_forgotten(self, run: str) -> None:
+        """The run's record was removed from the topic. Must return at once."""
