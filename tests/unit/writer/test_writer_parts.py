@@ -59,6 +59,7 @@ async def test_of_many_finished_runs_only_the_latest_records_are_kept() -> None:
     await runs.note(record(3, run="run 0"))
     assert runs.get("run 0") is None, "an old record does not bring it back"
     assert runs.is_over("run 0")
+    assert runs.unfinished() == []
 
 
 async def test_a_run_is_forgotten_so_long_after_its_end_and_not_before() -> None:
@@ -72,7 +73,6 @@ async def test_a_run_is_forgotten_so_long_after_its_end_and_not_before() -> None
     assert not runs.is_over("over")
     assert runs.ended_before(then + timedelta(days=1)) == []
     assert [r.run for r in runs.unfinished()] == ["loading"]
-    assert runs.unfinished() == []
 
 
 def test_silence_counts_only_while_some_heartbeat_comes_through() -> None:
