@@ -78,7 +78,7 @@ def test_a_run_that_fails_its_verification_leaves_nothing_of_what_it_loaded(
     record = install(shop, canaries=value).run(shop_job)
     assert record.state == "failed", record.checks
     assert record.failure is not None
-    assert record.failure.code == "verify.failed"
+    assert record.failure.code == "verify.leak"
     assert "canaries public.product" in record.failure.message
     assert [check.name for check in record.checks if not check.passed][:1] != []
     assert empty(shop)

@@ -160,7 +160,8 @@ class Bound(Frozen):
 
 
 class RangeRead(Frozen):
-    """A range was read and all its batches are acknowledged by Kafka. ``rest`` is where it ended early, if it did."""
+    """A range was read, or an order's rows were made, and all batches are acknowledged by Kafka. ``rest`` is where a range ended
+    early, if it did."""
 
     fact: Literal["range-read"] = "range-read"
     run: str
@@ -246,20 +247,6 @@ class LaneBroken(Frozen):
     why: str
 
 
-class TableChanged(Frozen):
-    """A table's definition has changed in the stream; the lane cannot carry it on as planned."""
-
-    fact: Literal["table-changed"] = "table-changed"
-    run: str
-    attempt: int
-    lane: int
-    table: int
-    replica: str
-    at: str
-    """Commit LSN of the first transaction with the new definition."""
-    why: str
-
-
 class LaneEnded(Frozen):
     """Capture has ended on request: nothing comes behind ``at``, slot and publication are gone."""
 
@@ -301,7 +288,6 @@ Fact = Annotated[
     | LeaksChecked
     | CaptureSeen
     | LaneBroken
-    | TableChanged
     | LaneEnded
     | TrainingRefused,
     Field(discriminator="fact"),
@@ -370,6 +356,25 @@ class CheckLeaks(Frozen):
 
 Work = Annotated[ReadRange | CheckLeaks, Field(discriminator="work")]
 WORK: TypeAdapter[Work] = TypeAdapter(Work)
+
+
+# --- orders (the run's `orders` topic, generators' group) ------------------------------------------------------------
+
+
+class MakeRows(Frozen):
+    """Make rows [first, first + rows) of a generated table and publish their batches, as a read range's batches are."""
+
+    order: Literal["make-rows"] = "make-rows"
+    run: str
+    attempt: int
+    table: int
+    load: int
+    range: int
+    first: int
+    rows: int
+
+
+ORDER: TypeAdapter[MakeRows] = TypeAdapter(MakeRows)
 
 
 # --- the published copy of a run's row -------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from tailrace_writer import append, ending, leaks, prepare, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
 from tailrace_writer.destinations import Destination
+from tailrace_writer.lane.laying import ABSENT
 from tailrace_writer.leader_lock import LeaderLock
 from tailrace_writer.rebuild import rebuild
 from tailrace_writer.sequences import set_sequences
@@ -127,6 +128,12 @@ class Actions:
                 crash_point("leader.before-finishing")
                 async with self._session() as connection:
                     await _end_loading(connection, seat, patience)
+            case do.EndStream(source):
+                await self._lock.use(
+                    lambda c: moves.move(c, seat, source, "stopping", "outcome = 'stopped', failure = NULL")
+                )
+            case do.Settle():
+                await self._settle(seat, await self._plans.fetch(seat.run, view.digest))
             case do.Finish():
                 await self._finish(seat, await self._plans.fetch(seat.run, view.digest))
             case do.Verify():
@@ -139,7 +146,9 @@ class Actions:
                 await self._judge(seat, await self._plans.fetch(seat.run, view.digest), picture)
             case do.Stop(outcome):
                 async with self._session() as connection:
-                    await ending.stop(connection, seat, view.state, outcome, patience, empty=view.prepared)
+                    await ending.stop(
+                        connection, seat, view.state, outcome, patience, empty=view.prepared and not view.keeps
+                    )
             case do.Restart():
                 async with self._session() as connection:
                     await undo.restart(connection, seat, view.state, patience, empty=view.prepared)
@@ -233,14 +242,25 @@ class Actions:
             async with self._session() as connection:
                 await append.finish(connection, seat, plan, self._settings.lock_timeout_s)
             return
-        await self._rebuild(seat, tolerant=False)
+        follow = plan.continuous
+        await self._rebuild(seat, tolerant=False, without=frozenset() if follow is None else ABSENT[follow.apply])
         async with self._session() as connection:
             async with self._still(connection, seat, "finishing"):
                 await set_sequences(connection, plan)
-            for table in plan.tables:
-                async with self._still(connection, seat, "finishing"):
-                    await connection.execute(f"ANALYZE {qualified(table.name.schema_name, table.name.name)}")
-        await self._lock.use(lambda c: moves.move(c, seat, "finishing", "verifying"))
+            await self._analyze(connection, seat, plan, "finishing")
+        target: State = "verifying" if follow is None else "streaming"
+        await self._lock.use(lambda c: moves.move(c, seat, "finishing", target))
+
+    async def _settle(self, seat: Seat, plan: Plan) -> None:
+        """A continuous run's good end. Its sequences stay where they are: the environment may have used them."""
+        async with self._session() as connection:
+            await self._analyze(connection, seat, plan, "stopping")
+        await self._lock.use(lambda c: moves.move(c, seat, "stopping", "verifying"))
+
+    async def _analyze(self, connection: asyncpg.Connection, seat: Seat, plan: Plan, state: State) -> None:
+        for table in plan.tables:
+            async with self._still(connection, seat, state):
+                await connection.execute(f"ANALYZE {qualified(table.name.schema_name, table.name.name)}")
 
     @asynccontextmanager
     async def _still(self, connection: asyncpg.Connection, seat: Seat, state: State) -> AsyncIterator[None]:
@@ -251,13 +271,14 @@ class Actions:
                 await moves.require(connection, seat, state)
                 yield
 
-    async def _rebuild(self, seat: Seat, *, tolerant: bool) -> None:
+    async def _rebuild(self, seat: Seat, *, tolerant: bool, without: frozenset[str] = frozenset()) -> None:
         await rebuild(
             self._destination,
             seat,
             parallel=self._settings.index_builds,
             lock_timeout_s=self._settings.lock_timeout_s,
             tolerant=tolerant,
+            without=without,
         )
 
     async def _verify(self, seat: Seat, plan: Plan) -> None:
@@ -299,7 +320,9 @@ class Actions:
                 crash_point("leader.after-ledger-gone")
                 return
             failure = Failure(
-                code="verify.failed",
+                code="verify.leak"
+                if any(c.name.startswith(("leak ", "canaries ")) for c in wrong)
+                else "verify.failed",
                 message="verification failed: " + "; ".join(f"{c.name}: {c.detail}" for c in wrong[:5]),
                 remedy="The report lists all checks; what was loaded is truncated.",
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from tailrace_shared import topics
@@ -11,7 +12,7 @@ from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import RetrySchedule
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
-from tailrace_shared.messages import Failure, RunRecord, StageFailed
+from tailrace_shared.messages import Failure, LaneBroken, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Progress
@@ -19,6 +20,8 @@ from tailrace_writer.apply import Applier
 from tailrace_writer.destinations import Destination
 from tailrace_writer.encode import Encoded, TableEncoder
 from tailrace_writer.hindrance import Hindrance
+from tailrace_writer.lane.owner import LaneOwner
+from tailrace_writer.lane.position import Gap
 from tailrace_writer.sessions import Sessions
 from tailrace_writer.settings import Settings
 from tailrace_writer.staging import placed
@@ -60,6 +63,10 @@ class WriterMember:
             on_failure=self._failed,
             name=f"masked {record.run}",
         )
+        self._lane = None
+        if plan.continuous is not None:
+            self._lane = LaneOwner(context, settings, destination, plan, record.digest, self._broken)
+        self._following: asyncio.Task[None] | None = None
         self._rows = 0
         self._bytes = 0
 
@@ -68,21 +75,61 @@ class WriterMember:
         await self._pump.start()
 
     async def update(self, record: RunRecord) -> None:
-        """Nothing changes while the attempt lasts: the run's row says what may be applied."""
+        """Batches: nothing changes while the attempt lasts, the run's row says what may be applied. A lane is stood for while it
+        is to be followed."""
+        if self._lane is not None:
+            if follows(record) and self._following is None:
+                self._following = asyncio.create_task(self._lane.run(), name=f"lane {record.run}")
+                self._following.add_done_callback(self._ended)
+            elif not follows(record):
+                await self._stand_down()
         self._context.metrics.inflight.labels(self._run).set(self._pump.in_flight_bytes)
 
     async def leave(self, deadline: Deadline) -> None:
         """Finish what is in hand, commit, leave the group, close the sessions."""
+        await self._stand_down()
         await self._pump.stop(deadline)
         self._sessions.close()
 
     def progress(self) -> Progress:
-        """Rows applied and message bytes taken."""
-        return Progress(self._rows, self._bytes)
+        """Rows and changes applied, and message bytes taken."""
+        changes, size = (self._lane.changes, self._lane.bytes) if self._lane is not None else (0, 0)
+        return Progress(self._rows + changes, self._bytes + size)
 
     def last_progress(self) -> float:
-        """When the pump last turned."""
+        """When the pump last turned, and the lane while it is followed."""
+        if self._lane is not None and self._following is not None:
+            return min(self._pump.last_poll, self._lane.last_turn)
         return self._pump.last_poll
+
+    # --- the lane ----------------------------------------------------------------------------------------------------
+
+    async def _stand_down(self) -> None:
+        """Follow the lane no more; a transaction in hand is rolled back, and comes again."""
+        following, self._following = self._following, None
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """An error that following does not handle itself is a defect: the process says so and ends."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
+
+    async def _broken(self, gap: Gap) -> None:
+        assert self._plan.continuous is not None
+        await self._context.control.fact(
+            LaneBroken(
+                run=self._run,
+                attempt=self._plan.attempt,
+                lane=self._plan.continuous.lane,
+                replica=self._context.replica,
+                code=gap.code,
+                why=gap.why,
+            )
+        )
+
+    # --- batches -----------------------------------------------------------------------------------------------------
 
     async def handle(self, delivery: Delivery) -> None:
         """Apply one delivery, or see that it was or may not be. Returning lets its offset be committed."""
@@ -171,6 +218,12 @@ class WriterMember:
             return f"{self._plan.table(head.id.table).name}, range {head.id.range}, batch {head.id.batch}"
         except (TailraceError, IndexError):
             return ""
+
+
+def follows(record: RunRecord) -> bool:
+    """Whether the run's lane is to be followed now: while it streams, and to its end when it was asked to stop."""
+    ends_well = record.state == "stopping" and record.stop_requested and not record.cancel_requested
+    return record.state == "streaming" or ends_well
 
 
 def failure_of(error: BaseException, where: str = "") -> Failure:

@@ -13,6 +13,7 @@ from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_writer import create
+from tailrace_writer.lane.laying import lay_out_lane
 from tailrace_writer.staging import steps_before
 from tailrace_writer.state.moves import Seat, close_fence, move, require
 
@@ -113,6 +114,7 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
                 await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
             crash_point("leader.after-truncate")
             await _lay_out(connection, seat, plan)
+            await lay_out_lane(connection, seat, plan)
             # The row comes last: a long drop must not keep the leader's heartbeat waiting for it.
             await move(
                 connection, seat, "preparing", "loading",
@@ -124,14 +126,18 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
 async def truncate(connection: asyncpg.Connection, tables: list[PlannedTable]) -> None:
     """Empty tables in one statement, never with CASCADE."""
     if tables:
-        names = ", ".join(qualified(t.name.schema_name, t.name.name) for t in tables)
+        names = ", ".join(_own(table) for table in tables)
         await connection.execute(f"TRUNCATE TABLE {names}")
+
+
+def _own(table: PlannedTable) -> str:
+    """The table without those that inherit from it."""
+    return f"{'ONLY ' if table.only else ''}{qualified(table.name.schema_name, table.name.name)}"
 
 
 async def _require_empty(connection: asyncpg.Connection, plan: Plan) -> None:
     for table in plan.tables:
-        name = qualified(table.name.schema_name, table.name.name)
-        if table.mode != "truncate" and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {name})"):
+        if table.mode != "truncate" and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {_own(table)})"):
             raise TerminalError(
                 "prepare.not-empty",
                 f"destination table {table.name} is not empty",
@@ -164,10 +170,10 @@ async def _lay_out(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> No
         ],
     )  # fmt: skip
     await connection.executemany(
-        "INSERT INTO tailrace.range (run, attempt, table_no, load, range_no, leaf, low_block, high_block, estimated_bytes) "
-        "VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8)",
+        "INSERT INTO tailrace.range (run, attempt, table_no, load, range_no, leaf, low_block, high_block, high_item, estimated_bytes) "
+        "VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)",
         [
-            (seat.run, seat.attempt, t.number, r.number, r.leaf, r.low, r.high, max(1, r.estimated_bytes))
+            (seat.run, seat.attempt, t.number, r.number, r.leaf, r.low, r.high, r.high_item, max(1, r.estimated_bytes))
             for t in carried
             for r in t.ranges
         ],

@@ -13,6 +13,7 @@ from tailrace_shared.messages import (
     TERMINAL_STATES,
     Check,
     Failure,
+    LaneProgress,
     RunRecord,
     ServiceName,
     Snapshot,
@@ -20,6 +21,7 @@ from tailrace_shared.messages import (
     TableProgress,
 )
 from tailrace_shared.plan.model import Problem
+from tailrace_writer.lane.laying import lane_progress
 from tailrace_writer.state.read import Picture, live_snapshots
 
 
@@ -46,6 +48,9 @@ def record_of_row(row: asyncpg.Record, job: Job | None = None) -> RunRecord:
         credit_bytes=progress.get("credit_bytes", 0),
         stages={name: StageProgress(**stage) for name, stage in progress.get("stages", {}).items()},
         tables=tuple(TableProgress(**table) for table in progress.get("tables", ())),
+        lanes=tuple(LaneProgress.model_validate(lane) for lane in progress.get("lanes", ())),
+        pause_requested=row["pause_requested"],
+        stop_requested=row["stop_requested"],
         checks=tuple(Check(**check) for check in json.loads(row["checks"])),
         problems=tuple(Problem(**problem) for problem in json.loads(row["problems"])),
         failure=failure,
@@ -66,7 +71,8 @@ def progress_of(picture: Picture, former: dict[str, Any]) -> dict[str, Any]:
         TableProgress(
             table=t["table_no"],
             name=f"{t['schema_name']}.{t['name']}",
-            state="loaded" if t["loaded"] else _table_state(t, opened),
+            state=_table_state(t, opened),
+            why=t["why"],
             estimated_rows=t["estimated_rows"],
             rows_read=t["rows_read"] + opened.get(t["table_no"], (0, 0))[0],
             rows_loaded=t["rows_loaded"] + opened.get(t["table_no"], (0, 0))[1],
@@ -79,10 +85,13 @@ def progress_of(picture: Picture, former: dict[str, Any]) -> dict[str, Any]:
         "snapshots": [{"replica": replica, "id": snapshot} for replica, snapshot in live_snapshots(picture)],
         "stages": _stages(picture, sum(t["rows_loaded"] for t in tables)),
         "tables": tables or former.get("tables", []),
+        "lanes": [] if picture.lane is None else [lane_progress(picture.lane, picture.now).model_dump(mode="json")],
     }
 
 
-def _table_state(table: Any, opened: dict[int, list[int]]) -> Literal["waiting", "loading"]:
+def _table_state(table: Any, opened: dict[int, list[int]]) -> Literal["waiting", "loading", "loaded", "quarantined"]:
+    if table["state"] in ("loaded", "quarantined"):
+        return "loaded" if table["state"] == "loaded" else "quarantined"
     return "loading" if table["table_no"] in opened or table["rows_loaded"] else "waiting"
 
 

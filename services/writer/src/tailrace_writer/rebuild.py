@@ -39,9 +39,10 @@ class Step:
 
 
 async def rebuild(
-    destination: Destination, seat: Seat, *, parallel: int, lock_timeout_s: float, tolerant: bool
-) -> list[str]:
-    """Rebuild everything that is not rebuilt; names of the things that cannot be.
+    destination: Destination, seat: Seat, *, parallel: int, lock_timeout_s: float, tolerant: bool,
+    without: frozenset[str] = frozenset(),
+) -> list[str]:  # fmt: skip
+    """Rebuild everything that is not rebuilt, but for some kinds; names of the things that cannot be.
 
     ``tolerant`` (after a failure): what the server refuses is noted and left, so that the run can end and say so; else the
     first refusal is raised, mapped. Transient trouble is always raised: the caller tries again.
@@ -51,7 +52,7 @@ async def rebuild(
         steps = await _undone(connection, seat.run)
     finally:
         connection.terminate()
-    for kind in _KINDS:
+    for kind in (k for k in _KINDS if k not in without):
         waiting = [s for s in steps if s.kind == kind]
         width = parallel if "index" in kind else 1  # two foreign keys at once can deadlock on the tables they share
         await _in_parallel(waiting, width, destination, _worker(seat, lock_timeout_s, tolerant))

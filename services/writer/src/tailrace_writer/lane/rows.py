@@ -19,7 +19,8 @@ from tailrace_writer.state.moves import Deposed
 _ROW = """
 SELECT l.system, l.timeline, l.position, l.kafka_offset, l.tables_version
 FROM tailrace.lane l JOIN tailrace.run r ON r.run = l.run AND r.attempt = l.attempt
-WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND r.state IN ('streaming', 'stopping') AND l.held = '' AND l.broken = ''
+WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND l.held = '' AND l.broken = ''
+  AND (r.state = 'streaming' OR r.state = 'stopping' AND r.outcome = 'stopped')
 FOR UPDATE OF l
 """
 _TABLES = """

@@ -9,6 +9,8 @@ from tailrace_shared.messages import State
 from tailrace_writer.state.view import RangeKey
 
 Outcome = Literal["failed", "cancelled"]
+Ending = Literal["failed", "cancelled", "stopped"]
+"""How a run comes to its end: ``stopped`` is a continuous run's good one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,18 @@ class Move:
 
     source: State
     target: State
+
+
+@dataclass(frozen=True, slots=True)
+class EndStream:
+    """streaming or paused → stopping, in good order: the lane is applied to its end."""
+
+    source: State
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """stopping → verifying: the lane is at its end and everything is rebuilt; sequences and statistics follow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +156,8 @@ Decision: TypeAlias = (
     Wait
     | Plan
     | Move
+    | EndStream
+    | Settle
     | Claim
     | Prepare
     | Release
@@ -160,5 +176,21 @@ Decision: TypeAlias = (
     | Restart
     | CleanUp
 )
-LONG = (Plan, Claim, Prepare, EndLoading, Finish, Verify, AskLeaks, Judge, Stop, Rebuild, Conclude, Restart, CleanUp)
+LONG = (
+    Plan,
+    EndStream,
+    Settle,
+    Claim,
+    Prepare,
+    EndLoading,
+    Finish,
+    Verify,
+    AskLeaks,
+    Judge,
+    Stop,
+    Rebuild,
+    Conclude,
+    Restart,
+    CleanUp,
+)
 """Decisions that take their time: they run beside the leader's loop, one at a time."""

@@ -37,8 +37,12 @@ def decide(view: RunView, now: float, patience: Patience = Patience()) -> list[D
         return _stopping(view)
     if view.cancel_requested:
         return [do.Stop("cancelled")]
+    if view.failed and view.state in ("streaming", "paused"):
+        return _held(view)
     if view.failed:
         return [do.Stop("failed")]
+    if view.lane is not None and view.lane.broken and view.state in ("loading", "finishing", "streaming", "paused"):
+        return [_broken(view, view.lane.broken)]
     if view.state in ("planned", "preparing", "loading"):
         lost = _lost_snapshot(view, now, patience)
         if lost:
@@ -53,6 +57,8 @@ def decide(view: RunView, now: float, patience: Patience = Patience()) -> list[D
         return _loading(view, now, patience)
     if view.state == "finishing":
         return [do.Finish()]
+    if view.state in ("streaming", "paused"):
+        return _streaming(view)
     return _verifying(view, now, patience)
 
 
@@ -70,7 +76,63 @@ def _submitted(view: RunView, now: float, patience: Patience) -> list[Decision]:
     return [do.Wait("the plan" if view.readers else "a reader replica")]
 
 
+def _streaming(view: RunView) -> list[Decision]:
+    if view.stop_requested:
+        return [do.EndStream(view.state)]
+    if view.state == "streaming":
+        if view.pause_requested:
+            return [do.Move("streaming", "paused")]
+        missing = next((f"a {name} replica" for name in _absent(view)), "")
+        return [
+            do.Wait(missing or view.refusal or (f"a writer that can write: {view.hindrance}" if view.hindrance else ""))
+        ]
+    if not view.pause_requested:
+        return [do.Move("paused", "streaming")]
+    return [do.Wait("tailrace resume")]
+
+
+def _held(view: RunView) -> list[Decision]:
+    """A stage has failed while the run streams: it is held where it is, and nothing of what is there is taken back."""
+    if view.state == "streaming":
+        return [do.Move("streaming", "paused")]
+    if view.stop_requested:
+        return [do.EndStream("paused")]
+    return [do.Wait("tailrace resume, once what failed is put right")]
+
+
+def _absent(view: RunView) -> list[str]:
+    counts = {"reader": view.readers, "generator": view.generators, "writer": view.writers}
+    return [name for name, count in counts.items() if not count]
+
+
+def _broken(view: RunView, why: str) -> Decision:
+    """Changes are missing: everything is loaded anew, unless the job says otherwise. A stream may break any number of times."""
+    if view.slot_lost == "stop":
+        return do.Fail(
+            "lane.broken",
+            f"the changes between source and destination are not complete: {why}",
+            "Run the job again: it loads everything anew.",
+        )
+    return do.Restart(why)
+
+
+def _ending_well(view: RunView) -> list[Decision]:
+    """A continuous run that was asked to stop: what is captured is applied, then checked, and stays."""
+    if view.cancel_requested:
+        return [do.Stop("cancelled")]
+    if view.lane is not None and not view.lane.broken:  # of a broken one nothing more can come
+        if not view.lane.ended:
+            return [do.Wait("the capture to end" if view.readers else "a reader replica")]
+        if not view.lane.caught_up:
+            return [do.Wait(next((f"a {name} replica" for name in _absent(view)), "the last changes"))]
+    if view.undone:
+        return [do.Rebuild()]
+    return [do.Settle()]
+
+
 def _stopping(view: RunView) -> list[Decision]:
+    if view.outcome == "stopped":
+        return _ending_well(view)
     if view.undone:
         return [do.Rebuild()]
     return [do.Conclude("cancelled" if view.outcome == "cancelled" else "failed")]
@@ -119,12 +181,15 @@ def _contradicts(ranged: OpenRange) -> bool:
 
 def _overdue(view: RunView, now: float, patience: Patience) -> tuple[RangeKey, ...]:
     """Ranges that are not done long after they could be, while nothing arrives: their work or batches were lost."""
-    if now - view.last_applied_at < patience.range_s or not (view.readers and view.generators and view.settled):
+    if now - view.last_applied_at < patience.range_s or not (view.generators and view.settled):
         return ()  # something still arrives, or nobody is there who could work: patience
     return tuple(
         r.key
         for r in view.open
-        if r.sent and not r.complete and now - max(r.released_at, r.read_at or 0.0) >= patience.range_s
+        if r.sent
+        and (r.made or view.readers)
+        and not r.complete
+        and now - max(r.released_at, r.read_at or 0.0) >= patience.range_s
     )
 
 
@@ -132,7 +197,7 @@ def _missing(view: RunView, now: float, patience: Patience) -> str:
     """What a run that loads lacks; nothing while everybody is there and something has arrived lately."""
     if view.refusal and not (view.readers and view.generators and view.writers):
         return view.refusal
-    if not view.readers and not all(r.read for r in view.open):
+    if not view.readers and not all(r.read or r.made for r in view.open):
         return "a reader replica"
     if not view.generators:
         return "a generator replica"
@@ -143,8 +208,8 @@ def _missing(view: RunView, now: float, patience: Patience) -> str:
     silent_s = now - max(view.moved_at, view.last_applied_at)
     if silent_s < patience.range_s:
         return ""
-    unread = any(not r.read for r in view.open)
-    under_way = any(r.read and not r.complete for r in view.open)
+    unread = any(not (r.read or r.made) for r in view.open)
+    under_way = any((r.read or r.made) and not r.complete for r in view.open)
     stages = "readers" if unread and not under_way else "generators and writers"
     if unread and under_way:
         stages = "readers, generators and writers"
@@ -168,10 +233,10 @@ def _needs_snapshot(view: RunView, now: float, patience: Patience) -> bool:
     """Whether anything is still to be read: what was read and is under way needs no snapshot unless it gets lost."""
     if view.state != "loading":
         return True
-    if view.candidates or any(not r.read for r in view.open):
+    if any(not c.made for c in view.candidates) or any(not (r.read or r.made) for r in view.open):
         return True
-    blocked = any(t.unfinished and not t.loaded and t.after for t in view.tables)
-    stuck = any(not r.complete for r in view.open) and now - view.last_applied_at >= patience.range_s
+    blocked = any(t.unfinished and not t.made and not t.loaded and t.after for t in view.tables)
+    stuck = any(not r.complete and not r.made for r in view.open) and now - view.last_applied_at >= patience.range_s
     return blocked or (stuck and bool(view.generators))
 
 

@@ -24,7 +24,32 @@ class Step(NamedTuple):
     """Any number of statements; they run in one transaction with the note of the version."""
 
 
-STEPS: Final[tuple[Step, ...]] = ()
+_LANES: Final = """
+CREATE TABLE tailrace.lane (
+    run text, lane int, attempt int NOT NULL,
+    system text NOT NULL, timeline int NOT NULL,
+    position bigint NOT NULL,
+    kafka_offset bigint NOT NULL DEFAULT -1,
+    committed_at timestamptz, applied_at timestamptz,
+    changes bigint NOT NULL DEFAULT 0,
+    tables_version int NOT NULL DEFAULT 0,
+    held text NOT NULL DEFAULT '',
+    broken text NOT NULL DEFAULT '', why text NOT NULL DEFAULT '',
+    ended_at bigint,
+    capture text NOT NULL DEFAULT '', seen_at timestamptz,
+    slot jsonb, tail bigint NOT NULL DEFAULT 0, source_end bigint NOT NULL DEFAULT 0, held_back boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (run, lane)
+);
+ALTER TABLE tailrace.run ADD COLUMN pause_requested boolean NOT NULL DEFAULT false;
+ALTER TABLE tailrace.run ADD COLUMN stop_requested boolean NOT NULL DEFAULT false;
+ALTER TABLE tailrace."table" ADD COLUMN snapshot text NOT NULL DEFAULT '';
+ALTER TABLE tailrace."table" ADD COLUMN filter_until bigint NOT NULL DEFAULT 0;
+ALTER TABLE tailrace."table" ADD COLUMN why text NOT NULL DEFAULT '';
+ALTER TABLE tailrace."table" ADD COLUMN resync_requested boolean NOT NULL DEFAULT false;
+"""
+"""Continuous runs: where their lanes are, and what their tables' loads have seen."""
+
+STEPS: Final[tuple[Step, ...]] = (Step(3, _LANES),)
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""
 WAIT_S: Final = 30

@@ -11,9 +11,11 @@ import asyncpg
 
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Failure
+from tailrace_shared.plan.model import ORDER
 from tailrace_shared.postgres import translated
 from tailrace_writer.state.view import (
     Candidate,
+    LaneView,
     LeakView,
     OpenRange,
     RangeKey,
@@ -29,7 +31,7 @@ _HINDRANCE_S = 150.0
 """A writer that is hindered says so once a minute; what is older than this is not so any more."""
 
 _OPEN = """
-SELECT r.table_no, r.load, r.range_no, r.estimated_bytes, r.sent, r.state = 'read' AS read,
+SELECT r.table_no, r.load, r.range_no, r.leaf, r.estimated_bytes, r.sent, r.state = 'read' AS read,
        extract(epoch FROM r.released_at)::float8 AS released_at, extract(epoch FROM r.read_at)::float8 AS read_at,
        r.rows, r.batches, r.bytes,
        coalesce(l.complete, 0) AS ledger_batches, coalesce(l.rows, 0)::bigint AS ledger_rows,
@@ -49,12 +51,17 @@ WHERE r.run = $1 AND r.attempt = $2 AND r.state IN ('released', 'read')
 ORDER BY r.table_no, r.range_no
 """
 _TABLES = """
-SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state = 'loaded' AS loaded, t.estimated_rows, t.rows_loaded,
+SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state, t.why,
+       t.state = 'loaded' AS loaded, t.estimated_rows, t.rows_loaded,
        t.rows_read,
        t.state <> 'loaded' AND EXISTS (
            SELECT 1 FROM tailrace.range r
            WHERE r.run = t.run AND r.attempt = t.attempt AND r.table_no = t.table_no AND r.state <> 'done'
-       ) AS unfinished
+       ) AS unfinished,
+       EXISTS (
+           SELECT 1 FROM tailrace.range r
+           WHERE r.run = t.run AND r.attempt = t.attempt AND r.table_no = t.table_no AND r.state <> 'done' AND r.leaf >= 0
+       ) AS unread
 FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
 """
 _REPLICAS = """
@@ -77,6 +84,7 @@ class Picture:
     replicas: tuple[asyncpg.Record, ...]
     """All that were ever seen in the run, and the destination's writers."""
     live: tuple[asyncpg.Record, ...]
+    lane: asyncpg.Record | None = None
 
 
 async def read_picture(
@@ -106,7 +114,8 @@ async def read_picture(
             loading = row["state"] == "loading"
             tables = await connection.fetch(_TABLES, run, attempt)
             seen = tuple(
-                TableView(t["table_no"], tuple(t["after_tables"]), t["loaded"], t["unfinished"]) for t in tables
+                TableView(t["table_no"], tuple(t["after_tables"]), t["loaded"], t["unfinished"], made=not t["unread"])
+                for t in tables
             )
             opened = await connection.fetch(_OPEN, run, attempt) if loading else []
             candidates = await _candidates(connection, run, attempt, releasable(seen)) if loading else ()
@@ -117,6 +126,10 @@ async def read_picture(
             leaks = await connection.fetch(
                 "SELECT table_no, column_name, extract(epoch FROM asked_at)::float8 AS asked_at, found IS NOT NULL AS answered "
                 "FROM tailrace.leak WHERE run = $1 AND attempt = $2",
+                run, attempt,
+            )  # fmt: skip
+            lane = await connection.fetchrow(
+                "SELECT *, position >= ended_at AS caught_up FROM tailrace.lane WHERE run = $1 AND attempt = $2 AND lane = 0",
                 run, attempt,
             )  # fmt: skip
     job = Job.model_validate_json(row["job"])
@@ -159,9 +172,15 @@ async def read_picture(
         candidates=candidates,
         last_applied_at=max((o["applied_at"] for o in opened if o["applied_at"] is not None), default=0.0),
         verified=row["verified_at"] is not None,
+        continuous=job.mode == "continuous",
+        pause_requested=row["pause_requested"],
+        stop_requested=row["stop_requested"],
+        lane=None if lane is None else _lane_view(lane),
+        keeps=job.mode == "continuous" and _failure_code(row) == "verify.failed",
+        slot_lost=job.continuous.slot_lost,
         leaks=tuple(LeakView(k["table_no"], k["column_name"], k["asked_at"], k["answered"]) for k in leaks),
     )
-    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live))
+    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live), lane)
 
 
 def live_snapshots(picture: Picture) -> list[tuple[str, str]]:
@@ -190,12 +209,24 @@ async def _candidates(
     connection: asyncpg.Connection, run: str, attempt: int, tables: tuple[int, ...]
 ) -> tuple[Candidate, ...]:
     rows = await connection.fetch(
-        "SELECT table_no, load, range_no, estimated_bytes FROM tailrace.range "
+        "SELECT table_no, load, range_no, leaf, estimated_bytes FROM tailrace.range "
         "WHERE run = $1 AND attempt = $2 AND state = 'pending' AND table_no = ANY($3::int[]) "
         f"ORDER BY table_no, range_no LIMIT {_CANDIDATES}",
         run, attempt, list(tables),
     )  # fmt: skip
-    return tuple(Candidate(RangeKey(r["table_no"], r["load"], r["range_no"]), r["estimated_bytes"]) for r in rows)
+    return tuple(
+        Candidate(RangeKey(r["table_no"], r["load"], r["range_no"]), r["estimated_bytes"], made=r["leaf"] == ORDER)
+        for r in rows
+    )
+
+
+def _failure_code(row: Any) -> str:
+    return str(json.loads(row["failure"])["code"]) if row["failure"] else ""
+
+
+def _lane_view(row: Any) -> LaneView:
+    broken = f"{row['why']} ({row['broken']})" if row["broken"] else ""
+    return LaneView(broken, row["ended_at"] is not None, bool(row["caught_up"]))
 
 
 def _open_range(row: Any) -> OpenRange:
@@ -212,4 +243,5 @@ def _open_range(row: Any) -> OpenRange:
         ledger_batches=row["ledger_batches"],
         ledger_rows=row["ledger_rows"],
         ledger_bytes=row["ledger_bytes"],
+        made=row["leaf"] == ORDER,
     )

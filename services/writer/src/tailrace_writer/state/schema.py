@@ -12,13 +12,14 @@ import asyncpg
 from tailrace_shared.postgres import translated
 from tailrace_writer.state.migrations import OLDEST, hold, migrate, version_of
 
+# json, not jsonb, for the job: among the patterns of `tables` the first one counts, and jsonb sorts keys.
 _DDL = """
 CREATE TABLE tailrace.run (
     run text PRIMARY KEY,
     version bigint NOT NULL DEFAULT 1,
     state text NOT NULL DEFAULT 'submitted',
     attempt int NOT NULL DEFAULT 1,
-    job jsonb NOT NULL,
+    job json NOT NULL,
     digest text NOT NULL DEFAULT '',
     leader text NOT NULL DEFAULT '',
     epoch bigint NOT NULL DEFAULT 0,

@@ -24,6 +24,8 @@ class TableView:
     loaded: bool = False
     unfinished: bool = True
     """A range is not done."""
+    made: bool = False
+    """What is not done are orders only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class OpenRange:
     """Batches of which the ledger holds all parts."""
     ledger_rows: int = 0
     ledger_bytes: int = 0
+    made: bool = False
+    """An order: generators make it, no reader."""
 
     @property
     def read(self) -> bool:
@@ -67,6 +71,8 @@ class Candidate:
 
     key: RangeKey
     estimated_bytes: int
+    made: bool = False
+    """An order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,18 @@ class LeakView:
     column: str
     asked_at: float
     answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LaneView:
+    """A continuous run's lane."""
+
+    broken: str = ""
+    """Why changes are missing, in words."""
+    ended: bool = False
+    """Capture has ended on request."""
+    caught_up: bool = False
+    """…and the destination holds everything up to there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +151,15 @@ class RunView:
     verified: bool = False
     """The verification has asked its questions."""
     leaks: tuple[LeakView, ...] = field(default=())
+    continuous: bool = False
+    pause_requested: bool = False
+    stop_requested: bool = False
+    lane: LaneView | None = None
+    """Once the destination is prepared."""
+    keeps: bool = False
+    """What it has loaded stays although it fails: it has followed its source, and nothing was found that must not be there."""
+    slot_lost: str = "resync"
+    """What to do when changes are missing: load anew, or stop."""
 
     @property
     def outstanding_bytes(self) -> int:
