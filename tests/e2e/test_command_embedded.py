@@ -148,6 +148,37 @@ def test_verification_from_outside_agrees_with_the_runs_own(shell: Shell, loaded
     assert "not measured" in own["leak public.orders.total"]
 
 
+def test_a_report_is_signed_belongs_to_the_run_and_its_digest_sees_a_single_changed_value(
+    shell: Shell, loaded: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    environment = shell.environment
+    shell.environment = environment | {"TAILRACE_REPORT_KEY": "a key for reports"}
+    restore: Callable[[], None] | None = None
+    try:
+        assert shell.tailrace("verify", shell.job, "--report", str(file))[0] == 0
+        first = json.loads(file.read_text())
+        assert shell.tailrace("report", str(file))[0] == 0
+        restore = shell.tamper("UPDATE customer SET note = 'x' WHERE ctid = (SELECT min(ctid) FROM customer)")
+        shell.tailrace("verify", shell.job, "--report", str(file), "--run", loaded["run"])
+        second = json.loads(file.read_text())
+    finally:
+        shell.environment = environment
+        if restore is not None:
+            restore()
+    report = first["report"]
+    assert (first["signed"], report["passed"], report["run"]["run"]) == (True, True, loaded["run"])
+    assert report["run"]["same_job"]
+    assert [check["name"] for check in report["run"]["checks"]] == [check["name"] for check in loaded["checks"]]
+    assert any(check["name"] == "catalogue" for check in report["run"]["checks"])
+    differing = {
+        table for table, digest in report["digest"]["tables"].items()
+        if second["report"]["digest"]["tables"][table] != digest
+    }  # fmt: skip
+    assert differing == {"public.customer"}
+    assert not any(canary in file.read_text() for canary in SHOP_CANARIES.split())
+
+
 @pytest.mark.parametrize(
     ("statement", "failing"),
     [

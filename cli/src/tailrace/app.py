@@ -10,9 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tailrace.commands import cancel, check, demo, init, plan, preview, run, schema, status, verify
+from tailrace.commands import cancel, check, demo, init, plan, preview, report, run, schema, status, verify
 from tailrace.console import Output
-from tailrace.failures import report, report_unexpected
+from tailrace.failures import report as report_failure
+from tailrace.failures import report_unexpected
 from tailrace_shared import __version__
 from tailrace_shared.errors import ExitCode, TailraceError
 
@@ -24,7 +25,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except TailraceError as error:
-            raise typer.Exit(report(error, Output())) from None
+            raise typer.Exit(report_failure(error, Output())) from None
         except KeyboardInterrupt:
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except Exception as error:
@@ -54,6 +55,7 @@ def create_app() -> typer.Typer:
         ("cancel", cancel.cancel),
         ("check", check.check),
         ("verify", verify.verify),
+        ("report", report.report),
         ("demo", demo.demo),
         ("schema", schema.schema),
     ]

@@ -3,62 +3,96 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tailrace.commands.options import AsJson, JobFile
 from tailrace.console import Output
+from tailrace.report import Report, write_report
+from tailrace.signature import report_key, sealed
 from tailrace_shared.errors import ExitCode
 from tailrace_shared.job.load import load_job
 from tailrace_shared.job.spec import Job
-from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Problem
 
 
 def verify(
     job_file: JobFile,
     all_lines: Annotated[bool, typer.Option("--all", help="A line for every check, also for what holds.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", help="Write the report there, signed with TAILRACE_REPORT_KEY."),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", help="The run that the report belongs to; default: the last that is done."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare a loaded destination with its source. Changes nothing.
 
-    Row counts, foreign keys by anti-join, unique and NOT NULL, sequences, leaks of original values, canaries; with the
-    URLs and canaries of this environment, and with the source as it is now. Ends with 1 when something does not hold.
+    Row counts, foreign keys by anti-join, unique, NOT NULL and checks, sequences, structure, leaks of original values,
+    canaries, and a digest that equal runs share; with the URLs and canaries of this environment, and with the source as it
+    is now. Ends with 1 when something does not hold.
 
-    Example: [bold]tailrace verify job.yaml --all[/bold]
+    Example: [bold]tailrace verify job.yaml --all --report report.json[/bold]
     """
+    from tailrace.report import require_writable
     from tailrace.summary import check_lines, problem_text
 
     output = Output(as_json=as_json)
-    problems, checks = asyncio.run(_verify(load_job(job_file), output))
-    failed = [check for check in checks if not check.passed]
-    output.data(
-        {
-            "passed": not failed and not problems,
-            "checks": [check.model_dump(mode="json") for check in checks],
-            "problems": [problem.model_dump(mode="json") for problem in problems],
-        }
-    )
-    if problems:
+    key = report_key(os.environ)
+    if report is not None:
+        require_writable(report)
+    problems, made = asyncio.run(_verify(load_job(job_file), run, key, output))
+    if made is None:
+        output.data({"passed": False, "checks": [], "problems": [p.model_dump(mode="json") for p in problems]})
         output.say(*(problem_text(problem) for problem in problems), "[bold red]the job cannot be planned[/bold red]")
         raise typer.Exit(ExitCode.REFUSED)
-    output.say(check_lines(checks, all_lines=all_lines))
+    if report is not None:
+        write_report(report, made, key)
+    envelope = sealed(made.model_dump(mode="json"), key)
+    output.data({"passed": made.passed, "checks": envelope["report"]["checks"], "problems": []} | envelope)
+    output.say(check_lines(made.checks, all_lines=all_lines))
+    output.say(f"digest {made.digest.overall}{' (keyed)' if made.digest.keyed else ''}")
+    if report is not None:
+        belongs = f"of run {made.run.run}" if made.run else f"of no run: {made.why_no_run}"
+        output.say(f"report {report}, {'signed' if key else 'unsigned'}, {belongs}")
+    failed = [check for check in made.checks if not check.passed]
     if failed:
-        output.say(f"[bold red]{len(failed)} of {len(checks)} checks failed[/bold red]")
-        raise typer.Exit(ExitCode.FAILED)
-    output.say(f"[bold green]all {len(checks)} checks hold[/bold green]")
+        output.say(f"[bold red]{len(failed)} of {len(made.checks)} checks failed[/bold red]")
+    elif not made.passed and made.run:
+        output.say(f"[bold red]run {made.run.run} is {made.run.state}, or a check of its own failed[/bold red]")
+    else:
+        output.say(f"[bold green]all {len(made.checks)} checks hold[/bold green]")
+    raise typer.Exit(ExitCode.OK if made.passed else ExitCode.FAILED)
 
 
-async def _verify(job: Job, output: Output) -> tuple[list[Problem], list[Check]]:
+async def _verify(job: Job, run: str | None, key: bytes | None, output: Output) -> tuple[list[Problem], Report | None]:
     from tailrace.planning import databases, plan_of
+    from tailrace.report import digest_report, make_report
+    from tailrace.report_runs import attached_run
     from tailrace.verification import as_if_empty, verify
+    from tailrace_shared.postgres import translated
     from tailrace_shared.verify.canaries import resolve_canaries
+    from tailrace_shared.verify.digest import table_digests
 
     wanted, canaries = as_if_empty(job), resolve_canaries(job.verify.canaries)
     async with databases(job) as ends:
+        attached, why = await attached_run(ends.destination, job, run)
         result = await plan_of(wanted, ends)
         if result.plan is None:
-            return [problem for problem in result.problems if problem.severity == "error"], []
+            return [problem for problem in result.problems if problem.severity == "error"], None
         with output.busy("comparing"):
-            return [], [check async for check in verify(ends, result.plan, canaries)]
+            checks = [check async for check in verify(ends, result.plan, canaries, job)]
+            with translated():
+                digests = await table_digests(ends.destination, result.plan)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        digest = digest_report(digests, key)
+        return [], make_report(job, ends, result.plan, checks, digest, attached, why_no_run=why, made_at=now)

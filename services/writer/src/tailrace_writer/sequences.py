@@ -15,6 +15,7 @@ from tailrace_shared.plan.model import Plan, SequenceStep
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
+from tailrace_shared.verify.sequences import sequence_check
 from tailrace_writer.staging import place
 
 
@@ -61,15 +62,7 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan) -> None:
 
 async def sequence_checks(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
     """Each sequence gives values above the column that it serves."""
-    checks = []
-    for step in plan.sequences:
-        table = plan.table(step.table).name
-        largest = await _largest(connection, [(table, step.column)])
-        following = await _following(connection, step.schema_name, step.name)
-        above = largest is None or following > largest
-        detail = f"the next value is {'' if above else 'not '}above {table}.{step.column}"
-        checks.append(Check(name=f"sequence {step.schema_name}.{step.name}", passed=above, detail=detail))
-    return checks
+    return [await sequence_check(connection, plan, step) for step in plan.sequences]
 
 
 async def _gives_free(connection: asyncpg.Connection, schema: str, name: str, added: int, largest: int | None) -> bool:

@@ -134,6 +134,7 @@ def build_plan(
         range_bytes_max=limits.range_bytes_max,
         credit_bytes=limits.credit_bytes,
         leak_sample=job.verify.leak_sample,
+        digest=job.verify.digest,
         canaries=job.verify.canaries,
     )
     return PlanResult(plan=plan, problems=problems.all)

@@ -228,6 +228,8 @@ class ForeignKeyCheck(Frozen):
     only: bool = False
     references_only: bool = False
     """Other tables inherit from this side: their rows are not its own."""
+    operators: tuple[str, ...] = ()
+    """Per column, what compares referenced with referring value; empty: ``=``, as the search path has it."""
 
 
 class ContinuousPlan(Frozen):
@@ -302,6 +304,8 @@ class Plan(Frozen):
     range_bytes_max: int = 64 << 20
     credit_bytes: int = 256 << 20
     leak_sample: int = 10_000
+    digest: bool = False
+    """The run's verification makes a digest of every table."""
     canaries: tuple[str, ...] = ()
     """References ``${NAME}``; the strings themselves are originals and never travel."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tailrace_shared.catalogue.model import TableName
-from tailrace_shared.plan.model import ForeignKeyCheck
+from tailrace_shared.plan.model import ForeignKeyCheck, PlannedTable, TableFilter
 from tailrace_shared.types import qualified, quote_ident
 
 SAMPLE_BYTES = 1 << 20
@@ -17,33 +17,62 @@ VALUE_BYTES = 4
 """Counted per value of a sample: quotes, comma and an escape or two."""
 
 
-def row_count(table: TableName) -> str:
-    """Rows of a table, partitions included."""
-    return f"SELECT count(*) FROM {_name(table)}"
+def row_count(table: TableName, *, only: bool = False, condition: str = "") -> str:
+    """Rows of a table, partitions included; ``only``: without those of tables that inherit from it. ``condition`` is over ``t``."""
+    where = f" WHERE {condition}" if condition else ""
+    return f"SELECT count(*) FROM {_name(table, only=only)} t{where}"
+
+
+def carried_count(table: PlannedTable, told: TableFilter | None) -> str:
+    """Rows of the source that the plan carries: its ranges, under its filter; asked of the source as it is now."""
+    where = f"({told.condition})" if told and told.condition else ""
+    if table.view:
+        inner = f"SELECT FROM {_name(table.name)} AS t{f' WHERE {where}' if where else ''}"
+        high = table.ranges[0].high if table.ranges else 0
+        return f"SELECT count(*) FROM ({inner}{'' if high is None else f' LIMIT {high}'}) AS carried"
+    parts = []
+    for number, leaf in enumerate(table.leaves):
+        ranges = [piece for piece in table.ranges if piece.leaf == number]
+        if not ranges:
+            continue
+        last = ranges[-1]
+        end = "" if last.high is None else f"t.ctid < '({last.high},{last.high_item})'::tid"
+        chosen = " AND ".join(part for part in (end, where) if part)
+        parts.append(f"(SELECT count(*) FROM ONLY {_name(leaf.name)} AS t{f' WHERE {chosen}' if chosen else ''})")
+    return f"SELECT {' + '.join(parts) or '0::bigint'}"
 
 
 def orphans(key: ForeignKeyCheck) -> str:
-    """Rows of the referencing side without a referenced row, as MATCH SIMPLE sees it: a NULL in the key exempts."""
+    """Rows of the referencing side without a referenced row, as MATCH SIMPLE sees it: a NULL in the key exempts.
+
+    MATCH FULL asks for no more: a key that is NULL in part is refused when the row comes in.
+    """
     pairs = list(zip(key.columns, key.referenced_columns, strict=True))
-    present = " AND ".join(f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns)
-    equal = " AND ".join(f"p.{quote_ident(parent)} = c.{quote_ident(child)}" for child, parent in pairs)
+    present = [f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns]
+    meant = [f"c.{quote_ident(column)}::text = {quote_text(value)}" for column, value in sorted(key.when.items())]
+    operators = key.operators or ("=",) * len(pairs)
+    equal = " AND ".join(
+        f"p.{quote_ident(parent)} {operator} c.{quote_ident(child)}"
+        for (child, parent), operator in zip(pairs, operators, strict=True)
+    )
+    children, parents = _name(key.table, only=key.only), _name(key.references, only=key.references_only)
     return (
-        f"SELECT count(*) FROM {_name(key.table)} c WHERE {present} "
-        f"AND NOT EXISTS (SELECT FROM {_name(key.references)} p WHERE {equal})"
+        f"SELECT count(*) FROM {children} c WHERE {' AND '.join([*present, *meant])} "
+        f"AND NOT EXISTS (SELECT FROM {parents} p WHERE {equal})"
     )
 
 
-def duplicates(table: TableName, columns: Sequence[str], *, nulls_distinct: bool = True) -> str:
+def duplicates(table: TableName, columns: Sequence[str], *, nulls_distinct: bool = True, only: bool = False) -> str:
     """Groups of rows that are equal in the columns."""
     names = ", ".join(quote_ident(column) for column in columns)
     present = " AND ".join(f"{quote_ident(column)} IS NOT NULL" for column in columns)
     where = f" WHERE {present}" if nulls_distinct else ""
-    return f"SELECT count(*) FROM (SELECT FROM {_name(table)}{where} GROUP BY {names} HAVING count(*) > 1) d"
+    return f"SELECT count(*) FROM (SELECT FROM {_name(table, only=only)}{where} GROUP BY {names} HAVING count(*) > 1) d"
 
 
-def nulls(table: TableName, column: str) -> str:
+def nulls(table: TableName, column: str, *, only: bool = False) -> str:
     """Rows with NULL in the column."""
-    return f"SELECT count(*) FROM {_name(table)} WHERE {quote_ident(column)} IS NULL"
+    return f"SELECT count(*) FROM {_name(table, only=only)} WHERE {quote_ident(column)} IS NULL"
 
 
 def largest(table: TableName, column: str) -> str:
@@ -62,7 +91,7 @@ def distinct_values(table: TableName, column: str) -> str:
     return f"SELECT count(DISTINCT {quote_ident(column)}::text) FROM {_name(table)}"
 
 
-def sample(table: TableName, column: str) -> str:
+def sample(table: TableName, column: str, *, only: bool = False) -> str:
     """At most $1 distinct values as text, as many as have $2 bytes together: wide columns get smaller samples.
 
     The choice depends on the values alone, not on their order on disk.
@@ -70,7 +99,7 @@ def sample(table: TableName, column: str) -> str:
     text = f"{quote_ident(column)}::text"
     return (
         f"SELECT v FROM (SELECT v, sum(octet_length(v) + {VALUE_BYTES}) OVER (ORDER BY md5(v) ROWS UNBOUNDED PRECEDING) AS used "
-        f"FROM (SELECT DISTINCT {text} AS v FROM {_name(table)} WHERE {quote_ident(column)} IS NOT NULL) d "
+        f"FROM (SELECT DISTINCT {text} AS v FROM {_name(table, only=only)} WHERE {quote_ident(column)} IS NOT NULL) d "
         "ORDER BY md5(v) LIMIT $1::bigint) s WHERE used <= $2::bigint ORDER BY md5(v)"
     )
 
@@ -83,13 +112,21 @@ def overlap(table: TableName, column: str) -> str:
     )
 
 
-def strings_found(table: TableName, columns: Sequence[str]) -> str:
+def strings_found(table: TableName, columns: Sequence[str], *, only: bool = False) -> str:
     """How many of the strings $1 are in the text of any of the columns of any row."""
     anywhere = " OR ".join(f"position(s.v IN t.{quote_ident(column)}::text) > 0" for column in columns)
     return (
-        f"SELECT count(*) FROM unnest($1::text[]) AS s(v) WHERE EXISTS (SELECT FROM {_name(table)} t WHERE {anywhere})"
+        "SELECT count(*) FROM unnest($1::text[]) AS s(v) "
+        f"WHERE EXISTS (SELECT FROM {_name(table, only=only)} t WHERE {anywhere})"
     )
 
 
-def _name(table: TableName) -> str:
-    return qualified(table.schema_name, table.name)
+def quote_text(value: str) -> str:
+    """A literal, whatever ``standard_conforming_strings`` says."""
+    quoted = value.replace("'", "''")
+    return f"'{quoted}'" if "\\" not in value else " E'" + quoted.replace("\\", "\\\\") + "'"
+
+
+def _name(table: TableName, *, only: bool = False) -> str:
+    """The table in FROM; ``only``: without the rows of tables that inherit from it."""
+    return f"{'ONLY ' if only else ''}{qualified(table.schema_name, table.name)}"

@@ -1,0 +1,100 @@
+"""Unique, NOT NULL and check constraints of a loaded table: on what the verdict rests, and a look of our own where PostgreSQL has
+none.
+
+PostgreSQL tests all three at every row that comes in, by COPY and under every ``session_replication_role`` (only triggers, and
+with them foreign keys, can be off). A valid constraint therefore holds. One that is NOT VALID, or a unique index that is not, may
+have rows that nobody has looked at: it is evaluated. What is NOT ENFORCED demands nothing, and is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.messages import Check
+from tailrace_shared.types import qualified
+
+_CONSTRAINTS: Final = """
+WITH root AS (
+  SELECT t.place, pg_catalog.to_regclass(t.name) AS rel FROM unnest($1::text[]) WITH ORDINALITY t (name, place)
+), member AS (
+  SELECT place, rel::oid AS rel, true AS root FROM root WHERE rel IS NOT NULL
+  UNION ALL
+  SELECT place, p.relid::oid, false FROM root, LATERAL pg_partition_tree(root.rel) p WHERE p.relid <> root.rel
+)
+SELECT m.place::int AS place, 'unique' AS kind, i.relname::text AS name,
+       CASE WHEN x.indisvalid AND x.indisready THEN 'valid' ELSE 'not valid' END AS state,
+       format('SELECT count(*) FROM (SELECT FROM %s WHERE %s%s GROUP BY %s HAVING count(*) > 1) d', x.indrelid::regclass,
+              COALESCE(pg_get_expr(x.indpred, x.indrelid), 'true'),
+              CASE WHEN COALESCE((to_jsonb(x)->>'indnullsnotdistinct')::boolean, false) THEN '' ELSE k.present END,
+              k.keys) AS question
+FROM member m JOIN pg_index x ON x.indrelid = m.rel JOIN pg_class i ON i.oid = x.indexrelid,
+     LATERAL (SELECT string_agg(pg_get_indexdef(x.indexrelid, n, false), ', ' ORDER BY n) AS keys,
+                     string_agg(format(' AND (%s) IS NOT NULL', pg_get_indexdef(x.indexrelid, n, false)), '') AS present
+              FROM generate_series(1, x.indnkeyatts::int) n) k
+WHERE x.indisunique AND x.indislive AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = x.indexrelid)
+UNION ALL
+SELECT m.place::int, 'not null', a.attname::text,
+       CASE WHEN NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
+                             AND c.conkey = ARRAY[a.attnum] AND NOT c.convalidated) THEN 'valid' ELSE 'not valid' END,
+       format('SELECT count(*) FROM %s WHERE %I IS NULL', a.attrelid::regclass, a.attname)
+FROM member m JOIN pg_attribute a ON a.attrelid = m.rel
+WHERE m.root AND a.attnotnull AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT m.place::int, 'check', c.conname::text,
+       CASE WHEN NOT COALESCE((to_jsonb(c)->>'conenforced')::boolean, true) THEN 'not enforced'
+            WHEN c.convalidated THEN 'valid' ELSE 'not valid' END,
+       format('SELECT count(*) FROM %s WHERE NOT (%s)', c.conrelid::regclass, pg_get_expr(c.conbin, c.conrelid))
+FROM member m JOIN pg_constraint c ON c.conrelid = m.rel
+WHERE c.contype = 'c' AND (m.root OR c.conislocal)
+ORDER BY 1, 2, 3
+"""
+"""Every constraint with the question that would decide it. Questions count; they return no value of a row."""
+
+KINDS: Final = ("unique", "not null", "check")
+_WRONG: Final = {"unique": "groups of equal rows", "not null": "NULLs", "check": "rows that break it"}
+_MANY: Final = {"unique": "unique", "not null": "NOT NULL", "check": "check"}
+
+
+async def constraint_checks(connection: asyncpg.Connection, tables: Sequence[TableName]) -> list[Check]:
+    """One check per table and kind of constraint that it has, in the order of the tables.
+
+    Raises asyncpg's errors.
+    """
+    names = [qualified(table.schema_name, table.name) for table in tables]
+    checks: list[Check] = []
+    async with connection.transaction(readonly=True):
+        # Names in definitions come out qualified, and are read as they were meant.
+        await connection.execute("SET LOCAL search_path = pg_catalog")
+        found = await connection.fetch(_CONSTRAINTS, names)
+        by_table: dict[tuple[int, str], list[asyncpg.Record]] = {}
+        for row in found:
+            by_table.setdefault((row["place"], row["kind"]), []).append(row)
+        for place, table in enumerate(tables, start=1):
+            for kind in KINDS:
+                if rows := by_table.get((place, kind)):
+                    counts = {
+                        row["name"]: await connection.fetchval(row["question"])
+                        for row in rows
+                        if row["state"] == "not valid"
+                    }
+                    states = [row["state"] for row in rows]
+                    checks.append(judge(kind, table, states.count("valid"), counts, _named(rows, "not enforced")))
+    return checks
+
+
+def judge(kind: str, table: TableName, valid: int, evaluated: dict[str, int], unenforced: Sequence[str]) -> Check:
+    """The verdict on one kind: ``valid`` constraints that PostgreSQL holds, counts of what breaks the ``evaluated`` ones."""
+    said = [f"{valid} that PostgreSQL tests at every row"] if valid else []
+    for name, wrong in evaluated.items():
+        said.append(f"{name} is not valid and was evaluated: {f'{wrong:,}' if wrong else 'no'} {_WRONG[kind]}")
+    if unenforced:
+        said.append(f"not enforced by its own definition: {', '.join(unenforced)}")
+    return Check(name=f"{kind} {table}", passed=not any(evaluated.values()), detail=f"{_MANY[kind]}: {'; '.join(said)}")
+
+
+def _named(rows: Sequence[asyncpg.Record], state: str) -> list[str]:
+    return [row["name"] for row in rows if row["state"] == state]
