@@ -6,6 +6,7 @@ One Kafka message is one Arrow IPC stream (schema and one record batch). Nothing
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -66,6 +67,11 @@ def traceparent_of(identity: BatchId) -> str:
 @lru_cache(maxsize=64)
 def _trace_id(run: str) -> str:
     return ULID.from_str(run).bytes.hex()
+
+
+def partition_of(table: int, range_: int, batch: int, partitions: int) -> int:
+    """Where a batch goes: the same on every delivery, spread evenly."""
+    return zlib.crc32(f"{table}/{range_}/{batch}".encode("ascii")) % partitions
 
 
 def headers_of(head: BatchHead) -> list[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ from collections import Counter
 
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
 from tailrace_reader.patience import SourcePatience
-from tailrace_reader.publish import partition_of
+from tailrace_shared.batch import partition_of
 from tailrace_reader.ranges import RangeQuery
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError, TransientError
@@ -109,6 +109,6 @@ def test_names_are_quoted_wherever_they_come_from() -> None:
     leaf = Leaf(name=TableName(schema_name='s"', name="t;--"), oid=1, filenode=1)
     query = RangeQuery(leaf, ('a"b', "select"), Bound(block=1, item=2), Bound(block=3))
     assert query.rows == (
-        'SELECT "a""b", "select" FROM ONLY "s"""."t;--" WHERE ctid >= \'(1,2)\'::tid AND ctid < \'(3,0)\'::tid'
+        'SELECT t."a""b", t."select" FROM ONLY "s"""."t;--" AS t WHERE t.ctid >= \'(1,2)\'::tid AND t.ctid < \'(3,0)\'::tid'
     )
     assert query.place_after(7).endswith("OFFSET 7 LIMIT 1")

@@ -6,6 +6,7 @@ import structlog
 
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.masking import TableMasker
+from tailrace_generator.workshop import Workshop
 from tailrace_shared.changes.body import Body
 from tailrace_shared.changes.controls import Control, Quarantined
 from tailrace_shared.changes.rows import ChangeRows
@@ -25,6 +26,7 @@ class ChangeMasker:
     def __init__(self, plan: Plan, secret: MaskSecret) -> None:
         self._plan = plan
         self._secret = secret
+        self._workshop = Workshop(plan, secret)
         self._maskers: dict[int, TableMasker] = {}
 
     def mask(self, body: Body, tries: int = 1) -> Body:
@@ -63,5 +65,5 @@ class ChangeMasker:
 
     def _masker(self, number: int) -> TableMasker:
         if number not in self._maskers:
-            self._maskers[number] = TableMasker(self._plan.table(number), self._secret)
+            self._maskers[number] = TableMasker(self._plan.table(number), self._secret, self._workshop)
         return self._maskers[number]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tailrace_generator.kernels import Kernel, MaskSecret, build
+from tailrace_generator.workshop import Workshop
 from tailrace_shared.errors import TailraceError, TransientError
 from tailrace_shared.generators import MaskColumn
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable
@@ -21,9 +22,9 @@ class _Column(NamedTuple):
 class TableMasker:
     """Raw batch in, masked batch out; same schema, same rows, same order."""
 
-    def __init__(self, table: PlannedTable, secret: MaskSecret) -> None:
+    def __init__(self, table: PlannedTable, secret: MaskSecret, workshop: Workshop | None = None) -> None:
         self._name = str(table.name)
-        self._columns = [_Column(c.name, _kernel(c, secret), c.rule.generator) for c in table.columns]
+        self._columns = [_Column(c.name, _kernel(c, secret, workshop), c.rule.generator) for c in table.columns]
         self.passes = all(c.kernel is None for c in self._columns)
         """Nothing is masked: the batch may go on as it came."""
 
@@ -57,7 +58,9 @@ class TableMasker:
         return made
 
 
-def _kernel(column: PlannedColumn, secret: MaskSecret) -> Kernel | None:
+def _kernel(column: PlannedColumn, secret: MaskSecret, workshop: Workshop | None) -> Kernel | None:
+    if column.parent is not None and workshop is not None:
+        return workshop.kernel(column)
     if column.rule.generator == "duplicate":
         return None
     mask = column.mask or MaskColumn(type=column.type, domain=column.name, family=column.type.family)

@@ -9,8 +9,10 @@ from tailrace_generator.fingerprints import fingerprints, mask_secret
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.lane import LaneMasker
 from tailrace_generator.masking import TableMasker
+from tailrace_generator.orders import Orders, makes_rows
 from tailrace_generator.parts import part_limit, split
 from tailrace_generator.settings import Settings
+from tailrace_generator.workshop import Workshop
 from tailrace_shared import topics
 from tailrace_shared.batch import BatchHead, associated_data, decoded_bytes, head_of, headers_of
 from tailrace_shared.crash import crash_point
@@ -42,6 +44,7 @@ class GeneratorMember:
         self._secret: MaskSecret = mask_secret(record.job)
         self._cipher = DataCipher(_transport_key().unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
         self._maskers: dict[int, TableMasker] = {}
+        self._workshop = Workshop(plan, self._secret)
         self._masked = topics.of_run(settings.namespace, record.run, "masked")
         raw = topics.of_run(settings.namespace, record.run, "raw")
         self._sender = Sender(context.kafka, plan.message_bytes)
@@ -62,6 +65,11 @@ class GeneratorMember:
             if plan.continuous is not None
             else None
         )
+        self._orders = (
+            Orders(context, settings, plan, record.digest, self._workshop, self._sender, self._failed)
+            if makes_rows(plan)
+            else None
+        )
         self._rows = 0
         self._bytes = 0
 
@@ -71,6 +79,8 @@ class GeneratorMember:
         await self._pump.start()
         if self._lane is not None:
             await self._lane.start()
+        if self._orders is not None:
+            await self._orders.start()
 
     async def update(self, record: RunRecord) -> None:
         """Nothing changes for a generator while the attempt lasts."""
@@ -80,18 +90,19 @@ class GeneratorMember:
     async def leave(self, deadline: Deadline) -> None:
         """Finish what is in hand, commit, leave the groups."""
         await asyncio.gather(
-            self._pump.stop(deadline), *([self._lane.stop(deadline)] if self._lane is not None else [])
+            *(pump.stop(deadline) for pump in (self._pump, self._lane, self._orders) if pump is not None)
         )
         await self._sender.stop(deadline)
 
     def progress(self) -> Progress:
-        """Rows and changes masked, and bytes sent."""
-        lane = (self._lane.rows, self._lane.bytes) if self._lane is not None else (0, 0)
-        return Progress(self._rows + lane[0], self._bytes + lane[1])
+        """Rows and changes masked, rows made, and bytes sent."""
+        more = [part for part in (self._lane, self._orders) if part is not None]
+        return Progress(self._rows + sum(part.rows for part in more), self._bytes + sum(part.bytes for part in more))
 
     def last_progress(self) -> float:
         """When the slowest pump last turned."""
-        return min(self._pump.last_poll, self._lane.last_progress() if self._lane is not None else self._pump.last_poll)
+        more = [part.last_progress() for part in (self._lane, self._orders) if part is not None]
+        return min(self._pump.last_poll, *more)
 
     async def _handle(self, delivery: Delivery) -> None:
         head = head_of(delivery.headers)
@@ -157,7 +168,7 @@ class GeneratorMember:
 
     def _masker(self, table: int) -> TableMasker:
         if table not in self._maskers:
-            self._maskers[table] = TableMasker(self._plan.table(table), self._secret)
+            self._maskers[table] = TableMasker(self._plan.table(table), self._secret, self._workshop)
         return self._maskers[table]
 
     async def _failed(self, error: BaseException, delivery: Delivery | None) -> bool:

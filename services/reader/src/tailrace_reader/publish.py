@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 
 from tailrace_reader.assemble import Cut
-from tailrace_shared.batch import BatchHead, BatchId, associated_data, headers_of, traceparent_of
+from tailrace_shared.batch import BatchHead, BatchId, associated_data, headers_of, partition_of, traceparent_of
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.envelope import DataCipher
@@ -21,11 +20,6 @@ WINDOW = 6
 
 Observe = Callable[[str, float], None]
 """Step (``encode``, ``send``) and seconds."""
-
-
-def partition_of(table: int, range_: int, batch: int, partitions: int) -> int:
-    """Where a batch goes: the same on every delivery, spread evenly."""
-    return zlib.crc32(f"{table}/{range_}/{batch}".encode("ascii")) % partitions
 
 
 class RangePublisher:

@@ -11,7 +11,12 @@ from tailrace_shared.kafka import Kafka, translated
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.topics import RunTopic, topics_of
 
-GROUPS: tuple[tuple[ServiceName, RunTopic], ...] = (("reader", "work"), ("generator", "raw"), ("writer", "masked"))
+GROUPS: tuple[tuple[ServiceName, RunTopic], ...] = (
+    ("reader", "work"),
+    ("generator", "raw"),
+    ("generator", "orders"),
+    ("writer", "masked"),
+)
 """Who consumes what of a run."""
 _LOOK_S = 0.25
 
@@ -52,7 +57,7 @@ async def delete_consumed(kafka: Kafka, namespace: str, run: str) -> dict[Servic
             committed = await admin.committed(topics.group(namespace, service, name))
             consumed = {place: offset for place, offset in committed.items() if place[0] == name and offset > 0}
             begin, end = await admin.begin_offsets([name]), await admin.end_offsets([name])
-            behind[service] = sum(
+            behind[service] = behind.get(service, 0) + sum(
                 last - max(consumed.get(place, 0), begin.get(place, 0)) for place, last in end.items()
             )
             await admin.delete_records({p: o for p, o in consumed.items() if o > begin.get(p, 0)})
@@ -69,11 +74,6 @@ async def trim_facts(kafka: Kafka, namespace: str) -> None:
         )
 
 
-async def sweep(kafka: Kafka, namespace: str, finished: set[str]) -> set[str]:
-    """Delete topics of runs that were read to be over; topics of unknown runs stay. Returns the runs that had any."""
-    async with kafka.admin() as admin:
-        left = {run for name in await admin.topics() if (run := topics.run_of(namespace, name)) in finished}
-    for run in left:
 async def forget_records(kafka: Kafka, namespace: str, runs: Iterable[str]) -> None:
     """Remove records of runs from the topic of records: compaction takes what was there before a message without a value.
 
@@ -90,5 +90,10 @@ async def forget_records(kafka: Kafka, namespace: str, runs: Iterable[str]) -> N
             await producer.stop()
 
 
+async def sweep(kafka: Kafka, namespace: str, finished: set[str]) -> set[str]:
+    """Delete topics of runs that were read to be over; topics of unknown runs stay. Returns the runs that had any."""
+    async with kafka.admin() as admin:
+        left = {run for name in await admin.topics() if (run := topics.run_of(namespace, name)) in finished}
+    for run in left:
         await delete_topics(kafka, namespace, run, wait_s=10.0)
     return {run for run in left if run is not None}

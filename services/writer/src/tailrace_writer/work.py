@@ -1,4 +1,4 @@
-"""Work items for the readers, sent by the leader to the run's ``work`` topic."""
+"""What the leader sends out: work items for the readers to the run's ``work`` topic, orders for the generators to ``orders``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from tailrace_shared import topics
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka import Kafka
-from tailrace_shared.messages import Bound, ReadRange, Work
+from tailrace_shared.messages import Bound, MakeRows, ReadRange, Work
+from tailrace_shared.plan.model import ORDER
 from tailrace_shared.postgres import translated
 from tailrace_writer.state.moves import Seat
 from tailrace_writer.state.view import RangeKey
@@ -24,22 +25,24 @@ WHERE r.run = $1 AND r.attempt = $2 ORDER BY k.position
 
 
 class WorkTopic:
-    """Sends work items; connects when the first one is sent."""
+    """Sends work items and orders; connects when the first one is sent."""
 
     def __init__(self, kafka: Kafka, namespace: str, run: str, message_bytes: int) -> None:
         self._kafka = kafka
         self._topic = topics.of_run(namespace, run, "work")
+        self._orders = topics.of_run(namespace, run, "orders")
         self._message_bytes = message_bytes
         self._sender: Sender | None = None
 
-    async def send(self, items: Sequence[Work]) -> None:
-        """Durable when it returns; any reader may take any item, possibly twice."""
+    async def send(self, items: Sequence[Work | MakeRows]) -> None:
+        """Durable when it returns; any reader or generator may take any item, possibly twice."""
         if self._sender is None:
             sender = Sender(self._kafka, self._message_bytes)
             await sender.start()
             self._sender = sender
         for item in items:
-            await self._sender.send(self._topic, item.model_dump_json().encode())
+            topic = self._orders if isinstance(item, MakeRows) else self._topic
+            await self._sender.send(topic, item.model_dump_json().encode())
 
     async def close(self) -> None:
         """Disconnect."""
@@ -47,20 +50,33 @@ class WorkTopic:
             await self._sender.stop(Deadline.after(1.0))
 
 
-async def read_ranges(connection: asyncpg.Connection, seat: Seat, keys: Sequence[RangeKey]) -> list[ReadRange]:
-    """The work items of ranges, from their rows."""
+async def read_ranges(
+    connection: asyncpg.Connection, seat: Seat, keys: Sequence[RangeKey]
+) -> list[ReadRange | MakeRows]:
+    """The work items of ranges, and the orders among them, from their rows."""
     with translated():
         rows = await connection.fetch(_RANGES, seat.run, seat.attempt, *zip(*keys, strict=True))
-    return [
-        ReadRange(
+    return [_item(seat, row) for row in rows]
+
+
+def _item(seat: Seat, row: asyncpg.Record) -> ReadRange | MakeRows:
+    if row["leaf"] == ORDER:
+        return MakeRows(
             run=seat.run,
             attempt=seat.attempt,
             table=row["table_no"],
             load=row["load"],
             range=row["range_no"],
-            leaf=row["leaf"],
-            low=Bound(block=row["low_block"], item=row["low_item"]),
-            high=None if row["high_block"] is None else Bound(block=row["high_block"], item=row["high_item"]),
+            first=row["low_block"],
+            rows=row["high_block"] - row["low_block"],
         )
-        for row in rows
-    ]
+    return ReadRange(
+        run=seat.run,
+        attempt=seat.attempt,
+        table=row["table_no"],
+        load=row["load"],
+        range=row["range_no"],
+        leaf=row["leaf"],
+        low=Bound(block=row["low_block"], item=row["low_item"]),
+        high=None if row["high_block"] is None else Bound(block=row["high_block"], item=row["high_item"]),
+    )

@@ -3,9 +3,19 @@
 The kernels behind them live in ``tailrace_generator.kernels``, under the same names.
 """
 
-from tailrace_shared.generators.base import GeneratorSpec, Injectivity, Nulls
+from tailrace_shared.generators.base import GeneratorSpec, Injectivity, Making, Nulls
 from tailrace_shared.generators.column import MaskColumn, Refusal, char_limit
-from tailrace_shared.generators.keys import Key, key_limit
+from tailrace_shared.generators.keys import INTEGER_KEYS, Key, key_limit, text_key_chars
+from tailrace_shared.generators.made import (
+    Made,
+    MakeBoolean,
+    MakeChoice,
+    MakePattern,
+    MakeReference,
+    MakeSequence,
+    MakeWords,
+)
+from tailrace_shared.generators.made_ranges import MakeDate, MakeNumber
 from tailrace_shared.generators.masks import MaskDate, MaskHash, MaskNumber, MaskText
 from tailrace_shared.generators.mocks import (
     LOCALES,
@@ -35,12 +45,23 @@ from tailrace_shared.generators.shapes import is_immutable, shape_of, shape_size
 __all__ = [
     "CATALOGUE_VERSION",
     "GENERATORS",
+    "INTEGER_KEYS",
     "LOCALES",
     "Constant",
     "Duplicate",
     "GeneratorSpec",
     "Injectivity",
     "Key",
+    "Made",
+    "MakeBoolean",
+    "MakeChoice",
+    "MakeDate",
+    "MakeNumber",
+    "MakePattern",
+    "MakeReference",
+    "MakeSequence",
+    "MakeWords",
+    "Making",
     "MaskColumn",
     "MaskDate",
     "MaskHash",
@@ -69,4 +90,5 @@ __all__ = [
     "parse_rule",
     "shape_of",
     "shape_size",
+    "text_key_chars",
 ]

@@ -13,6 +13,10 @@ Injectivity = Literal["exact", "probable", "none"]
 """``exact``: proved by construction. ``probable``: distinct inputs collide with probability n² / 2N."""
 Nulls = Literal["kept", "made", "filled"]
 """``kept``: NULL stays NULL. ``made``: every value becomes NULL. ``filled``: NULL gets a value, too."""
+Making = Literal["exact", "probable", "indexed", "free", "none"]
+"""How values are made from ordinals. ``exact``: rows differ by construction. ``probable``: they differ with the probability that
+`output_space` gives. ``indexed``: a draw from `output_space` values, which a permutation makes differ. ``free``: rows may
+repeat. ``none``: it needs a value to make one from."""
 
 ALL_FAMILIES: frozenset[Family] = frozenset(get_args(Family))
 TEXT: frozenset[Family] = frozenset({"text"})
@@ -44,6 +48,22 @@ class GeneratorSpec(Frozen):
     nulls: ClassVar[Nulls] = "kept"
     masks: ClassVar[bool] = True
     """The output hides the input; False for `duplicate`."""
+    from_value: ClassVar[bool] = True
+    """It fills a column of a carried table from the column's values."""
+    from_ordinal: ClassVar[bool] = False
+    """It fills a column of a generated table, from the number of the row alone."""
+
+    def making(self, column: MaskColumn) -> Making:
+        """How its values in a generated table relate to each other."""
+        return "none"
+
+    def made_space(self, column: MaskColumn) -> int | None:
+        """How many rows of a generated table can differ in it; None is unbounded."""
+        return self.output_space(column)
+
+    def refuse_rows(self, column: MaskColumn, rows: int) -> str | None:
+        """Why it cannot make so many rows of a generated table; None when it can."""
+        return None
 
     def injectivity(self, column: MaskColumn) -> Injectivity:
         """Whether distinct values (as the column's equality sees them) stay distinct."""

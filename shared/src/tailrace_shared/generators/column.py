@@ -21,6 +21,8 @@ class MaskColumn(Frozen):
     """Equality ignores case (citext, a unique index over ``lower(x)``): the mask runs on the lower-cased text."""
     max_chars: int | None = None
     """Most characters that the destination takes; None is unlimited."""
+    nullable: bool = True
+    """Of a generated table: the destination's column takes NULL."""
 
 
 class Refusal(NamedTuple):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from tailrace_shared.generators.base import KEY_FAMILIES, GeneratorSpec, Injectivity
-from tailrace_shared.generators.column import MaskColumn, Refusal
+from tailrace_shared.generators.base import KEY_FAMILIES, GeneratorSpec, Injectivity, Making
+from tailrace_shared.generators.column import MaskColumn, Refusal, char_limit
 from tailrace_shared.generators.regions import largest_key
 from tailrace_shared.types import Family
 
 UUID_FREE_BITS = 122
 """Of 128; version and variant stay (RFC 9562)."""
+INTEGER_KEYS = {"int2": (1 << 15) - 1, "int4": (1 << 31) - 1, "int8": (1 << 63) - 1}
+"""Dense keys are 1 … N: the largest one of each type."""
+TEXT_KEY_CHARS = 12
+"""Of a dense text key, where the column is wide enough: 60 bits in base 32."""
 
 
 class Key(GeneratorSpec):
@@ -19,6 +23,19 @@ class Key(GeneratorSpec):
     generator: Literal["key"] = "key"
     families: ClassVar[frozenset[Family]] = KEY_FAMILIES
     domain_family: ClassVar[str] = "key"
+    from_ordinal: ClassVar[bool] = True
+
+    def making(self, column: MaskColumn) -> Making:
+        return "exact"
+
+    def made_space(self, column: MaskColumn) -> int | None:
+        """Dense keys: 1 … N as integers, uuids and base 32 texts by a permutation of their space."""
+        kind = column.type
+        if kind.family == "integer":
+            return INTEGER_KEYS.get(kind.base, INTEGER_KEYS["int8"])
+        if kind.family == "number":
+            return 10**18 if kind.precision is None else int(10 ** min(18, kind.precision - (kind.scale or 0))) - 1
+        return 1 << UUID_FREE_BITS if kind.family == "uuid" else int(32 ** text_key_chars(column))
 
     def injectivity(self, column: MaskColumn) -> Injectivity:
         return "exact"
@@ -52,6 +69,12 @@ class Key(GeneratorSpec):
                 )
             ]
         return []
+
+
+def text_key_chars(column: MaskColumn) -> int:
+    """Characters of a dense text key in this column."""
+    limit = char_limit(column)
+    return TEXT_KEY_CHARS if limit is None else min(limit, TEXT_KEY_CHARS)
 
 
 def key_limit(column: MaskColumn) -> int | None:

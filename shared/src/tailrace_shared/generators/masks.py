@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tailrace_shared.generators.base import TEXT, GeneratorSpec, Injectivity
+from tailrace_shared.generators.base import TEXT, GeneratorSpec, Injectivity, Making
 from tailrace_shared.generators.column import MaskColumn, Refusal, char_limit
 from tailrace_shared.types import Family
 
@@ -35,6 +35,10 @@ class MaskHash(GeneratorSpec):
     length: int = Field(default=32, ge=4, le=32, description="Hexadecimal digits; fewer where the column is shorter.")
     families: ClassVar[frozenset[Family]] = TEXT
     domain_family: ClassVar[str] = "hash"
+    from_ordinal: ClassVar[bool] = True
+
+    def making(self, column: MaskColumn) -> Making:
+        return "probable"
 
     def chars(self, column: MaskColumn) -> int:
         """Digits in this column: the option, or what fits."""

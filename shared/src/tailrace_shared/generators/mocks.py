@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from tailrace_shared.generators.base import TEXT, GeneratorSpec, Injectivity, too_short
+from tailrace_shared.generators.base import TEXT, GeneratorSpec, Injectivity, Making, too_short
 from tailrace_shared.generators.column import MaskColumn, Refusal, char_limit
 from tailrace_shared.generators.pool_sizes import POOL_SIZES
 from tailrace_shared.types import Family
@@ -26,10 +26,14 @@ class Mock(GeneratorSpec):
 
     locale: Locale = Field(default="en_US", description="Whose names, cities and forms.")
     families: ClassVar[frozenset[Family]] = TEXT
+    from_ordinal: ClassVar[bool] = True
     min_chars: ClassVar[int]
     """Characters of the shortest form that still has variety: a column below is refused."""
     max_chars: ClassVar[int]
     """Characters of the longest form, over all locales."""
+
+    def making(self, column: MaskColumn) -> Making:
+        return "free"
 
     def output_space(self, column: MaskColumn) -> int | None:
         """Outputs when the column is wide enough for all of them; an upper bound where it is not."""
@@ -121,6 +125,9 @@ class UniqueMock(Mock):
     """Characters of the shortest unique form."""
     unique_space: ClassVar[int]
     """Outputs of the unique form, at least."""
+
+    def making(self, column: MaskColumn) -> Making:
+        return "probable" if self.unique else "free"
 
     def injectivity(self, column: MaskColumn) -> Injectivity:
         return "probable" if self.unique else "none"

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from tailrace_shared.generators.base import ALL_FAMILIES, GeneratorSpec, Injectivity, Nulls
+from tailrace_shared.generators.base import ALL_FAMILIES, GeneratorSpec, Injectivity, Making, Nulls
 from tailrace_shared.generators.column import MaskColumn, Refusal, char_limit
 from tailrace_shared.types import Family
 
@@ -35,6 +35,10 @@ class Null(GeneratorSpec):
     families: ClassVar[frozenset[Family]] = ALL_FAMILIES
     domain_family: ClassVar[str] = "null"
     nulls: ClassVar[Nulls] = "made"
+    from_ordinal: ClassVar[bool] = True
+
+    def making(self, column: MaskColumn) -> Making:
+        return "exact"  # NULLs differ
 
     def injectivity(self, column: MaskColumn) -> Injectivity:
         return "exact"  # a unique index takes any number of NULLs; NULLS NOT DISTINCT and NOT NULL are the planner's
@@ -50,6 +54,10 @@ class Constant(GeneratorSpec):
     value: bool | int | float | str = Field(description="The value, as PostgreSQL would read it for this type.")
     families: ClassVar[frozenset[Family]] = ALL_FAMILIES
     domain_family: ClassVar[str] = "constant"
+    from_ordinal: ClassVar[bool] = True
+
+    def making(self, column: MaskColumn) -> Making:
+        return "free"
 
     @property
     def text(self) -> str:

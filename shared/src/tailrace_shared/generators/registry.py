@@ -14,6 +14,15 @@ from pydantic import BeforeValidator, Field
 from tailrace_shared.generators.alphabets import alphabets_digest
 from tailrace_shared.generators.base import GeneratorSpec
 from tailrace_shared.generators.keys import Key
+from tailrace_shared.generators.made import (
+    MakeBoolean,
+    MakeChoice,
+    MakePattern,
+    MakeReference,
+    MakeSequence,
+    MakeWords,
+)
+from tailrace_shared.generators.made_ranges import MakeDate, MakeNumber
 from tailrace_shared.generators.masks import MaskDate, MaskHash, MaskNumber, MaskText
 from tailrace_shared.generators.mocks import (
     MockCity,
@@ -37,12 +46,14 @@ AnySpec = (
     Duplicate | Null | Constant | Key | MaskText | MaskHash | MaskNumber | MaskDate
     | MockFirstName | MockLastName | MockFullName | MockEmail | MockPhone | MockCompany | MockStreet | MockCity
     | MockPostcode
+    | MakeNumber | MakeDate | MakeBoolean | MakeChoice | MakeWords | MakePattern | MakeSequence | MakeReference
 )  # fmt: skip
 
 BareName = Literal[
     "duplicate", "null", "key", "mask.text", "mask.hash", "mask.number", "mask.date",
     "mock.first_name", "mock.last_name", "mock.full_name", "mock.email", "mock.phone", "mock.company", "mock.street",
     "mock.city", "mock.postcode",
+    "make.number", "make.date", "make.boolean", "make.choice", "make.words", "make.sequence", "make.reference",
 ]  # fmt: skip
 """Generators that need no option: a job file may give the name alone."""
 
@@ -53,6 +64,7 @@ GENERATORS: Mapping[str, type[GeneratorSpec]] = MappingProxyType(
             Duplicate, Null, Constant, Key, MaskText, MaskHash, MaskNumber, MaskDate,
             MockFirstName, MockLastName, MockFullName, MockEmail, MockPhone, MockCompany, MockStreet, MockCity,
             MockPostcode,
+            MakeNumber, MakeDate, MakeBoolean, MakeChoice, MakeWords, MakePattern, MakeSequence, MakeReference,
         )
     }
 )  # fmt: skip
@@ -101,6 +113,7 @@ def catalogue_digest() -> str:
             "row_local": spec.row_local,
             "families": sorted(spec.families),
             "domain_family": spec.domain_family,
+            "from": [spec.from_value, spec.from_ordinal],
             "nulls": spec.nulls,
         }
         for name, spec in GENERATORS.items()

@@ -85,6 +85,13 @@ class _Region:
         return out + base
 
 
+class IndexRegion(_Region):
+    """A permutation of 0 … size - 1."""
+
+    def __init__(self, aes: Aes, size: int) -> None:
+        super().__init__(aes, 0, 0, size)
+
+
 class Feistel:
     """A permutation of numbers of left + right bits, each half at most 62."""
 

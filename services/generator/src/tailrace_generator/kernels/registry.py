@@ -49,4 +49,10 @@ def build(spec: GeneratorSpec, column: MaskColumn, secret: MaskSecret) -> Kernel
         raise TerminalError(
             refused[0].code, f"column of domain {column.domain}: {refused[0].reason}", refused[0].remedy
         )
+    if spec.generator not in KERNELS:
+        raise TerminalError(
+            "generator.needs-ordinal",
+            f"column of domain {column.domain}: {spec.generator} fills generated tables only",
+            "choose another generator",
+        )
     return KERNELS[spec.generator](spec, column, secret)

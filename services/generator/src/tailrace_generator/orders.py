@@ -1,0 +1,172 @@
+"""Orders: rows that are made, not read. Any replica may make any order; it makes the same batches as any other."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pydantic import ValidationError
+
+from tailrace_generator.making import TableMaker
+from tailrace_generator.parts import part_limit, split
+from tailrace_generator.settings import Settings
+from tailrace_generator.workshop import Workshop
+from tailrace_shared import topics
+from tailrace_shared.batch import BatchHead, BatchId, headers_of, partition_of, traceparent_of
+from tailrace_shared.crash import crash_point
+from tailrace_shared.dataplane import ipc
+from tailrace_shared.dataplane.pump import Delivery, OnFailure, Pump
+from tailrace_shared.dataplane.retry import FOREVER
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.errors import TerminalError, TransientError
+from tailrace_shared.messages import ORDER, MakeRows, RangeRead
+from tailrace_shared.plan.model import Plan
+from tailrace_shared.service.context import ServiceContext
+
+WINDOW = 6
+"""Records in flight per order: enough to cover a broker's round trip, few enough to bound memory (a few MB each)."""
+_KERNEL_TRIES = 3
+
+
+class Orders:
+    """A generator's part in one attempt's orders."""
+
+    def __init__(
+        self, context: ServiceContext, settings: Settings, plan: Plan, digest: str, workshop: Workshop, sender: Sender,
+        on_failure: OnFailure,
+    ) -> None:  # fmt: skip
+        self._context = context
+        self._plan = plan
+        self._digest = digest
+        self._run = plan.run
+        self._sender = sender
+        self._workshop = workshop
+        self._makers: dict[int, TableMaker] = {}
+        self._masked = topics.of_run(settings.namespace, plan.run, "masked")
+        orders = topics.of_run(settings.namespace, plan.run, "orders")
+        self._pump = Pump(
+            context.kafka,
+            orders,
+            topics.group(settings.namespace, "generator", orders),
+            self._handle,
+            window_bytes=settings.run_window_bytes,
+            parallel=1,
+            retry=FOREVER,
+            on_failure=on_failure,
+            name=f"orders {plan.run}",
+        )
+        self.rows = 0
+        self.bytes = 0
+
+    async def start(self) -> None:
+        """Join the group."""
+        await self._pump.start()
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Finish what is in hand if the deadline allows, leave the group; what is not finished is made by another replica."""
+        await self._pump.stop(deadline)
+
+    def last_progress(self) -> float:
+        """When the pump last turned."""
+        return self._pump.last_poll
+
+    async def _handle(self, delivery: Delivery) -> None:
+        order = _order(delivery.value)
+        if order.attempt > self._plan.attempt:  # this member is about to leave; the next one makes it
+            raise TransientError("order.newer-attempt", f"run {self._run} is on a newer attempt", "It is tried again.")
+        if order.run != self._run or order.attempt != self._plan.attempt:
+            return  # of an attempt that has ended
+        flying: deque[asyncio.Future[None]] = deque()
+        batches = total = 0
+        try:
+            for batches, (first, rows, last) in enumerate(self._pieces(order), 1):
+                total += await self._make(order, batches - 1, first, rows, last, flying)
+            while flying:
+                await flying.popleft()
+        except BaseException:
+            for sent in flying:  # it may arrive, and then it is what a retry sends again
+                sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise
+        await self._context.control.fact(
+            RangeRead(
+                run=self._run,
+                attempt=order.attempt,
+                table=order.table,
+                load=order.load,
+                range=order.range,
+                replica=self._context.replica,
+                rows=order.rows,
+                batches=batches,
+                bytes=total,
+            )
+        )
+
+    def _pieces(self, order: MakeRows) -> Iterator[tuple[int, int, bool]]:
+        """First ordinal, rows, and whether it is the last batch."""
+        step, end = self._plan.table(order.table).rows_per_batch, order.first + order.rows
+        for first in range(order.first, end, step):
+            yield first, min(step, end - first), first + step >= end
+
+    async def _make(
+        self, order: MakeRows, number: int, first: int, rows: int, last: bool, flying: deque[asyncio.Future[None]]
+    ) -> int:
+        """Make and enqueue one batch; its bytes."""
+        metrics, started = self._context.metrics, time.perf_counter()
+        made = self._tried(order.table, first, rows)
+        metrics.batch_seconds.labels(self._run, "mask").observe(time.perf_counter() - started)
+        where = f"batch {number} of order {order.range} of {self._plan.table(order.table).name}"
+        parts = split(made, part_limit(self._plan.message_bytes), where)
+        identity = BatchId(self._run, order.attempt, order.table, order.load, order.range, number, 0)
+        size: int = sum(part.nbytes for part in parts)
+        head = BatchHead(
+            id=identity, kind="masked", parts=len(parts), last=last, rows=rows, bytes=size, plan=self._digest,
+            schema=ipc.schema_fingerprint(made.schema), key="", correlation=self._run, traceparent=traceparent_of(identity),
+        )  # fmt: skip
+        partition = partition_of(order.table, order.range, number, self._plan.partitions)
+        for place, part in enumerate(parts):
+            headers = headers_of(head._replace(id=identity._replace(part=place), rows=part.num_rows))
+            while len(flying) >= WINDOW:
+                await flying.popleft()
+            body = ipc.encode(part)
+            flying.append(await self._sender.enqueue(self._masked, body, partition=partition, headers=headers))
+            self.bytes += len(body)
+            metrics.bytes.labels(self._run, "out").inc(len(body))
+        crash_point("generator.in-order")
+        self.rows += rows
+        metrics.rows.labels(self._run).inc(rows)
+        metrics.batch_rows.labels(self._run).observe(rows)
+        metrics.batches.labels(self._run, "done").inc()
+        metrics.last_commit.labels(self._run).set_to_current_time()
+        return size
+
+    def _tried(self, table: int, first: int, rows: int) -> pa.RecordBatch:
+        """A maker's failure is tried again at once, then it is terminal."""
+        for left in reversed(range(_KERNEL_TRIES)):
+            try:
+                if table not in self._makers:
+                    self._makers[table] = TableMaker(self._plan.table(table), self._workshop)
+                return self._makers[table](first, rows)
+            except TransientError as error:
+                self._context.metrics.retries.labels(self._run).inc()
+                if left == 0:
+                    raise TerminalError(error.code, error.message, error.remedy) from None
+        raise AssertionError("unreachable")
+
+
+def _order(value: bytes) -> MakeRows:
+    try:
+        return ORDER.validate_json(value)
+    except ValidationError:
+        raise TerminalError(
+            "order.malformed", "a message on the orders topic is none that Tailrace wrote",
+            "Let nothing but Tailrace write to its topics; check the topic's ACLs.",
+        ) from None  # fmt: skip
+
+
+def makes_rows(plan: Plan) -> bool:
+    """Whether any table's rows are made."""
+    return any(table.mode == "generate" for table in plan.tables)

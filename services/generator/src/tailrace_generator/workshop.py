@@ -1,0 +1,110 @@
+"""The generated tables of a plan: their columns' makers, and references between them.
+
+A reference is not looked up: a parent's key is a function of its ordinal, so a child draws an ordinal and computes the key.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from tailrace_generator.kernels import Kernel, MaskSecret
+from tailrace_generator.kernels.canonical import uuid_text
+from tailrace_generator.kernels.draws import Draw, Ordinals, Permutation, Source, digit, earlier, even, skewed
+from tailrace_generator.kernels.made_registry import build_maker
+from tailrace_generator.kernels.maker import Maker, nulled
+from tailrace_generator.kernels.tags import Tags
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.generators import MakeReference, MaskColumn
+from tailrace_shared.plan.model import ParentKey, Plan, PlannedColumn, PlannedTable
+
+
+class Workshop:
+    """Makers by table and column, each built when it is first needed."""
+
+    def __init__(self, plan: Plan, secret: MaskSecret) -> None:
+        self._plan = plan
+        self._secret = secret
+        self._makers: dict[tuple[int, str], Maker] = {}
+
+    def maker(self, table: int, column: str) -> Maker:
+        """What makes a column of a generated table."""
+        key = (table, column)
+        if key not in self._makers:
+            planned = self._plan.table(table)
+            self._makers[key] = self._build(planned, next(c for c in planned.columns if c.name == column))
+        return self._makers[key]
+
+    def kernel(self, column: PlannedColumn) -> Kernel:
+        """What a column of a carried table becomes that refers to a generated one."""
+        assert column.parent is not None
+        assert column.mask is not None
+        return ReferenceKernel(
+            column.mask, self._secret, column.parent, self.maker(column.parent.table, column.parent.column)
+        )
+
+    def _build(self, table: PlannedTable, column: PlannedColumn) -> Maker:
+        mask = column.mask or MaskColumn(
+            type=column.type, domain=f"{table.name}.{column.name}", family=column.type.family
+        )
+        if not isinstance(column.rule, MakeReference):
+            return build_maker(column.rule, mask, self._secret, column.slot)
+        if column.parent is None:
+            raise TerminalError(
+                "generator.needs-input", f"{table.name}.{column.name} refers to nothing", "Plan again, and report this."
+            )
+        return ReferenceMaker(table, column, mask, self._secret, self.maker(column.parent.table, column.parent.column))
+
+
+class ReferenceMaker(Maker):
+    """The key of a parent row that is drawn; all columns of one foreign key draw the same row."""
+
+    def __init__(
+        self, table: PlannedTable, column: PlannedColumn, mask: MaskColumn, secret: MaskSecret, parent: Maker
+    ) -> None:
+        super().__init__(mask)
+        rule, to = column.rule, column.parent
+        assert isinstance(rule, MakeReference)
+        assert to is not None
+        self._parent = parent
+        self._source = Source(secret, f"{table.name} {to.name}")
+        self._share = rule.null_share
+        self._first = to.earlier and mask.nullable
+        self._draw: Draw
+        if column.slot is not None:
+            self._draw = digit(secret, column.slot)
+        elif to.earlier:
+            self._draw = earlier(self._source)
+        elif rule.skew:
+            order = Permutation(secret, f"{table.name} {to.name}", to.rows)
+            self._draw = skewed(self._source, to.rows, rule.skew, order)
+        else:
+            self._draw = even(self._source, to.rows)
+
+    def __call__(self, ordinals: Ordinals) -> pa.Array:
+        values = fitted(self._parent(self._draw(ordinals)), self.wire)
+        nulls = self._source.nulls(ordinals, self._share) if self._share else np.zeros(len(ordinals), np.bool_)
+        return nulled(values, nulls | (ordinals == 0) if self._first else nulls)
+
+
+class ReferenceKernel(Kernel):
+    """Equal values refer to the same row of the generated table; NULL stays NULL."""
+
+    def __init__(self, column: MaskColumn, secret: MaskSecret, to: ParentKey, parent: Maker) -> None:
+        super().__init__(column)
+        self._tags = Tags(column, secret)
+        self._rows = np.uint64(to.rows)
+        self._parent = parent
+
+    def mask(self, values: pa.Array) -> pa.Array:
+        ordinals = (self._tags(values)[:, 0] % self._rows).view(np.int64)
+        return fitted(self._parent(ordinals), values.type)
+
+
+def fitted(keys: pa.Array, wire: pa.DataType) -> pa.Array:
+    """Keys of a parent in the type of the column that refers to it."""
+    if keys.type == wire:
+        return keys
+    if pa.types.is_fixed_size_binary(keys.type):
+        return uuid_text(keys)
+    return keys.cast(pa.string()).cast(wire) if pa.types.is_decimal(wire) else keys.cast(wire)

@@ -1,0 +1,213 @@
+"""Generated tables in a plan: columns, references, slots and orders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
+from tailrace_shared.generators import (
+    GeneratorSpec,
+    Made,
+    MakeReference,
+    MaskColumn,
+    Null,
+    UniqueMock,
+)
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.copy import copy_format
+from tailrace_shared.plan.domains import folds, in_unique_index
+from tailrace_shared.plan.generated_checks import prove_checks
+from tailrace_shared.plan.generated_links import generated, target, touching
+from tailrace_shared.plan.generated_rules import Ties, decide_made
+from tailrace_shared.plan.generated_unique import prove_unique
+from tailrace_shared.plan.links import Link
+from tailrace_shared.plan.model import ParentKey, PlannedColumn, PlannedTable, Proof
+from tailrace_shared.plan.orders import cut_orders
+from tailrace_shared.plan.problems import Problems
+from tailrace_shared.plan.scope import ColumnRef, ScopedTable
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What is common to the generated tables of a plan."""
+
+    job: Job
+    scope: Mapping[TableName, ScopedTable]
+    destination: Catalogue
+    links: tuple[Link, ...]
+    numbers: Mapping[TableName, int]
+    proofs: list[Proof]
+    problems: Problems
+
+    @staticmethod
+    def of(
+        job: Job,
+        scope: Mapping[TableName, ScopedTable],
+        destination: Catalogue,
+        links: Sequence[Link],
+        problems: Problems,
+    ) -> Generation:
+        """From a scope whose order is that of the plan's tables, and all links."""
+        numbers = {name: number for number, name in enumerate(scope)}
+        return Generation(job, scope, destination, touching(scope, links), numbers, [], problems)
+
+    def rows(self, name: TableName) -> int:
+        return self.scope[name].limit or 0
+
+    def ties(self, table: TableName, column: str) -> Ties:
+        """Foreign keys that a column of a generated table is part of."""
+        mine = [link for link in self.links if link.child == table and column in link.columns and not link.when]
+        made = tuple(link for link in mine if generated(self.scope, link.parent))
+        return Ties(made, tuple(link for link in mine if link not in made))
+
+
+def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> PlannedTable:
+    """The plan of a generated table; its proofs and problems go into the context."""
+    rows, problems = context.rows(scoped.name), context.problems
+    if scoped.limit is None:
+        problems.error(
+            "rows-missing",
+            scoped.name,
+            "a generated table needs the number of its rows",
+            "Write rows: 1000, or another number.",
+        )
+    if context.job.destination.mode == "append":
+        problems.error(
+            "generate-append", scoped.name, "generated keys begin at 1, and may be those of rows that are there already",
+            "Use destination.mode existing, create or truncate, or exclude the table.",
+        )  # fmt: skip
+    if context.job.mode == "continuous":
+        problems.error(
+            "generate-continuous", scoped.name, "a continuous run follows the source, and made rows have none",
+            "Use mode: once for generated tables, or exclude the table.",
+        )  # fmt: skip
+    table = context.destination.table(scoped.name) or scoped.table  # a table that is missing is reported elsewhere
+    columns = _columns(scoped, table, context)
+    columns, proofs = prove_unique(table, columns, rows, problems)
+    context.proofs.extend([*proofs, *prove_checks(table, columns, rows, problems)])
+    _check_partitions(table, columns, problems)
+    cut = cut_orders(rows, columns, context.job.limits)
+    return PlannedTable(
+        number=number,
+        name=scoped.name,
+        mode="generate",
+        columns=tuple(columns),
+        ranges=cut.orders,
+        copy_format=copy_format(columns),
+        estimated_rows=rows,
+        rows_per_batch=cut.rows_per_batch,
+        rows=rows,
+    )
+
+
+def _columns(scoped: ScopedTable, table: Table, context: Generation) -> list[PlannedColumn]:
+    found = []
+    for column in table.columns:
+        ref = ColumnRef(scoped.name, column.name)
+        if column.generated:
+            if column.name in scoped.rules:
+                context.problems.error(
+                    "generated-column", ref, "the destination generates this column itself", "Remove its rule."
+                )
+            continue
+        ties = context.ties(scoped.name, column.name)
+        decision = decide_made(scoped, table, column, ties, context.problems)
+        if decision is None:
+            continue
+        spec = decision.spec
+        if isinstance(spec, UniqueMock) and in_unique_index(column.name, table):
+            spec = spec.model_copy(update={"unique": True})
+        found.append(_column(ref, table, column, spec, decision.why, ties, context))
+    for name in scoped.rules.keys() - {c.name for c in table.columns}:
+        context.problems.error(
+            "missing-column", ColumnRef(scoped.name, name), "the destination's table has no such column",
+            "Add it to the destination, or remove its rule.",
+        )  # fmt: skip
+    return found
+
+
+def _column(
+    ref: ColumnRef, table: Table, column: Column, spec: GeneratorSpec, why: str, ties: Ties, context: Generation
+) -> PlannedColumn:
+    mask = MaskColumn(
+        type=column.type,
+        domain=str(ref),
+        family=column.type.family,
+        folded=folds(table, column),
+        max_chars=column.type.length,
+        nullable=column.nullable,
+    )
+    problems, rows = context.problems, context.rows(ref.table)
+    for refusal in spec.check(mask):
+        problems.error(
+            refusal.code.replace(".", "-"), ref, refusal.reason, f"{refusal.remedy[:1].upper()}{refusal.remedy[1:]}."
+        )
+    if reason := spec.refuse_rows(mask, rows):
+        problems.error("too-many-rows", ref, reason, "Make fewer rows, or change start and step.")
+    if not column.nullable and (isinstance(spec, Null) or (isinstance(spec, Made) and spec.null_share)):
+        problems.error(
+            "not-null", ref, "NULL does not go into a NOT NULL column", "Give it another rule, or null_share: 0."
+        )
+    parent = _parent(ref, column, spec, ties, context) if isinstance(spec, MakeReference) else None
+    return PlannedColumn(
+        name=column.name,
+        type=column.type,
+        destination_type=column.type,
+        rule=spec,  # type: ignore[arg-type]  # every spec of the registry is in the union
+        mask=mask,
+        why=why,
+        parent=parent,
+    )
+
+
+def _parent(ref: ColumnRef, column: Column, spec: MakeReference, ties: Ties, context: Generation) -> ParentKey | None:
+    """The key that the column takes: of its widest foreign key, from which the others must follow."""
+    link = max(ties.made, key=lambda tie: len(tie.columns))
+    rows, problems = context.rows(link.parent), context.problems
+    if not rows and context.rows(ref.table):
+        if column.nullable:
+            return None
+        problems.error(
+            "no-parent-rows", ref, f"it refers to {link.parent}, of which no row is generated", "Give that table rows."
+        )
+        return None
+    problem = _conflict(link, ties, context)
+    if problem:
+        problems.error(
+            "shared-reference", ref, problem,
+            "Give one of the foreign keys' other columns the rule null, exclude a table, or drop one of the keys there.",
+        )  # fmt: skip
+    return ParentKey(
+        name=link.name,
+        table=context.numbers[link.parent],
+        column=target(link, ref.column),
+        rows=max(1, rows),
+        earlier=link.parent == ref.table,
+    )
+
+
+def _conflict(link: Link, ties: Ties, context: Generation) -> str:
+    """Why one drawn row cannot serve all the foreign keys that a column is in."""
+    for other in ties.made:
+        if other == link:
+            continue
+        if not set(other.columns) <= set(link.columns):
+            return f"{link.name} and {other.name} share it, and each would draw a row of its own"
+        onward = [tie for tie in context.links if tie.child == link.parent and tie.parent == other.parent]
+        pairs = {(target(link, c), target(other, c)) for c in other.columns}
+        same = pairs == {(t, t) for t in other.referenced} and other.parent == link.parent
+        if not same and not any(set(zip(tie.columns, tie.referenced, strict=True)) == pairs for tie in onward):
+            return f"{other.name} does not follow from {link.name}"
+    return ""
+
+
+def _check_partitions(table: Table, columns: Sequence[PlannedColumn], problems: Problems) -> None:
+    made = {column.name: column for column in columns}
+    for name in table.partition_columns:
+        if name in made:
+            problems.error(
+                "partition-key", f"{table.name}.{name}",
+                f"the destination is partitioned by it: {made[name].rule.generator} may point outside of every partition",
+                "Exclude the table, or give it mode truncate.",
+            )  # fmt: skip
