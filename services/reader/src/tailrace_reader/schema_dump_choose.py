@@ -74,8 +74,8 @@ def _objects(entries: Sequence[Entry], chosen: Sequence[Entry], around: Surround
     indexes = {(e.schema, _own_name(e, around)): e for e in chosen if e.kind in ("INDEX", "CONSTRAINT")}
     comments: dict[int, list[str]] = {}
     for entry in entries:
-        if entry.kind == "COMMENT" and (about := _about(entry, known)) and about.kind != "EXTENSION":
-            comments.setdefault(about.number, []).extend(entry.statements)
+        if entry.kind == "COMMENT" and (subject := _about(entry, known)) and subject.kind != "EXTENSION":
+            comments.setdefault(subject.number, []).extend(entry.statements)
     for entry in entries:
         about: Entry | None = None
         if entry.number in known:

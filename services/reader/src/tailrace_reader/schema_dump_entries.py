@@ -53,7 +53,8 @@ def _read(pieces: Iterable[Piece]) -> Iterator[Entry]:
             if found := _NUMBER.fullmatch(piece.text):
                 if current is not None:
                     yield current
-                current = Entry(*map(int, found.groups()))
+                number, catalogue, oid = map(int, found.groups())
+                current = Entry(number, catalogue, oid)
             elif current is not None and not current.statements:
                 _describe(current, piece.text)
         elif current is not None and current.kind and not piece.text.startswith("SET "):

@@ -18,13 +18,13 @@ _TOKEN: Final = re.compile(
   | (?P<string>[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*'          # E'it\'s'
       | '[^']*(?:''[^']*)*'
       | "[^"]*(?:""[^"]*)*")
+  | (?P<unclosed>[eE]'|['"])
   | (?P<dollar>\$(?:[A-Za-z_\x80-\U0010ffff][\w]*)?\$)
   | (?P<word>[A-Za-z_\x80-\U0010ffff][\w$]*)
   | (?P<open>\()
   | (?P<close>\))
   | (?P<end>;)
   | (?P<meta>\\[^\n]*)
-  | (?P<unclosed>['"])
   | (?P<number>\d+)                                          # so that 1$ begins no dollar quote
   | (?P<space>\s+)
   | (?P<other>.)
