@@ -27,7 +27,7 @@ def relation(
     return Relation(oid, "s", name, identity, columns)
 
 
-def texts(*values: str | None | object) -> bytes:
+def texts(*values: object) -> bytes:
     """TupleData."""
     parts = [struct.pack(">H", len(values))]
     for value in values:

@@ -23,7 +23,8 @@ _IDENTITIES = """
 WITH RECURSIVE tree AS (
   SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-  JOIN pg_catalog.unnest($1::text[], $2::text[]) AS asked (space, name) ON n.nspname = asked.space AND c.relname = asked.name
+  JOIN ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS asked (space, name)
+    ON n.nspname = asked.space AND c.relname = asked.name
   WHERE c.relkind IN ('r', 'p')
   UNION ALL
   SELECT tree.root, i.inhrelid FROM tree JOIN pg_catalog.pg_inherits AS i ON i.inhparent = tree.member
@@ -52,7 +53,8 @@ SELECT p.puballtables AS everything, p.pubinsert AND p.pubupdate AND p.pubdelete
     AS tables,
   ARRAY(
     SELECT r.prrelid::regclass::text FROM pg_catalog.pg_publication_rel AS r
-    WHERE r.prpubid = p.oid AND (pg_catalog.to_jsonb(r) ->> 'prqual' IS NOT NULL OR pg_catalog.to_jsonb(r) ->> 'prattrs' IS NOT NULL)
+    WHERE r.prpubid = p.oid
+      AND (pg_catalog.to_jsonb(r) ->> 'prqual' IS NOT NULL OR pg_catalog.to_jsonb(r) ->> 'prattrs' IS NOT NULL)
   ) AS narrowed
 FROM pg_catalog.pg_publication AS p WHERE p.pubname = $1
 """

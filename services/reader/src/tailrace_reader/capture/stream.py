@@ -13,7 +13,7 @@ from typing import Self
 import asyncpg
 
 from tailrace_reader.capture.cutting import CutRule
-from tailrace_reader.capture.errors import StreamEnded, server_failure
+from tailrace_reader.capture.errors import CapturePrivilege, StreamEnded, server_failure
 from tailrace_reader.capture.frames import Frames
 from tailrace_reader.capture.transactions import EPOCH_US
 from tailrace_reader.capture.wire import Wire, transport_of
@@ -64,10 +64,18 @@ class ChangeStream:
 
         Raises SlotActive, SlotLost, CapturePrivilege, and as ``tailrace_shared.postgres.connect``.
         """
-        connection = await connect_replication(server.url, server.application_name, variable=server.variable)
+        try:
+            connection = await connect_replication(server.url, server.application_name, variable=server.variable)
+        except TerminalError as error:
+            if error.code == "postgres.privilege":  # it may connect, but not as a walsender
+                raise CapturePrivilege from None
+            raise
         try:
             stream = cls(
-                connection, Wire(transport_of(connection), options.hold_bytes, options.frame_bytes), options, start_lsn
+                connection,
+                Wire(transport_of(connection), max(options.hold_bytes, options.rule.bytes), options.frame_bytes),
+                options,
+                start_lsn,
             )
             await stream._start(start_lsn)
         except BaseException:
