@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from tailrace_shared.envelope import TransportKey
 from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import ServiceName
+from tailrace_shared.plan.conditions import ConditionError, variables
 from tailrace_shared.secrets import lookup, name_of, require_long_secret
 from tailrace_shared.verify.canaries import resolve_canaries
 
@@ -44,11 +46,13 @@ def require_strength(job: Job, environ: Mapping[str, str]) -> None:
 def split_secrets(job: Job, environ: Mapping[str, str]) -> dict[ServiceName, dict[str, str]]:
     """What each service's environment holds beside the common settings.
 
-    The source's URL is the reader's alone, the destination's and the canaries the writer's, the mask secret the
-    generator's; the transport key is held by all but the writer, and is made for this invocation where none is set.
+    The source's URL and the variables of conditions are the reader's alone, the destination's and the canaries the
+    writer's, the mask secret the generator's; the transport key is held by all but the writer, and is made for this
+    invocation where none is set.
     Raises UsageError naming the variables that are missing or hold no canary, or a secret that is too short to take.
     """
-    require((job.source.url, job.destination.url, job.secret, *job.verify.canaries), environ)
+    conditions = condition_references(job)
+    require((job.source.url, job.destination.url, job.secret, *job.verify.canaries, *conditions), environ)
     require_strength(job, environ)
     resolve_canaries(job.verify.canaries, environ)
     transport = _passed(TRANSPORT_KEY, environ) or {TRANSPORT_KEY: secrets.token_urlsafe(_TRANSPORT_KEY_BYTES)}
@@ -62,11 +66,22 @@ def split_secrets(job: Job, environ: Mapping[str, str]) -> dict[ServiceName, dic
         "trainer": {},
         "writer": _passed(name_of(job.destination.url), environ),
     }
+    for reference in conditions:
+        shares["reader"] = shares["reader"] | _passed(name_of(reference), environ)
     for reference in job.verify.canaries:
         shares["writer"] = shares["writer"] | _passed(name_of(reference), environ)
     for service in _HOLDERS_OF_TRANSPORT_KEY:
         shares[service] = shares[service] | transport
     return shares
+
+
+def condition_references(job: Job) -> tuple[str, ...]:
+    """The variables in conditions (``where``), which the reader puts in; a condition that is none is for planning to refuse."""
+    found: set[str] = set()
+    for rule in job.tables.values():
+        with suppress(ConditionError):
+            found |= variables(rule.where)
+    return tuple(f"${{{name}}}" for name in sorted(found))
 
 
 def _passed(name: str, environ: Mapping[str, str]) -> dict[str, str]:

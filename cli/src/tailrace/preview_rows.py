@@ -57,10 +57,15 @@ async def _read(
     layout = Layout.of(table)
     assembler = RangeAssembler(Parser(layout), CutRule.of(plan, table.rows_per_batch), str(table.leaves[leaf].name))
     start = Bound(block=0)
+    told = next((told for told in plan.filters if told.table == table.number), None)
+    ranges = [piece for piece in table.ranges if piece.leaf == leaf]
+    if not ranges:  # behind the end of a row limit
+        return []
+    end = None if (last := ranges[-1]).high is None else Bound(block=last.high, item=last.high_item)
     if table.view:
-        selected = ViewQuery.of(table, start, Bound(block=rows)).rows
+        selected = ViewQuery.of(table, start, Bound(block=rows if end is None else min(rows, end.block)), told).rows
     else:
-        selected = f"{RangeQuery.of(table, leaf, start, None).rows} LIMIT {int(rows)}"
+        selected = f"{RangeQuery.of(table, leaf, start, end, told).rows} LIMIT {int(rows)}"
     received: list[bytes] = []
 
     async def take(data: bytes) -> None:

@@ -103,7 +103,7 @@ class TransportKey:
         return key
 
     def seal(self, text: str, context: str) -> str:
-        """A text that holds values, encrypted for ``Plan.sealed``. Nothing is sealed in this release: plans hold no values."""
+        """A text that holds values, encrypted for ``Plan.sealed``."""
         return self._close("seal", text.encode(), context)
 
     def open(self, sealed: str, context: str) -> str:

@@ -41,6 +41,7 @@ from tailrace_shared.messages import (
     State,
 )
 from tailrace_shared.plan.model import Plan
+from tailrace_shared.plan.sealing import open_filters
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Progress
 
@@ -65,7 +66,9 @@ class ReaderMember:
         self._digest = record.digest
         self._run = record.run
         self._source = source_of(record.job, context.application_name)
-        self._cipher = DataCipher(transport_key().unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
+        key = transport_key()
+        self._cipher = DataCipher(key.unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
+        self._filters = open_filters(plan, key)
         self._patience = SourcePatience(settings.source_patience_s)
         self._parsers: dict[int, Parser] = {}
         self._raw = topics.of_run(settings.namespace, record.run, "raw")
@@ -175,11 +178,12 @@ class ReaderMember:
         )
         try:
             async with session.reading() as connection:
+                told = self._filters.get(table.number)
                 if table.view:
-                    view = ViewQuery.of(table, work.low, work.high)
+                    view = ViewQuery.of(table, work.low, work.high, told)
                     rest = await read_view(connection, self._source, view, assembler, publisher.publish)
                 else:
-                    query = RangeQuery.of(table, work.leaf, work.low, work.high)
+                    query = RangeQuery.of(table, work.leaf, work.low, work.high, told)
                     rest = await read_range(connection, query, assembler, publisher.publish)
             await publisher.drain()
         except BaseException:

@@ -19,13 +19,20 @@ from tailrace_reader.layout import Layout
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.messages import Bound
-from tailrace_shared.plan.model import Leaf, PlannedTable
+from tailrace_shared.plan.model import Leaf, PlannedTable, TableFilter
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified, quote_ident
 
 CHUNK_BYTES = 2 << 20
 """Text parsed at a time: below 1 MB the parser's fixed costs show, above 4 MB its buffers leave the cache."""
 
+LOOKING_UP = (
+    "SET LOCAL enable_seqscan = on; SET LOCAL enable_indexscan = on; SET LOCAL enable_indexonlyscan = on; "
+    "SET LOCAL enable_bitmapscan = on; SET LOCAL work_mem = '64MB'"
+)
+"""A table is read in the order of its heap, whatever that costs; looking up what its rows refer to needs indexes, or a hash."""
+_KEPT_NAME = """attnum > 0 AND NOT attisdropped AND attname =
+    (pg_catalog.pg_identify_object_as_address('pg_catalog.pg_class'::regclass, attrelid, attnum)).object_names[3]"""
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -64,13 +71,17 @@ class RangeQuery:
     """Read under an empty search path, so that names of objects come out in full."""
     casts: Mapping[str, str] = field(default_factory=dict)
     """Of a materialised view: SQL of the columns that are read as another type."""
+    filter: TableFilter | None = None
+    """Which rows are read, and which of their references; None: all."""
 
     @staticmethod
-    def of(table: PlannedTable, leaf: int, low: Bound, high: Bound | None) -> RangeQuery:
-        """The query for a range of a planned table."""
+    def of(
+        table: PlannedTable, leaf: int, low: Bound, high: Bound | None, told: TableFilter | None = None
+    ) -> RangeQuery:
+        """The query for a range of a planned table, under its filter."""
         layout = Layout.of(table)
         casts = {c.name: c.expression for c in table.columns if c.cast}
-        return RangeQuery(table.leaves[leaf], layout.names, low, high, layout.names_objects, casts)
+        return RangeQuery(table.leaves[leaf], layout.names, low, high, layout.names_objects, casts, told)
 
     @property
     def relation(self) -> str:
@@ -80,16 +91,37 @@ class RangeQuery:
     @property
     def rows(self) -> str:
         """The query whose rows are copied."""
-        return f"SELECT {', '.join(self.casts.get(c) or quote_ident(c) for c in self.columns)} {self._places}"
+        return f"SELECT {', '.join(map(self._value, self.columns))} {self._places}{self._order}"
 
     def place_after(self, rows: int) -> str:
         """The query for the place of the first row that is left after ``rows`` rows."""
-        return f"SELECT ctid {self._places} OFFSET {int(rows)} LIMIT 1"
+        return f"SELECT t.ctid {self._places}{self._order} OFFSET {int(rows)} LIMIT 1"
+
+    @property
+    def heaps(self) -> tuple[Leaf, ...]:
+        """Every heap that the query looks into: none of them may be rewritten."""
+        others = self.filter.reads if self.filter else ()
+        return (self.leaf, *(heap for heap in others if heap.oid != self.leaf.oid))
+
+    @property
+    def looks_up(self) -> bool:
+        """PostgreSQL may join, and then rows come in ctid order only where that is asked for."""
+        return self.filter is not None and self.filter.looks_up
+
+    def _value(self, column: str) -> str:
+        value = self.casts.get(column) or f"t.{quote_ident(column)}"
+        kept = self.filter.kept.get(column) if self.filter else None
+        return f"CASE WHEN {kept} THEN {value} END" if kept else value
 
     @property
     def _places(self) -> str:
-        high = f" AND ctid < {_place(self.high)}" if self.high else ""
-        return f"FROM ONLY {self.relation} WHERE ctid >= {_place(self.low)}{high}"
+        high = f" AND t.ctid < {_place(self.high)}" if self.high else ""
+        chosen = f" AND ({self.filter.condition})" if self.filter and self.filter.condition else ""
+        return f"FROM ONLY {self.relation} AS t WHERE t.ctid >= {_place(self.low)}{high}{chosen}"
+
+    @property
+    def _order(self) -> str:
+        return " ORDER BY t.ctid" if self.looks_up else ""
 
 
 class _Full(Exception):
@@ -112,8 +144,10 @@ async def read_range(
         await connection.execute("SAVEPOINT range")
         if query.names_objects:  # gone with the savepoint
             await connection.execute("SET LOCAL search_path = pg_catalog")
+        if query.looks_up:
+            await connection.execute(LOOKING_UP)
         await _lock(connection, query)
-        await _same_file(connection, query)
+        await _same_files(connection, query)
         await _same_columns(connection, query)
         await copy_rows(connection, query.rows, assembler, publish)
         rest = None
@@ -122,7 +156,7 @@ async def read_range(
                 "ROLLBACK TO SAVEPOINT range"
             )  # a COPY that was cut short has failed the savepoint
             rest = await _rest(connection, query, assembler)
-        await _same_file(connection, query)
+        await _same_files(connection, query)
         await connection.execute("ROLLBACK TO SAVEPOINT range; RELEASE SAVEPOINT range")
     if (last := assembler.finish()) is not None:
         await publish(last)
@@ -165,6 +199,8 @@ async def copy_rows(
 
 
 async def _rest(connection: asyncpg.Connection, query: RangeQuery, assembler: RangeAssembler) -> Bound:
+    if query.looks_up:
+        await connection.execute(LOOKING_UP)
     await _lock(connection, query)
     place = await connection.fetchval(query.place_after(assembler.rows))
     if place is None:
@@ -177,38 +213,49 @@ async def _lock(connection: asyncpg.Connection, query: RangeQuery) -> None:
 
     By reading nothing: LOCK TABLE takes no materialised view.
     """
-    try:
-        await connection.execute(f"SELECT FROM ONLY {query.relation} LIMIT 0")
-    except asyncpg.PostgresError as error:
-        if error.sqlstate == _UNDEFINED_TABLE:
-            raise TableRewritten(str(query.leaf.name)) from None
-        raise
+    for heap in query.heaps:
+        try:
+            await connection.execute(f"SELECT FROM ONLY {qualified(heap.name.schema_name, heap.name.name)} LIMIT 0")
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == _UNDEFINED_TABLE:
+                raise TableRewritten(str(heap.name)) from None
+            raise
 
 
-async def _same_file(connection: asyncpg.Connection, query: RangeQuery) -> None:
+async def _same_files(connection: asyncpg.Connection, query: RangeQuery) -> None:
     """``pg_relation_filenode`` looks at the catalogue of now; a query of pg_class would look through the old snapshot."""
-    found = await connection.fetchrow(
-        "SELECT r::oid AS oid, pg_catalog.pg_relation_filenode(r) AS filenode FROM pg_catalog.to_regclass($1) AS r",
-        query.relation,
+    heaps = query.heaps
+    found = await connection.fetch(
+        "SELECT r::oid AS oid, pg_catalog.pg_relation_filenode(r) AS filenode "
+        "FROM unnest($1::text[]) WITH ORDINALITY AS n (name, place), LATERAL pg_catalog.to_regclass(n.name) AS r ORDER BY place",
+        [qualified(heap.name.schema_name, heap.name.name) for heap in heaps],
     )
-    if found is None or found["oid"] != query.leaf.oid or found["filenode"] != query.leaf.filenode:
-        raise TableRewritten(str(query.leaf.name))
+    for heap, now in zip(heaps, found, strict=True):
+        if now["oid"] != heap.oid or now["filenode"] != heap.filenode:
+            raise TableRewritten(str(heap.name))
 
 
 async def _same_columns(connection: asyncpg.Connection, query: RangeQuery) -> None:
     """``pg_attribute`` shows the columns as the snapshot has them, which is as they were planned; the function their names of now.
 
-    Called under the lock, which keeps the names: renaming waits for it. Names have to agree with column numbers.
+    Called under the lock, which keeps the names: renaming waits for it. Names have to agree with column numbers. A condition may
+    be over any column of any heap that it looks into.
     """
     same = await connection.fetchval(
-        """SELECT count(*) FROM pg_catalog.pg_attribute AS a
-        WHERE attrelid = $1 AND attnum > 0 AND NOT attisdropped AND attname = ANY($2::text[]) AND attname =
-            (pg_catalog.pg_identify_object_as_address('pg_catalog.pg_class'::regclass, attrelid, attnum)).object_names[3]""",
+        f"SELECT count(*) FROM pg_catalog.pg_attribute AS a WHERE attrelid = $1 AND attname = ANY($2::text[]) AND {_KEPT_NAME}",
         query.leaf.oid,
         list(query.columns),
     )
     if same != len(query.columns):
         raise ColumnsChanged(str(query.leaf.name))
+    if query.filter:
+        changed = await connection.fetchval(
+            "SELECT attrelid::bigint FROM pg_catalog.pg_attribute AS a WHERE attrelid = ANY($1::oid[]) AND attnum > 0 "
+            f"AND NOT attisdropped AND ({_KEPT_NAME}) IS NOT TRUE LIMIT 1",
+            [heap.oid for heap in query.heaps],
+        )
+        if changed is not None:
+            raise ColumnsChanged(next(str(heap.name) for heap in query.heaps if heap.oid == changed))
 
 
 def _place(bound: Bound) -> str:

@@ -20,7 +20,7 @@ from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.views import MOVING, SHAPE
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.messages import Bound
-from tailrace_shared.plan.model import Leaf, PlannedTable
+from tailrace_shared.plan.model import Leaf, PlannedTable, TableFilter
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified, quote_ident
 
@@ -61,17 +61,18 @@ class ViewQuery:
     """As ``RangeQuery.names_objects``."""
 
     @staticmethod
-    def of(table: PlannedTable, low: Bound, high: Bound | None, condition: str = "") -> ViewQuery:
-        """The query for a range of a planned view."""
+    def of(table: PlannedTable, low: Bound, high: Bound | None, told: TableFilter | None = None) -> ViewQuery:
+        """The query for a range of a planned view, under its filter."""
         expressions = {c.name: c.expression for c in table.columns}
+        kept = told.kept if told else {}
         return ViewQuery(
             table.leaves[0],
             table.shape,
-            tuple(expressions.values()),
+            tuple(f"CASE WHEN {kept[c]} THEN {e} END" if c in kept else e for c, e in expressions.items()),
             tuple(expressions.get(name, quote_ident(name)) for name in table.order_by),
             low.block,
             None if high is None else high.block,
-            condition,
+            told.condition if told else "",
             Layout.of(table).names_objects,
         )
 

@@ -31,7 +31,8 @@ async def question(
     """Sample a column: the question for a reader and the sample's weight; where there is nothing to ask, the check that says so."""
     with translated():
         limit_bytes = min(queries.SAMPLE_BYTES, plan.message_bytes // 8)
-        rows = await connection.fetch(queries.sample(place(plan, table), column.name), plan.leak_sample, limit_bytes)
+        query = queries.sample(place(plan, table), column.name, only=table.only)
+        rows = await connection.fetch(query, plan.leak_sample, limit_bytes)
     values = [row["v"] for row in rows]
     weight = await asyncio.to_thread(leak_weight, column, values)
     if weight is None or not values:

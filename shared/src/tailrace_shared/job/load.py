@@ -15,6 +15,7 @@ from tailrace_shared.errors import UsageError
 from tailrace_shared.generators import GENERATORS
 from tailrace_shared.generators.suggest import suggest
 from tailrace_shared.job.fields import fields_at
+from tailrace_shared.job.foreign_keys_file import with_imported_keys
 from tailrace_shared.job.places import Key, Places, read_yaml
 from tailrace_shared.job.spec import Job
 
@@ -62,7 +63,7 @@ def load_job(path: Path | str) -> Job:
         raise UsageError(
             "job.file", f"{path} cannot be read: {_why(error)}", "Name a YAML job file in UTF-8."
         ) from None
-    return parse_job(text, str(path))
+    return with_imported_keys(parse_job(text, str(path)), file.parent)
 
 
 def parse_job(text: str, name: str = "job.yaml") -> Job:

@@ -19,6 +19,10 @@ class Problems:
         """Something that somebody should know."""
         self._add("warning", code, where, message, remedy)
 
+    def add(self, problem: Problem) -> None:
+        """What was found elsewhere."""
+        self._found[problem] = None
+
     def _add(self, severity: str, code: str, where: object, message: str, remedy: str) -> None:
         problem = Problem(
             severity="error" if severity == "error" else "warning",
