@@ -88,7 +88,9 @@ async def connection(database: Database) -> AsyncIterator[asyncpg.Connection]:
 async def begun(database: Database, connection: asyncpg.Connection, planned: Plan = PLAN) -> Seat:
     """A run in the mode append that is loading; the seat of its leader."""
     seat = await database.submit(connection)
-    await connection.execute("UPDATE tailrace.run SET job = jsonb_set(job, '{destination,mode}', '\"append\"')")
+    await connection.execute(
+        "UPDATE tailrace.run SET job = jsonb_set(job::jsonb, '{destination,mode}', '\"append\"')::json"
+    )
     await prepare.claim(connection, seat, planned)
     await prepare.prepare(connection, seat, planned, 5)
     return seat
@@ -193,7 +195,7 @@ async def test_a_reference_that_nobody_has_is_found_before_the_move(
     await staged(database, connection, seat, PLAN, {0: rows_of([100]), 1: children([7, 8], [100, 55])})
     wrong = [check for check in await verify(connection, seat, PLAN) if not check.passed]
     assert [(c.name, c.detail) for c in wrong] == [
-        ("foreign key child_parent", "1 rows without a referenced row, staged or there")
+        ("foreign key public.child child_parent", "1 rows without a referenced row, staged or there")
     ]
 
 

@@ -16,7 +16,7 @@ from tailrace_shared.types import quote_ident
 from tailrace_writer import undo
 from tailrace_writer.counts import ledger_rows
 from tailrace_writer.sequences import sequence_checks, set_sequences
-from tailrace_writer.staging import analyze, place, quoted, staged_orphans
+from tailrace_writer.staging import analyze, orphans, place, quoted
 from tailrace_writer.state.moves import Seat, as_json, close_fence, move, require
 
 _REMEDY = (
@@ -107,7 +107,7 @@ async def _insert(connection: asyncpg.Connection, plan: Plan, table: PlannedTabl
     moved = int(status.rsplit(" ", 1)[-1])
     # Of this very transaction, whatever others write meanwhile: a row of ours has our transaction's number.
     grown: int = await connection.fetchval(
-        f"SELECT count(*) FROM {quoted(table.name)} "
+        f"SELECT count(*) FROM {'ONLY ' if table.only else ''}{quoted(table.name)} "
         "WHERE xmin::text = (pg_catalog.pg_current_xact_id()::text::bigint % 4294967296)::text"
     )
     if not entered == moved == grown:
@@ -121,7 +121,7 @@ async def _insert(connection: asyncpg.Connection, plan: Plan, table: PlannedTabl
 
 async def _look_for_orphans(connection: asyncpg.Connection, plan: Plan) -> None:
     for key in plan.foreign_keys:
-        statement = staged_orphans(plan, key)
+        statement = None if key.virtual else orphans(plan, key, moved=True)
         count = 0 if statement is None else await connection.fetchval(statement)
         if count:
             raise TerminalError(

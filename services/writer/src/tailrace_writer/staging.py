@@ -14,6 +14,7 @@ from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.plan.append import staging_table
 from tailrace_shared.plan.model import DdlStep, ForeignKeyCheck, Plan, PlannedTable
 from tailrace_shared.types import qualified, quote_ident
+from tailrace_shared.verify.queries import quote_text
 
 
 def place(plan: Plan, table: PlannedTable) -> TableName:
@@ -37,36 +38,25 @@ async def analyze(connection: asyncpg.Connection, plan: Plan) -> None:
         await connection.execute(f"ANALYZE {quoted(place(plan, table))}")
 
 
-def orphans(plan: Plan, key: ForeignKeyCheck) -> str | None:
-    """SQL: staged rows whose referenced row is neither staged nor there. None where only the move can tell."""
+def orphans(plan: Plan, key: ForeignKeyCheck, *, moved: bool) -> str | None:
+    """SQL: staged rows whose referenced row is not there, nor staged while nothing is ``moved``. None where only the move can tell:
+    a key of one partition, or to a table that is not carried."""
     numbers = {table.name: table for table in plan.tables}
     child, parent = numbers.get(key.table), numbers.get(key.references)
-    if child is None or parent is None:
+    if child is None or (parent is None and not moved):
         return None
-    there = f"{missing(key, key.references)} AND {missing(key, place(plan, parent))}"
-    return f"SELECT count(*) FROM {quoted(place(plan, child))} c WHERE {_present(key)} AND {there}"
+    present = [f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns]
+    present += [f"c.{quote_ident(column)}::text = {quote_text(value)}" for column, value in sorted(key.when.items())]
+    absent = [_absent(key, f"{'ONLY ' if key.references_only else ''}{quoted(key.references)}")]
+    if parent is not None and not moved:
+        absent.append(_absent(key, quoted(place(plan, parent))))
+    return f"SELECT count(*) FROM {quoted(place(plan, child))} c WHERE {' AND '.join([*present, *absent])}"
 
 
-def staged_orphans(plan: Plan, key: ForeignKeyCheck) -> str | None:
-    """SQL: staged rows whose referenced row is not there, once all are. None where no carried table refers."""
-    child = next((table for table in plan.tables if table.name == key.table), None)
-    if child is None:
-        return None
-    return (
-        f"SELECT count(*) FROM {quoted(place(plan, child))} c WHERE {_present(key)} AND {missing(key, key.references)}"
-    )
-
-
-def missing(key: ForeignKeyCheck, parent: TableName) -> str:
-    """Condition over a row ``c``: the table has no row that it refers to."""
+def _absent(key: ForeignKeyCheck, parent: str) -> str:
     pairs = zip(key.referenced_columns, key.columns, strict=True)
     equal = " AND ".join(f"p.{quote_ident(theirs)} = c.{quote_ident(ours)}" for theirs, ours in pairs)
-    return f"NOT EXISTS (SELECT FROM {quoted(parent)} p WHERE {equal})"
-
-
-def _present(key: ForeignKeyCheck) -> str:
-    """As MATCH SIMPLE sees it: a NULL in the key exempts."""
-    return " AND ".join(f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns)
+    return f"NOT EXISTS (SELECT FROM {parent} p WHERE {equal})"
 
 
 def quoted(name: TableName) -> str:
