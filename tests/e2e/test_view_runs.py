@@ -39,7 +39,9 @@ policy: pass
 tables:
   public.client: {columns: {client_id: key, name: mock.full_name}}
   public.client_sums:
-    {key: [client_id], types: {total: "numeric(12,2)"}, columns: {client_id: {generator: key, domain: person}, name: mock.full_name}}
+    key: [client_id]
+    types: {total: "numeric(12,2)"}
+    columns: {client_id: {generator: key, domain: person}, name: mock.full_name}
   public.places: {columns: {name: mask.text}}
   public.largest: {}
 limits: {range_bytes: 65536, range_bytes_max: 65536, batch_bytes: 8192}

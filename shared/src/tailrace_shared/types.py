@@ -59,10 +59,11 @@ class ColumnType(Frozen):
     name: str
     """As ``format_type`` prints it: ``character varying(40)``, ``public.year``."""
     base: str
-    """``typname`` of the base type: ``varchar``, ``int4``, ``_text`` for ``text[]``, the enum's own name."""
+    """``typname`` of the base type: ``varchar``, ``int4``, ``_text`` for ``text[]``, the enum's own name; with its schema where
+    somebody's own type is called like one of PostgreSQL's."""
     family: Family
     length: int | None = None
-    """Characters, of ``varchar(n)`` and ``bpchar(n)``."""
+    """Characters, of ``varchar(n)`` and ``bpchar(n)``; bits, of ``bit(n)`` and ``varbit(n)``."""
     precision: int | None = None
     scale: int | None = None
     """Of ``numeric(p, s)``; fractional digits of time types."""
@@ -70,6 +71,10 @@ class ColumnType(Frozen):
     """Equality ignores case: citext, a non-deterministic collation."""
     enum: tuple[str, ...] = ()
     """Labels, in order, of an enum."""
+    element: ColumnType | None = None
+    """Of an array, with the limits that the array's modifier puts on its elements."""
+    parts: tuple[str, ...] = ()
+    """Attributes of a composite type with their types, or what a range is over."""
 
     @property
     def wire(self) -> Wire:

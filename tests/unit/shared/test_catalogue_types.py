@@ -10,12 +10,13 @@ from support.catalogues import catalogue, name, table
 from tailrace_shared.catalogue.columns import column_of, limits
 
 INT4, VARCHAR, SHORT, SHORTER, OWN = 23, 1043, 5000, 5001, 6000
+VARCHARS, MOOD, MOODS, DATE, PAIR = 1015, 6001, 6002, 6003, 6004
 
 
 def type_row(oid: int, type_name: str, **more: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "oid": oid, "schema": "pg_catalog", "name": type_name, "kind": "b", "base": 0, "modifier": -1, "not_null": False,
-        "has_default": False, "labels": [], "checks": [], "definitions": [],
+        "has_default": False, "labels": [], "checks": [], "definitions": [], "element": None, "parts": [],
     }  # fmt: skip
     return base | more
 
@@ -23,7 +24,7 @@ def type_row(oid: int, type_name: str, **more: Any) -> dict[str, Any]:
 def column_row(oid: int, **more: Any) -> dict[str, Any]:
     base: dict[str, Any] = {
         "name": "c", "number": 1, "type": oid, "modifier": -1, "type_name": "shown", "not_null": False, "has_default": False,
-        "identity": "", "generated": "", "nondeterministic": False, "locale": None,
+        "identity": "", "generated": "", "nondeterministic": False, "locale": None, "proved": True,
     }  # fmt: skip
     return base | more
 
@@ -34,6 +35,11 @@ TYPES = {
     SHORT: type_row(SHORT, "short", schema="public", kind="d", base=VARCHAR, modifier=16, not_null=True),
     SHORTER: type_row(SHORTER, "shorter", schema="public", kind="d", base=SHORT, has_default=True),
     OWN: type_row(OWN, "uuid", schema="other"),
+    VARCHARS: type_row(VARCHARS, "_varchar", element=VARCHAR),
+    MOOD: type_row(MOOD, "mood", schema="public", kind="e", labels=["sad", "ok"]),
+    MOODS: type_row(MOODS, "_mood", schema="public", element=MOOD),
+    DATE: type_row(DATE, "date", schema="public", kind="e", labels=["today"]),
+    PAIR: type_row(PAIR, "int4", schema="public", kind="c", parts=["a integer", "b text"]),
 }
 
 
@@ -78,3 +84,21 @@ def test_tables_are_found_by_name_whatever_order_they_came_in() -> None:
     assert all(found.table(t.name) is t for t in found.tables)
     assert found.table(name("a.c")) is None
     assert found.table(name("c.t")) is None
+
+
+def test_an_array_knows_its_elements_and_the_limits_on_them() -> None:
+    texts = column_of(column_row(VARCHARS, modifier=24), TYPES).type
+    assert (texts.base, texts.family, texts.length, texts.enum) == ("_varchar", "other", None, ())
+    assert texts.element
+    assert (texts.element.base, texts.element.length) == ("varchar", 20)
+    moods = column_of(column_row(MOODS), TYPES).type
+    assert moods.element
+    assert (moods.enum, moods.element.family, moods.element.enum) == ((), "enum", ("sad", "ok"))
+
+
+@pytest.mark.parametrize("oid", [OWN, DATE, PAIR])
+def test_a_type_of_ones_own_that_is_called_like_one_of_postgresql_travels_as_text(oid: int) -> None:
+    found = column_of(column_row(oid), TYPES).type
+    assert found.wire == "text"
+    assert found.family in ("other", "enum")
+    assert found.base.startswith(("public.", "other."))

@@ -22,6 +22,7 @@ from tailrace_shared.generators import Constant, Duplicate, Key, MaskColumn, Moc
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.fit import misfit
 from tailrace_shared.plan.model import Plan
+from tailrace_shared.types import ColumnType
 
 
 def verdict(found: Plan, about: str) -> str:
@@ -117,7 +118,8 @@ def test_exclusion_constraints_and_checks_over_masked_columns_are_warned_of() ->
 
 def test_a_column_that_partitions_the_destination_must_be_duplicated() -> None:
     source = one("d date", "x text")
-    by_date = catalogue(table("t", "d date", "x text", kind="p", partition_columns=("d",), partitions=[_leaf()]))
+    keyed = {"partition_columns": ("d",), "bounded_columns": ("d",)}
+    by_date = catalogue(table("t", "d date", "x text", kind="p", partitions=[_leaf()], **keyed))
     assert the_error(plan(rules(d="mask.date"), source, by_date)).code == "plan.partition-key"
     assert planned(rules(x="mask.text"), source, by_date)
 
@@ -156,6 +158,42 @@ def test_a_type_that_cannot_take_every_value_is_a_misfit(source: str, destinatio
     mask = MaskColumn(type=ours, domain="d", family=ours.family, max_chars=theirs.length)
     assert (misfit(ours, theirs, Duplicate(), mask) is None) == fits
     assert misfit(ours, theirs, Null(), mask) is None
+
+
+def array(element: str) -> ColumnType:
+    inner = column_type(element)
+    return ColumnType(name=f"{element}[]", base=f"_{inner.base}", family="other", element=inner)
+
+
+def made_of(*parts: str) -> ColumnType:
+    return ColumnType(name="public.pair", base="pair", family="other", parts=parts)
+
+
+def bits(name: str, base: str, length: int | None) -> ColumnType:
+    return ColumnType(name=name, base=base, family="other", length=length)
+
+
+def interval(name: str) -> ColumnType:
+    return ColumnType(name=name, base="interval", family="interval")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fits"),
+    [
+        (array("int4"), array("int8"), True), (array("int8"), array("int4"), False),
+        (array("varchar(9)"), array("varchar(9)"), True), (array("varchar(9)"), array("varchar(8)"), False),
+        (array("enum(a,b)"), array("enum(b,a)"), True), (array("enum(a,b)"), array("enum(a)"), False),
+        (array("int4"), column_type("int4"), False), (array("int4"), column_type("text"), True),
+        (made_of("a int4", "b text"), made_of("a int4", "b text"), True), (made_of("a int4", "b text"), made_of("a int4"), False),
+        (bits("bit(3)", "bit", 3), bits("bit(4)", "bit", 4), False), (bits("v", "varbit", 3), bits("v", "varbit", 4), True),
+        (bits("v", "varbit", None), bits("v", "varbit", 4), False), (bits("v", "varbit", 4), bits("v", "varbit", None), True),
+        (interval("interval"), interval("interval year to month"), False), (interval("interval day"), interval("interval"), True),
+        (interval("interval day"), interval("interval day"), True), (interval("interval"), interval("public.span"), True),
+    ],
+)  # fmt: skip
+def test_arrays_composites_bits_and_intervals_are_looked_into(ours: ColumnType, theirs: ColumnType, fits: bool) -> None:
+    mask = MaskColumn(type=ours, domain="d", family=ours.family)
+    assert (misfit(ours, theirs, Duplicate(), mask) is None) == fits
 
 
 def test_a_generator_of_bounded_length_fits_a_narrower_column_and_a_shape_keeping_one_does_not() -> None:

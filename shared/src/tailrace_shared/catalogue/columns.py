@@ -41,6 +41,8 @@ FAMILIES: Final[dict[str, Family]] = {
 }
 """By ``typname``; everything else is ``other`` (``timetz`` too: its equality depends on the zone)."""
 
+KNOWN: Final = frozenset({*FAMILIES, "bit", "varbit", "timetz", "money", "xml"}) - {"citext"}
+"""Names of PostgreSQL's types that mean something to Tailrace."""
 VARHDRSZ: Final = 4
 """Bytes that PostgreSQL adds to the modifiers of varchar, bpchar and numeric."""
 TIME_TYPES: Final = frozenset({"timestamp", "timestamptz", "time", "timetz"})
@@ -58,6 +60,7 @@ def column_of(row: Row, types: Mapping[int, Row]) -> Column:
         type=column_type(row, types),
         nullable=not (row["not_null"] or any(d["not_null"] for d in chain[:-1])),
         has_default=row["has_default"] or bool(row["identity"]) or any(d["has_default"] for d in chain),
+        not_null_proved=row["proved"],
         identity=row["identity"],
         generated=row["generated"],
         loose=row["nondeterministic"] and CASE_ONLY not in (row["locale"] or "").lower(),
@@ -69,9 +72,11 @@ def column_type(row: Row, types: Mapping[int, Row]) -> ColumnType:
     chain = domain_chain(row["type"], types)
     base = chain[-1]
     name = base["name"]
-    family: Family = "enum" if base["kind"] == "e" else FAMILIES.get(name, "other")
-    if base["kind"] == "b" and base["schema"] != "pg_catalog" and name != "citext":
-        family = "other"  # somebody's own type that happens to be called so
+    family: Family = "enum" if base["kind"] == "e" else "other"
+    if base["kind"] == "b" and (base["schema"] == "pg_catalog" or name == "citext"):
+        family = FAMILIES.get(name, "other")
+    elif base["schema"] != "pg_catalog" and name.lstrip("_") in KNOWN:
+        name = f"{base['schema']}.{name}"  # somebody's own type that happens to be called so
     modifier = next((m for m in (row["modifier"], *(d["modifier"] for d in chain[:-1])) if m >= 0), -1)
     length, precision, scale = limits(name, modifier)
     return ColumnType(
@@ -83,7 +88,19 @@ def column_type(row: Row, types: Mapping[int, Row]) -> ColumnType:
         scale=scale,
         folded=family == "text" and (name == "citext" or row["nondeterministic"]),
         enum=tuple(base["labels"]),
+        element=_element(base, modifier, types),
+        parts=tuple(base["parts"]),
     )
+
+
+def _element(base: Row, modifier: int, types: Mapping[int, Row]) -> ColumnType | None:
+    """What an array is made of; its modifier is the elements'."""
+    if base["element"] is None or base["element"] not in types:
+        return None
+    element = types[base["element"]]
+    name = f"{element['schema']}.{element['name']}"
+    row = {"type": base["element"], "modifier": modifier, "type_name": name, "nondeterministic": False}
+    return column_type(row, types)
 
 
 def domain_chain(oid: int, types: Mapping[int, Row]) -> list[Row]:
@@ -112,6 +129,8 @@ def limits(base: str, modifier: int) -> tuple[int | None, int | None, int | None
         return (1 if base == "char" else 63 if base == "name" else None), None, None
     if base in ("varchar", "bpchar"):
         return modifier - VARHDRSZ, None, None
+    if base in ("bit", "varbit"):
+        return modifier, None, None
     if base == "numeric":
         packed = modifier - VARHDRSZ
         # 11 bits, two's complement: a scale may be negative since 15.

@@ -39,6 +39,8 @@ class Column(Frozen):
     """GENERATED … STORED (s) or VIRTUAL (v): never written."""
     loose: bool = False
     """Its collation equates more than upper and lower case (accents, punctuation): no mask can follow such an equality."""
+    not_null_proved: bool = True
+    """False where a NOT NULL is NOT VALID: rows from before it may hold a NULL."""
     cast: str = ""
     """Of a view: the type that the job reads it as, as SQL; ``type`` is that type then."""
 
@@ -58,6 +60,10 @@ class Index(Frozen):
     expressions: tuple[str, ...] = ()
     unique: bool = False
     primary: bool = False
+    identifies: bool = False
+    """The table's replica identity names it."""
+    immediate: bool = True
+    """Not deferrable."""
     constraint: str | None = None
     """The constraint that owns it (primary key, unique, exclusion)."""
     predicate: str | None = None
@@ -100,6 +106,8 @@ class ForeignKey(Frozen):
     """FOREIGN KEY (…, PERIOD …): equality does not decide it."""
     extras: tuple[str, ...] = ()
     """Statements that restore what the definition leaves out: its comment."""
+    operators: tuple[str, ...] = ()
+    """Per column, the operator by which PostgreSQL compares referenced with referring value: ``OPERATOR(public.=)``."""
 
 
 class CheckConstraint(Frozen):
@@ -114,6 +122,16 @@ class Trigger(Frozen):
     name: str
     enabled: Literal["O", "D", "R", "A"]
     """As pg_trigger.tgenabled."""
+    on: TableName | None = None
+    """The partition that it is on, when it is not on the table itself."""
+
+
+class Rule(Frozen):
+    """A rewrite rule of a table. COPY passes it over; INSERT, UPDATE and DELETE do not."""
+
+    name: str
+    event: Literal["insert", "update", "delete"]
+    enabled: Literal["O", "D", "R", "A"]
     on: TableName | None = None
     """The partition that it is on, when it is not on the table itself."""
 
@@ -141,6 +159,8 @@ class Partition(Frozen):
     """Heap and TOAST."""
     kind: Literal["r", "f"] = "r"
     """Plain, or a foreign table, which has no heap here."""
+    bounds: tuple[str, ...] = ()
+    """Of every level from the table down: ``FOR VALUES IN ('eu')``, ``DEFAULT``."""
 
 
 class Table(Frozen):
@@ -159,9 +179,14 @@ class Table(Frozen):
     partitions: tuple[Partition, ...] = ()
     """All leaves, of a partitioned table."""
     partition_columns: tuple[str, ...] = ()
+    bounded_columns: tuple[str, ...] = ()
+    """Those whose values have to be in a partition that exists: neither hashed over all partitions, nor with a default one."""
+    rules: tuple[Rule, ...] = ()
     inherited_by: tuple[TableName, ...] = ()
     row_security: bool = False
     """Policies apply to the connected role: it would see only some of the rows."""
+    replica_identity: Literal["d", "n", "f", "i"] = "d"
+    """As pg_class.relreplident: the primary key, nothing, the whole row, an index."""
     persistence: Literal["p", "u", "t"] = "p"
     """Permanent, unlogged, temporary."""
     owner: str = ""
@@ -216,6 +241,8 @@ class Catalogue(Frozen):
     privileges: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """What the connected role may do: per ``schema.table``, partitions too (SELECT, INSERT, TRUNCATE, …, OWNER), per
     ``schema.sequence`` (UPDATE, OWNER), per ``schema`` (USAGE, CREATE)."""
+    encoding: str = "UTF8"
+    """Of the database."""
     role: str = ""
     """The connected role."""
     can_create: bool = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from fractions import Fraction
+from typing import Any, Final, Literal
 
 import asyncpg
 
@@ -17,6 +19,7 @@ from tailrace_shared.catalogue.model import (
     ForeignKey,
     Index,
     Partition,
+    Rule,
     Table,
     TableName,
     Trigger,
@@ -26,6 +29,8 @@ from tailrace_shared.errors import TerminalError
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified, quote_ident
 
+EVENTS: Final[dict[str, Literal["insert", "update", "delete"]]] = {"2": "update", "3": "insert", "4": "delete"}
+MODULUS: Final = re.compile(r"modulus (\d+)")
 OLDEST: Final = 140000
 """The oldest major version that has TID range scans, which ordered reads need."""
 TABLES_PER_QUESTION: Final = 200
@@ -92,7 +97,8 @@ class _Reader:
             "foreign_keys": await connection.fetch(queries.foreign_keys(version), members),
             "checks": await connection.fetch(queries.CHECKS, members),
             "triggers": await connection.fetch(queries.TRIGGERS, members),
-            "sequences": await connection.fetch(queries.SEQUENCES, members),
+            "rules": await connection.fetch(queries.RULES, members),
+            "sequences": await connection.fetch(queries.sequences(), members),
             "inheritors": await connection.fetch(queries.INHERITORS, roots),
             "partition_keys": await connection.fetch(queries.PARTITION_KEYS, members),
         }
@@ -109,7 +115,9 @@ class _Reader:
         tables = [row for row in tables if row["schema"] in usable]
         for start in range(0, len(tables), TABLES_PER_QUESTION):
             some = tables[start : start + TABLES_PER_QUESTION]
-            asked = ", ".join(f"EXISTS (SELECT 1 FROM {qualified(r['schema'], r['name'])})" for r in some)
+            # Rows of tables that inherit from it are not a table's own; those of partitions are.
+            names = (f"{'' if r['kind'] == 'p' else 'ONLY '}{qualified(r['schema'], r['name'])}" for r in some)
+            asked = ", ".join(f"EXISTS (SELECT 1 FROM {name})" for name in names)
             answers = await connection.fetchval(f"SELECT ARRAY[{asked}]")
             self.has_rows |= {row["oid"]: answer for row, answer in zip(some, answers, strict=True)}
 
@@ -118,13 +126,18 @@ class _Reader:
         self.names = {r["oid"]: TableName(schema_name=r["schema"], name=r["name"]) for r in rows["relations"]}
         self.roots = {r["oid"]: r["root"] for r in rows["relations"]}
         self.types = {r["oid"]: r for r in rows["types"]}
+        self.members = {r["oid"]: r for r in rows["relations"]}
+        self.children: dict[int, list[Row]] = defaultdict(list)
+        for row in rows["relations"]:
+            if row["parent"] is not None:
+                self.children[row["parent"]].append(row)
         self.attached: dict[int, list[Row]] = defaultdict(list)
         for row in rows["indexes"]:
             if row["parent"] is not None:
                 self.attached[row["parent"]].append(row)
         by_root = {
             kind: self._by_root(rows[kind])
-            for kind in ("columns", "indexes", "checks", "triggers", "inheritors", "partition_keys")
+            for kind in ("columns", "indexes", "checks", "triggers", "rules", "inheritors", "partition_keys")
         }
         leaves: dict[int, list[Row]] = defaultdict(list)
         for row in rows["relations"]:
@@ -134,6 +147,7 @@ class _Reader:
         return Catalogue(
             server_version=self.server["version"],
             database=self.server["database"],
+            encoding=self.server["encoding"],
             system_id=self.system,
             tables=tuple(tables),
             foreign_keys=tuple(sorted((self._foreign_key(r) for r in rows["foreign_keys"]), key=_foreign_key_order)),
@@ -165,6 +179,7 @@ class _Reader:
             name=self.names[oid],
             oid=oid,
             kind=row["kind"],
+            replica_identity=row["replica_identity"],
             filenode=row["filenode"],
             pages=sum(map(_pages, leaves)) if partitioned else _pages(row),
             rows=_estimated_rows(leaves) if partitioned else row["rows"],
@@ -177,6 +192,11 @@ class _Reader:
             ),
             partitions=tuple(self._partition(r) for r in leaves),
             partition_columns=tuple(sorted({r["name"] for r in of["partition_keys"]})),
+            bounded_columns=tuple(sorted({r["name"] for r in of["partition_keys"] if not self._takes_all(r)})),
+            rules=tuple(
+                Rule(name=r["name"], event=EVENTS[r["event"]], enabled=r["enabled"], on=self._on(r["relation"]))
+                for r in of["rules"]
+            ),
             inherited_by=tuple(TableName(schema_name=r["schema"], name=r["name"]) for r in of["inheritors"]),
             row_security=row["row_security"] or any(r["row_security"] for r in leaves),
             persistence="u" if any(r["persistence"] == "u" for r in leaves) else row["persistence"],
@@ -194,7 +214,20 @@ class _Reader:
             rows=row["rows"],
             bytes=row["heap"] + row["toast"],
             kind="f" if row["kind"] == "f" else "r",
+            bounds=tuple(self._bounds(row)),
         )
+
+    def _bounds(self, row: Row) -> list[str]:
+        """From the top down."""
+        above = self.members.get(row["parent"])
+        return [*(self._bounds(above) if above else []), row["bound"]] if row["bound"] else []
+
+    def _takes_all(self, key: Row) -> bool:
+        """Whether every value has a partition at this level: a default one, or all remainders of a hash."""
+        if key["strategy"] != "h":
+            return bool(key["has_default"])
+        shares = (MODULUS.search(child["bound"]) for child in self.children[key["relation"]])
+        return sum(Fraction(1, int(share[1])) for share in shares if share) == 1
 
     def _index(self, row: Row) -> Index:
         table = self.names[row["relation"]]
@@ -205,6 +238,8 @@ class _Reader:
             expressions=tuple(row["expressions"]),
             unique=row["unique"],
             primary=row["primary"],
+            identifies=row["identifies"],
+            immediate=row["immediate"],
             constraint=row["constraint"],
             predicate=row["predicate"],
             nulls_not_distinct=row["nulls_not_distinct"],
@@ -238,6 +273,7 @@ class _Reader:
             enforced=row["enforced"],
             temporal=row["temporal"],
             extras=(f"COMMENT ON {on} IS {row['comment']}",) if row["comment"] else (),
+            operators=tuple(row["operators"]),
         )
 
     def _sequences(self) -> Iterable[OwnedSequence]:

@@ -6,8 +6,11 @@ All of them run with ``search_path = pg_catalog``, so that every name in a defin
 
 from __future__ import annotations
 
+from typing import Final
+
 SERVER = """
 SELECT current_setting('server_version_num')::int AS version, current_database()::text AS database,
+       current_setting('server_encoding') AS encoding,
        current_user::text AS role,
        r.rolsuper AS superuser,
        has_database_privilege(current_database(), 'CREATE') OR COALESCE((
@@ -47,17 +50,18 @@ UNION SELECT COALESCE(pg_partition_root(oid), oid)::bigint FROM partner
 
 RELATIONS = """
 WITH member AS (
-  SELECT c.oid AS root, c.oid, c.relkind <> 'p' AS leaf FROM pg_class c WHERE c.oid = ANY($1::oid[])
+  SELECT c.oid AS root, c.oid, c.relkind <> 'p' AS leaf, NULL::oid AS parent FROM pg_class c WHERE c.oid = ANY($1::oid[])
   UNION
-  SELECT c.oid, t.relid, t.isleaf FROM pg_class c, LATERAL pg_partition_tree(c.oid) t
+  SELECT c.oid, t.relid, t.isleaf, t.parentrelid FROM pg_class c, LATERAL pg_partition_tree(c.oid) t
   WHERE c.oid = ANY($1::oid[]) AND c.relkind = 'p' AND t.relid <> c.oid
 )
 SELECT m.root::bigint AS root, m.oid::bigint AS oid, m.leaf, n.nspname::text AS schema, c.relname::text AS name,
-       c.relkind::text AS kind, c.relpersistence::text AS persistence,
+       c.relkind::text AS kind, c.relpersistence::text AS persistence, c.relreplident::text AS replica_identity,
        COALESCE(pg_relation_filenode(c.oid), 0)::bigint AS filenode, c.reltuples::float8 AS rows,
        COALESCE(pg_relation_size(c.oid), 0)::bigint AS heap,
        COALESCE(CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END, 0)::bigint AS toast,
        current_setting('block_size')::int AS block,
+       m.parent::bigint AS parent, pg_get_expr(c.relpartbound, c.oid) AS bound,
        row_security_active(c.oid) AS row_security, pg_get_userbyid(c.relowner)::text AS owner,
        COALESCE((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner), false) AS owner_rules_all,
        ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p
@@ -70,21 +74,31 @@ ORDER BY n.nspname, c.relname
 COLUMNS = """
 SELECT a.attrelid::bigint AS relation, a.attname::text AS name, a.attnum::int AS number, a.atttypid::bigint AS type,
        a.atttypmod AS modifier, format_type(a.atttypid, a.atttypmod) AS type_name, a.attnotnull AS not_null,
-       a.atthasdef AS has_default, a.attidentity::text AS identity, a.attgenerated::text AS generated,
+       a.atthasdef AS has_default, {proved} AS proved, a.attidentity::text AS identity, a.attgenerated::text AS generated,
        COALESCE(NOT o.collisdeterministic, false) AS nondeterministic, {locale} AS locale
 FROM pg_attribute a LEFT JOIN pg_collation o ON o.oid = a.attcollation
 WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
 
+NOT_NULL_PROVED = """NOT EXISTS (
+         SELECT 1 FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum]
+           AND NOT k.convalidated)"""
+"""18 and above: a NOT NULL may be NOT VALID, and then says nothing of the rows that are there."""
+
 TYPES = """
 WITH RECURSIVE used AS (
   SELECT unnest($1::oid[]) AS oid
-  UNION SELECT t.typbasetype FROM used JOIN pg_type t ON t.oid = used.oid WHERE t.typtype = 'd'
+  UNION SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END
+  FROM used JOIN pg_type t ON t.oid = used.oid WHERE t.typtype = 'd' OR (t.typcategory = 'A' AND t.typelem <> 0)
 )
 SELECT t.oid::bigint AS oid, n.nspname::text AS schema, t.typname::text AS name, t.typtype::text AS kind,
        t.typbasetype::bigint AS base, t.typtypmod AS modifier, t.typnotnull AS not_null, t.typdefault IS NOT NULL AS has_default,
        ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) AS labels,
+       CASE WHEN t.typcategory = 'A' AND t.typelem <> 0 THEN t.typelem::bigint END AS element,
+       ARRAY(SELECT format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) FROM pg_attribute a
+             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum)
+       || ARRAY(SELECT format_type(r.rngsubtype, NULL) FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)) AS parts,
        ARRAY(SELECT c.conname::text FROM pg_constraint c WHERE c.contypid = t.oid AND c.contype = 'c' ORDER BY 1) AS checks,
        ARRAY(SELECT pg_get_constraintdef(c.oid) FROM pg_constraint c
              WHERE c.contypid = t.oid AND c.contype = 'c' ORDER BY c.conname) AS definitions
@@ -94,7 +108,7 @@ FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid IN (SEL
 INDEXES = """
 SELECT x.indexrelid::bigint AS oid, h.inhparent::bigint AS parent,
        x.indrelid::bigint AS relation, i.relname::text AS name, pg_get_indexdef(x.indexrelid) AS definition,
-       i.relkind::text AS kind, x.indisunique AS "unique", x.indisprimary AS "primary",
+       i.relkind::text AS kind, x.indisunique AS "unique", x.indisprimary AS "primary", x.indisreplident AS identifies, x.indimmediate AS immediate,
        x.indisvalid AND x.indisready AS valid, {nulls_not_distinct} AS nulls_not_distinct,
        pg_get_expr(x.indpred, x.indrelid) AS predicate, k.conname::text AS "constraint", k.contype::text AS constraint_kind,
        x.indisclustered AS clustered, s.spcname::text AS tablespace,
@@ -128,7 +142,10 @@ FOREIGN_KEYS = """
 SELECT k.conname::text AS name, k.conrelid::bigint AS relation, k.confrelid::bigint AS "references",
        pg_get_constraintdef(k.oid) AS definition, k.condeferrable AS deferrable, k.condeferred AS deferred,
        k.convalidated AS validated, k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
-       {enforced} AS enforced, {temporal} AS temporal, quote_literal(obj_description(k.oid, 'pg_constraint')) AS comment,
+       {enforced} AS enforced, {temporal} AS temporal,
+       ARRAY(SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM unnest(k.conpfeqop) WITH ORDINALITY p (number, place)
+             JOIN pg_operator o ON o.oid = p.number JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY p.place) AS operators,
+       quote_literal(obj_description(k.oid, 'pg_constraint')) AS comment,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY p (number, place)
              JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.number ORDER BY p.place) AS columns,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY p (number, place)
@@ -142,7 +159,8 @@ CHECKS = """
 SELECT k.conrelid::bigint AS relation, k.conname::text AS name, pg_get_constraintdef(k.oid) AS definition,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY p (number, place)
              JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.number ORDER BY p.place) AS columns
-FROM pg_constraint k WHERE k.contype = 'c' AND k.coninhcount = 0 AND k.conrelid = ANY($1::oid[])
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+WHERE k.contype = 'c' AND (k.coninhcount = 0 OR NOT c.relispartition) AND k.conrelid = ANY($1::oid[])
 ORDER BY k.conrelid, k.conname
 """
 
@@ -161,6 +179,15 @@ WITH used AS (
   SELECT d.refobjid, f.adrelid, f.adnum FROM pg_depend d
   JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND d.objid = f.oid
   WHERE d.refclassid = 'pg_class'::regclass AND f.adrelid = ANY($1::oid[])
+  UNION
+  SELECT d.refobjid, a.attrelid, a.attnum FROM pg_depend d
+  JOIN pg_attribute a ON d.classid = 'pg_type'::regclass AND d.objid = a.atttypid AND NOT a.attisdropped
+  WHERE d.refclassid = 'pg_class'::regclass AND a.attrelid = ANY($1::oid[]) AND NOT a.atthasdef
+  UNION
+  SELECT to_regclass(m.name[1])::oid, m.adrelid, m.adnum FROM (
+    SELECT f.adrelid, f.adnum, regexp_match(pg_get_expr(f.adbin, f.adrelid), {late}) AS name
+    FROM pg_attrdef f WHERE f.adrelid = ANY($1::oid[])) m
+  WHERE m.name IS NOT NULL
 )
 SELECT n.nspname::text AS schema, s.relname::text AS name, u.relation::bigint AS relation, a.attname::text AS "column",
        format_type(q.seqtypid, NULL) AS type, q.seqincrement AS increment, q.seqmax AS maximum,
@@ -169,7 +196,11 @@ FROM used u JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S' JOIN pg_na
 JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
 ORDER BY n.nspname, s.relname, u.relation, a.attnum
 """
-"""Sequences that columns own (serial, identity) or that their defaults draw from."""
+"""Sequences that columns own (serial, identity) or that their defaults, or those of their domains, draw from; the name in a
+default may be text, which is looked up when the default is used."""
+
+LATE: Final = r"nextval\(\(?'((?:[^']|'')+)'::text"
+"""``nextval('numbers'::text)``, ``nextval(('numbers'::text)::regclass)``: what a default from before 8.1 looks like."""
 
 INHERITORS = """
 SELECT i.inhparent::bigint AS relation, n.nspname::text AS schema, c.relname::text AS name
@@ -178,15 +209,23 @@ WHERE i.inhparent = ANY($1::oid[]) AND c.relkind IN ('r', 'f') AND NOT c.relispa
 ORDER BY n.nspname, c.relname
 """
 
+RULES = """
+SELECT r.ev_class::bigint AS relation, r.rulename::text AS name, r.ev_type::text AS event, r.ev_enabled::text AS enabled
+FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class
+WHERE r.ev_type <> '1' AND c.relkind IN ('r', 'p') AND r.ev_class = ANY($1::oid[])
+ORDER BY r.ev_class, r.rulename
+"""
+"""``ev_type``: 2 UPDATE, 3 INSERT, 4 DELETE; 1, SELECT, is what makes a view."""
+
 PARTITION_KEYS = """
-SELECT DISTINCT p.partrelid::bigint AS relation, a.attname::text AS name
+SELECT p.partrelid::bigint AS relation, p.partstrat::text AS strategy, p.partdefid <> 0 AS has_default, a.attname::text AS name
 FROM pg_partitioned_table p JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum > 0
 WHERE p.partrelid = ANY($1::oid[])
   AND (a.attnum = ANY(p.partattrs::int2[]) OR EXISTS (
     SELECT 1 FROM pg_depend d
     WHERE d.classid = 'pg_class'::regclass AND d.objid = p.partrelid AND d.objsubid = a.attnum
       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = p.partrelid AND d.refobjsubid = 0 AND d.deptype = 'i'))
-ORDER BY 1, 2
+ORDER BY 1, 4
 """
 """Columns of partition keys at every level; the dependency finds those inside expressions."""
 
@@ -194,7 +233,12 @@ ORDER BY 1, 2
 def columns(version: int) -> str:
     """COLUMNS for a server; the collation's locale has moved between versions."""
     locale = "o.colllocale" if version >= 170000 else "o.colliculocale" if version >= 150000 else "o.collcollate::text"
-    return COLUMNS.format(locale=locale)
+    return COLUMNS.format(locale=locale, proved=NOT_NULL_PROVED if version >= 180000 else "true")
+
+
+def sequences() -> str:
+    """SEQUENCES, with the pattern of a name that is text."""
+    return SEQUENCES.format(late="'" + LATE.replace("'", "''") + "'")
 
 
 def indexes(version: int) -> str:

@@ -17,6 +17,7 @@ from tailrace_shared.plan.create_model import SourceSchema
 from tailrace_shared.plan.create_steps import create_steps
 from tailrace_shared.plan.ddl import bypass_steps, respect_steps
 from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
+from tailrace_shared.plan.drift import check_drift
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.model import (
     DataKey,
@@ -100,6 +101,8 @@ def build_plan(
         ddl = respect_steps(tables, destination, replica_role)
     else:
         ddl = bypass_steps(tables, sides, destination, names)
+    tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
+    check_drift(tables, source, destination, problems, append=append)
     sequences = _sequences(tables, destination)
     check_source(tables, source, problems)
     check_destination(

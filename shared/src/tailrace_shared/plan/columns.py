@@ -168,7 +168,7 @@ def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: Co
                 "no-mask-for-type", ref, f"{planned.why}{lacks}, and the column is NOT NULL",
                 "Give it a rule: constant, or duplicate if it holds nothing personal.",
             )  # fmt: skip
-    elif column.nullable:
+    elif column.nullable or not column.not_null_proved:
         problems.warning(
             "nullable-source", ref, "NOT NULL in the destination only: a NULL of the source fails the load",
             "Drop NOT NULL there, or fill the NULLs of the source.",

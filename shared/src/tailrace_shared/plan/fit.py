@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from tailrace_shared.generators import Constant, GeneratorSpec, MaskColumn, Null
@@ -24,6 +25,9 @@ def misfit(source: ColumnType, destination: ColumnType, spec: GeneratorSpec, col
         return _shorter(source, destination, spec, column)
     if source.family == "enum" and destination.family == "enum":
         return _labels(source, destination)
+    if source.element and destination.element and not spec.masks:
+        inner = misfit(source.element, destination.element, spec, column)
+        return f"of the elements, {inner}" if inner else None
     if source.base == destination.base:
         return _narrower(source, destination)
     if (source.base, destination.base) in WIDENED or (destination.family == "text" and destination.length is None):
@@ -49,6 +53,14 @@ def _labels(source: ColumnType, destination: ColumnType) -> str | None:
 
 
 def _narrower(source: ColumnType, destination: ColumnType) -> str | None:
+    if source.parts != destination.parts:
+        return f"{destination.name} is ({', '.join(destination.parts)}) there, and ({', '.join(source.parts)}) in the source"
+    if source.base in ("bit", "varbit") and destination.length is not None:
+        same = source.length == destination.length
+        longer = source.base == "varbit" and source.length is not None and source.length <= destination.length
+        return None if same or longer else f"{destination.name} holds other numbers of bits than {source.name}"
+    if source.base == "interval" and _fields(destination) not in ("", _fields(source)):
+        return f"{destination.name} keeps fewer fields than {source.name}"
     if source.base == "numeric" and destination.precision is not None:
         if source.precision is None:
             return f"{destination.name} is narrower than {source.name}"
@@ -62,6 +74,11 @@ def _narrower(source: ColumnType, destination: ColumnType) -> str | None:
     ):
         return f"{destination.name} keeps fewer fractional digits than {source.name}"
     return None
+
+
+def _fields(interval: ColumnType) -> str:
+    """``year to month`` of an interval that is kept to it."""
+    return re.sub(r"^interval ?|\(\d\)", "", interval.name) if interval.name.startswith("interval") else ""
 
 
 def _integer(source: ColumnType, destination: ColumnType) -> str | None:

@@ -194,13 +194,13 @@ def _checks(table: Table, columns: Columns, problems: Problems) -> list[Proof]:
 
 
 def _partition_key(table: Table, columns: Columns, problems: Problems) -> None:
-    for name in table.partition_columns:
+    for name in table.bounded_columns:
         column = columns.get(name)
         if column and not isinstance(column.rule, Duplicate):
             problems.error(
                 "partition-key", f"{table.name}.{name}",
                 f"the destination is partitioned by it: {column.rule.generator} may point outside of every partition",
-                "Duplicate it.",
+                "Duplicate it, or give every level of its partitions a DEFAULT one.",
             )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def _check_key(table: Table, rule: TableRule, facts: ViewFacts, problems: Proble
     listed = ", ".join(rule.key)
     if facts.repeated is None:
         problems.error(
-            "view-key", table.name, f"whether {listed} is a key could not be counted: it takes too long, or a type is not comparable",
+            "view-key", table.name, f"whether {listed} is a key could not be counted in time, or not compared",
             "Remove `key`: the view is then read in the order of its whole rows.",
         )  # fmt: skip
     elif facts.repeated:

@@ -1,0 +1,117 @@
+"""Where the destination's tables ask for more than the source's give, although every column is there and wide enough."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from tailrace_shared.catalogue.model import Catalogue, CheckConstraint, Table
+from tailrace_shared.plan.model import PlannedTable
+from tailrace_shared.plan.problems import Problems
+
+WHOLE: Final = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings of a destination that take every character, or any bytes."""
+
+
+def check_drift(
+    planned: Sequence[PlannedTable], source: Catalogue, destination: Catalogue, problems: Problems, *, append: bool
+) -> None:
+    """Checks, exclusions, partitions and rules that only the destination has; generated columns; the encoding."""
+    if destination.encoding not in (*WHOLE, source.encoding):
+        problems.warning(
+            "encoding", destination.database,
+            f"the destination is in {destination.encoding}, the source in {source.encoding}: a character that is not in "
+            f"{destination.encoding} fails the load",
+            "Create the destination with ENCODING 'UTF8'.",
+        )  # fmt: skip
+    for table in planned:
+        ours, theirs = source.table(table.name), destination.table(table.name)
+        if table.mode not in ("carry", "duplicate") or ours is None or theirs is None:
+            continue
+        _checks(table, ours, theirs, problems)
+        _exclusions(ours, theirs, problems)
+        _generated(ours, theirs, problems)
+        _partitions(ours, theirs, problems)
+        _rules(theirs, append, problems)
+
+
+def _checks(table: PlannedTable, ours: Table, theirs: Table, problems: Problems) -> None:
+    known = {_meaning(check) for check in ours.checks if "NOT VALID" not in check.definition and _enforced(check)}
+    masked = {c.name for c in table.columns if c.masked}
+    for check in theirs.checks:
+        if not _enforced(check) or masked & set(check.columns) or _meaning(check) in known:
+            continue  # one over masked columns is spoken of already
+        of = f" (domain {check.domain})" if check.domain else ""
+        problems.warning(
+            "check-in-destination-only", f"{theirs.name} check {check.name}{of}", "the source does not guarantee it",
+            "Drop it there, or see to it that every row passes: the load would fail.",
+        )  # fmt: skip
+
+
+def _enforced(check: CheckConstraint) -> bool:
+    return "NOT ENFORCED" not in check.definition
+
+
+def _meaning(check: CheckConstraint) -> tuple[str, bool, frozenset[str]]:
+    """A check that was added NOT VALID still holds for every row that is loaded."""
+    definition = check.definition.replace(" NOT VALID", "").replace(" NO INHERIT", "")
+    return definition, bool(check.domain), frozenset(check.columns)
+
+
+def _exclusions(ours: Table, theirs: Table, problems: Problems) -> None:
+    known = {_rule_of(i.definition) for i in ours.indexes if i.exclusion}
+    for index in theirs.indexes:
+        if index.exclusion and _rule_of(index.definition) not in known:
+            problems.warning(
+                "exclusion-in-destination-only", f"{theirs.name} constraint {index.constraint}",
+                "the source does not guarantee it",
+                "Drop it there, or see to it that no rows exclude each other: the load would fail.",
+            )  # fmt: skip
+
+
+def _rule_of(definition: str) -> str:
+    """An index's definition without its name and table."""
+    return definition.partition(" USING ")[2]
+
+
+def _generated(ours: Table, theirs: Table, problems: Problems) -> None:
+    for column in theirs.columns:
+        source = ours.column(column.name)
+        if column.generated and source and not source.generated:
+            problems.warning(
+                "generated-in-destination-only", f"{theirs.name}.{column.name}",
+                "the destination generates this column itself: the source's values do not arrive",
+                "ALTER TABLE … ALTER COLUMN … DROP EXPRESSION there, unless that is wanted.",
+            )  # fmt: skip
+
+
+def _partitions(ours: Table, theirs: Table, problems: Problems) -> None:
+    """Partitions of the source that hold something and have no counterpart."""
+    if ours.kind != "p" or theirs.kind != "p" or not theirs.bounded_columns:
+        return
+    there = {partition.bounds for partition in theirs.partitions}
+    missing = [p for p in ours.partitions if p.pages and p.bounds not in there]
+    if missing:
+        named = ", ".join(f"{p.name} {' '.join(p.bounds)}" for p in missing[:3])
+        problems.warning(
+            "partition-missing", theirs.name,
+            f"partitions of the source have no counterpart of the same bounds: {named}{' …' if missing[3:] else ''}",
+            "Create them there, unless other partitions take their rows: the load would fail.",
+        )  # fmt: skip
+
+
+def _rules(theirs: Table, append: bool, problems: Problems) -> None:
+    for rule in theirs.rules:
+        if rule.event != "insert" or rule.enabled not in "OA":
+            continue
+        if append:
+            problems.error(
+                "insert-rule", f"{theirs.name} rule {rule.name}", "it rewrites what is inserted, and appended rows are inserted",
+                "Disable it while the run lasts (ALTER TABLE … DISABLE RULE), or exclude the table.",
+            )  # fmt: skip
+        else:
+            problems.warning(
+                "insert-rule", f"{theirs.name} rule {rule.name}",
+                "rows are loaded as they are: COPY passes rules over, and what this one does on INSERT is not done",
+                "Nothing, unless the destination relies on it.",
+            )  # fmt: skip
