@@ -32,7 +32,7 @@ class Outdated(Exception):
 _ENDED = """
 SELECT other.run FROM tailrace.run other JOIN tailrace.run mine ON mine.run = $1
 WHERE other.run <> $1 AND other.started_at IS NOT NULL AND other.finished_at >= mine.catalogue_at
-  AND other.job->'schemas' ?| $2::text[]
+  AND (other.job->'schemas')::jsonb ?| $2::text[]
 ORDER BY 1 LIMIT 1
 """
 
