@@ -67,7 +67,8 @@ async def plan_of(job: Job, ends: Databases, environ: Mapping[str, str] = os.env
     """What a run of the job would plan now. Its key and the secret's fingerprint are placeholders."""
     creating = job.destination.mode == "create"
     with translated():
-        facts = await gather_facts(ends.source, job, ends.source_catalogue)
+        target = None if creating else ends.destination_catalogue
+        facts = await gather_facts(ends.source, job, ends.source_catalogue, target, environ)
     schema, unread = await _schema(job, ends, environ) if creating else (None, None)
     result = build_plan(
         job,

@@ -27,6 +27,7 @@ from tailrace_shared.messages import Failure, Planned, PlanRefused, PlanTask, Ru
 from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import DataKey, Plan, PlanResult
+from tailrace_shared.plan.sealing import seal_filters
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
 from tailrace_shared.service.context import ServiceContext
 
@@ -162,7 +163,7 @@ class Planner:
             with translated():
                 await begin_in(connection, holder)
                 catalogue = await read_catalogue(connection, task.job.schemas)
-                facts = await gather_facts(connection, task.job, catalogue)
+                facts = await gather_facts(connection, task.job, catalogue, task.destination)
                 schema, unread = await schema_of(connection, task.job, catalogue, source, holder.id)
         finally:
             connection.terminate()
@@ -179,9 +180,11 @@ class Planner:
             facts=facts,
             schema=schema,
         )
-        if unread is not None and result.plan is not None:  # else the plan's own problems say it better
+        if result.plan is None:
+            return result
+        if unread is not None:  # only now: the plan's own problems say it better, and what to do
             raise unread
-        return result
+        return result.model_copy(update={"plan": seal_filters(result.plan, key)})
 
     async def _publish(self, task: PlanTask, plan: Plan) -> str:
         data = await asyncio.to_thread(plan.encode)

@@ -19,6 +19,12 @@ from tailrace_shared.plan.ddl import bypass_steps, respect_steps
 from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
 from tailrace_shared.plan.drift import check_drift
 from tailrace_shared.plan.facts import SourceFacts
+from tailrace_shared.plan.filtered import limited, told_filters, virtual_checks, warn_of_costs
+from tailrace_shared.plan.filters import Filters, check_asked, judge_gaps
+from tailrace_shared.plan.gaps import gaps_of
+from tailrace_shared.plan.generated import Generation, plan_generated
+from tailrace_shared.plan.generated_keys import settle_references
+from tailrace_shared.plan.links import links_of
 from tailrace_shared.plan.model import (
     DataKey,
     Fingerprints,
@@ -32,7 +38,7 @@ from tailrace_shared.plan.privileges import check_destination, check_source
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.proofs import prove
 from tailrace_shared.plan.ranges import leaves_of, ranges_of
-from tailrace_shared.plan.references import checks_of, prove_references, sides_of
+from tailrace_shared.plan.references import carried_sides, checks_of, prove_references, sides_of
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
 from tailrace_shared.plan.tables import check_tables
@@ -78,19 +84,35 @@ def build_plan(
     append = job.destination.mode == "append"
     if append:
         check_scope(scope, problems)
-    domains = domains_of(scope, source, destination, names)
+    links = links_of(job, source, destination, names, problems)
+    generation = Generation.of(job, scope, destination, links, problems)
+    domains = domains_of(scope, source, destination, names, links)
     decisions = decide(scope, domains, destination, problems)
+    filters = Filters(scope, source, gaps_of(scope, links, destination, decisions, problems), facts.rows)
     tables = [
-        _table(number, scoped, job, destination, decisions, domains, facts, problems)
+        plan_generated(number, scoped, generation)
+        if scoped.generated
+        else _table(number, scoped, job, destination, decisions, domains, facts, problems)
         for number, scoped in enumerate(scope.values())
     ]
+    tables = settle_references(tables, generation)
+    told = told_filters(tables, filters)
+    tables = [limited(table, filters) for table in tables]
+    check_asked(filters, problems)
+    warn_of_costs(filters, problems)
+    held = judge_gaps(filters, problems)
     respect = append or (job.destination.constraints == "respect" and not create)
     replica_role = respect and destination.can_replicate
     sides = sides_of({t.name: t for t in tables}, destination, names)
     proofs = prove(tables, source, destination, facts, problems)
     if append:
         proofs = temper_proofs(proofs, tables, source, destination, problems)
-    proofs += prove_references(sides, source, destination, names, respect, problems, append=append)
+    proofs += generation.proofs
+    proofs += prove_references(
+        carried_sides(sides), source, destination, names, respect, problems, append=append, held=held
+    )
+    virtual, more = virtual_checks(links, tables, filters, held, problems)
+    proofs += more
     if append:
         ddl, replica_role = plan_append(tables, sides, destination, run, attempt, problems)
     elif create:
@@ -101,7 +123,6 @@ def build_plan(
         ddl = respect_steps(tables, destination, replica_role)
     else:
         ddl = bypass_steps(tables, sides, destination, names)
-    tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
     check_drift(tables, source, destination, problems, append=append)
     sequences = _sequences(tables, destination)
     check_source(tables, source, problems)
@@ -126,7 +147,7 @@ def build_plan(
         tables=tuple(tables),
         ddl=ddl,
         sequences=sequences,
-        foreign_keys=tuple(checks_of(sides)),
+        foreign_keys=(*checks_of(sides, destination), *virtual),
         proofs=tuple(proofs),
         warnings=problems.all,
         fingerprints=fingerprints,
@@ -139,6 +160,7 @@ def build_plan(
         leak_sample=job.verify.leak_sample,
         digest=job.verify.digest,
         canaries=job.verify.canaries,
+        filters=told,
     )
     return PlanResult(plan=plan, problems=problems.all)
 
@@ -154,8 +176,10 @@ def _table(
     problems: Problems,
 ) -> PlannedTable:
     table: Table = scoped.table
+    theirs = destination.table(table.name)
+    only = theirs is not None and theirs.kind == "r" and bool(theirs.inherited_by)
     if scoped.mode == "truncate":
-        return PlannedTable(number=number, name=table.name, mode="truncate", estimated_rows=0)
+        return PlannedTable(number=number, name=table.name, mode="truncate", estimated_rows=0, only=only)
     columns = plan_columns(scoped, destination, decisions, domains, facts, problems)
     view = table.kind == "v"
     return PlannedTable(
@@ -166,9 +190,11 @@ def _table(
         leaves=leaves_of(table),
         ranges=ranges_of(table, job.limits.range_bytes),
         copy_format=copy_format(columns),
+        only=only,
         estimated_rows=table.rows,
         rows_per_batch=job.limits.rows_per_batch,
         view=view,
+        materialised=table.kind == "m",
         order_by=order_of_view(job, table) if view else (),
         shape=facts.views[str(table.name)].shape if view and str(table.name) in facts.views else "",
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Index, Table, TableName
+from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 from tailrace_shared.types import Family
 
@@ -66,21 +67,35 @@ def domains_of(
     source: Catalogue,
     destination: Catalogue,
     names: Mapping[TableName, TableName],
+    links: Iterable[Link] = (),
 ) -> Domains:
-    """Closures over the foreign keys of both databases; ``names`` maps partitions to their tables."""
+    """Closures over the foreign keys of both databases and the job's ``links``; ``names`` maps partitions to their tables."""
     union = _Union()
     referencing: set[ColumnRef] = set()
-    for key in (*source.foreign_keys, *destination.foreign_keys):
-        child, parent = names.get(key.table, key.table), names.get(key.references, key.references)
+    declared = [
+        (
+            names.get(key.table, key.table),
+            key.columns,
+            names.get(key.references, key.references),
+            key.referenced_columns,
+        )
+        for key in (*source.foreign_keys, *destination.foreign_keys)
+    ]
+    virtual = [(link.child, link.columns, link.parent, link.referenced) for link in links if link.virtual]
+    for child, columns, parent, referenced in (*declared, *virtual):
         if child not in scope and parent not in scope:
             continue
-        for mine, theirs in zip(key.columns, key.referenced_columns, strict=True):
+        if any(name in scope and scope[name].generated for name in (child, parent)):
+            continue  # keys that are made have no source values to agree with
+        for mine, theirs in zip(columns, referenced, strict=True):
             if (child, mine) != (parent, theirs):
                 union.join(ColumnRef(child, mine), ColumnRef(parent, theirs))
                 referencing.add(ColumnRef(child, mine))
     named: dict[str, ColumnRef] = {}
     explicit: dict[ColumnRef, str] = {}
     for table in scope.values():
+        if table.generated:
+            continue
         for column in key_columns(table.table, destination.table(table.name)):
             union.add(ColumnRef(table.name, column))
         for column, rule in table.rules.items():

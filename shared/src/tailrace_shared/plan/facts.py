@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -13,12 +14,17 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.generators import Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
+from tailrace_shared.plan.filters import Filters, ScopeFacts
+from tailrace_shared.plan.gaps import gaps_of
+from tailrace_shared.plan.links import links_of
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, scope_of
+from tailrace_shared.plan.scope_facts import ask_scope
 from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
 from tailrace_shared.plan.views import declared_views
 from tailrace_shared.postgres import translated
+from tailrace_shared.secrets import lookup
 from tailrace_shared.types import Frozen, qualified, quote_ident
 
 QUESTION_MS: Final = 20_000
@@ -44,23 +50,41 @@ class SourceFacts(Frozen):
     """Stored bytes of the widest sampled row per ``schema.table``; at least so wide are its largest."""
     views: dict[str, ViewFacts] = Field(default_factory=dict)
     """By name, what the source says of the views that the job names."""
+    rows: ScopeFacts = ScopeFacts()
+    """Which rows are carried. It may hold values: see ``ScopeFacts``."""
     unchangeable: frozenset[str] = frozenset()
     """Text columns (``schema.table.column``) of whose sampled values some have no letter and no digit."""
 
 
-async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Catalogue) -> SourceFacts:
+async def gather_facts(
+    connection: asyncpg.Connection,
+    job: Job,
+    catalogue: Catalogue,
+    destination: Catalogue | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> SourceFacts:
     """Asks in the current transaction if there is one (the snapshot's). A question that takes too long is dropped.
 
-    Raises TransientError where the connection is lost, TerminalError where the source refuses a question.
+    ``destination`` tells which foreign keys it has and which columns may be NULL there; without it, it is like the source.
+    ``environ`` has the variables of conditions. Raises TransientError where the connection is lost, TerminalError where the
+    source refuses a question.
     """
     problems = Problems()  # planning finds them again, and reports them
     asker = _Asker(connection)
     views = {str(table.name): await view_facts(asker.ask, rule, table) for table, rule in views_of(job, catalogue)}
     catalogue = declared_views(job, catalogue, views, problems)
     scope = scope_of(job, catalogue, problems)
-    domains = domains_of(scope, catalogue, catalogue, partition_owners(catalogue))
+    target = destination or catalogue
+    names = partition_owners(catalogue, target)
+    links = links_of(job, catalogue, target, names, problems)
+    domains = domains_of(scope, catalogue, catalogue, names, links)
     decisions = decide(scope, domains, catalogue, problems)
-    asker = _Asker(connection)
+    gaps = gaps_of(scope, links, target, decisions, problems)
+    rows = await ask_scope(
+        connection, scope, links, gaps,
+        filters=lambda asked: Filters(scope, catalogue, gaps, asked),
+        lookup=lambda name: lookup(name, environ),
+    )  # fmt: skip
     distinct: dict[str, int] = {}
     largest: dict[str, int] = {}
     widest: dict[str, int] = {}
@@ -87,7 +111,7 @@ async def gather_facts(connection: asyncpg.Connection, job: Job, catalogue: Cata
             found = (await asker.ask(_unchangeable(texts, heap)) or []) if texts else []
             unchangeable |= {f"{table.name}.{c}" for c, some in zip(texts, found, strict=False) if some}
     return SourceFacts(
-        distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views,
+        distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
     )  # fmt: skip
 
 

@@ -58,7 +58,6 @@ def gaps_of(
     carried = {name for name, table in scope.items() if table.loaded and table.limit != 0}
     made = {name for name, table in scope.items() if table.generated}  # references to made rows are made, too
     live = [k for k in links if k.child in carried and k.parent not in made and not _points_nowhere(k, decisions)]
-    live = [link for link in live if link.parent not in scope or not scope[link.parent].generated]  # drawn, not missed
     reduced = {name for name in carried if scope[name].where or scope[name].limit is not None}
     excluding = [link for link in live if scope[link.child].missing_parents == "exclude"]
     grown = True

@@ -25,7 +25,7 @@ def prove(
     found: list[Proof] = []
     for table in planned:
         ours, theirs = source.table(table.name), destination.table(table.name)
-        if table.mode == "truncate" or ours is None or theirs is None:
+        if table.mode in ("truncate", "generate") or ours is None or theirs is None:
             continue
         columns = {c.name: c for c in table.columns}
         proved: list[frozenset[str]] = []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, TableName
 from tailrace_shared.generators import Duplicate, Null
+from tailrace_shared.plan.links import Meaning
 from tailrace_shared.plan.model import ForeignKeyCheck, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
 
@@ -34,15 +36,32 @@ def sides_of(
     return found
 
 
-def checks_of(sides: list[Sides]) -> list[ForeignKeyCheck]:
+def carried_sides(sides: list[Sides]) -> list[Sides]:
+    """Those without a generated table that draws or is drawn from: these are settled on their own."""
+    return [
+        side
+        for side in sides
+        if side.child is None or not any(table and table.mode == "generate" for table in (side.child, side.parent))
+    ]
+
+
+def checks_of(sides: list[Sides], destination: Catalogue) -> list[ForeignKeyCheck]:
     """Anti-joins for the verification; a temporal or unenforced key is none."""
     return [
         ForeignKeyCheck(
             name=s.key.name, table=s.key.table, columns=s.key.columns,
             references=s.key.references, referenced_columns=s.key.referenced_columns,
+            only=is_inherited(destination, s.key.table), references_only=is_inherited(destination, s.key.references),
+            operators=s.key.operators,
         )
         for s in sides if s.key.enforced and not s.key.temporal
     ]  # fmt: skip
+
+
+def is_inherited(catalogue: Catalogue, name: TableName) -> bool:
+    """Whether other tables inherit from it, so that their rows are not its own. Partitions do not."""
+    table = catalogue.table(name)
+    return table is not None and table.kind == "r" and bool(table.inherited_by)
 
 
 def prove_references(
@@ -54,8 +73,12 @@ def prove_references(
     problems: Problems,
     *,
     append: bool = False,
+    held: Mapping[Meaning, str] = MappingProxyType({}),
 ) -> list[Proof]:
-    """A proof per foreign key; a side that is not carried is looked at on its own. ``append``: no row goes."""
+    """A proof per foreign key; a side that is not carried is looked at on its own. ``append``: no row goes.
+
+    ``held`` says why keys hold whose referenced rows are not all carried.
+    """
     guaranteed = {_meaning(key, names) for key in source.foreign_keys if key.validated}
     found = []
     for side in sides:
@@ -72,6 +95,8 @@ def prove_references(
             found.append(Proof(about=about, verdict="proved", reason="the table is empty"))
         elif _nulled(side):
             found.append(Proof(about=about, verdict="proved", reason="a NULL points nowhere"))
+        elif reason := held.get((*_meaning(side.key, names), ())):
+            found.append(Proof(about=about, verdict="proved", reason=reason))
         elif side.parent is None or side.parent.mode == "truncate":
             found.append(_outside_parent(about, side, destination, problems))
         elif _meaning(side.key, names) not in guaranteed:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
-from tailrace_shared.generators import GeneratorSpec
+from tailrace_shared.generators import GeneratorSpec, MakeReference
 from tailrace_shared.generators.suggest import suggest
-from tailrace_shared.job.spec import Job, Mode, Policy, TableRule
+from tailrace_shared.job.spec import Job, MissingParents, Mode, Policy, TableRule
 from tailrace_shared.plan.problems import Problems
 
 RESERVED_SCHEMA = "tailrace"
@@ -39,6 +39,10 @@ class ScopedTable:
     mode: Mode
     rules: dict[str, GeneratorSpec]
     policy: Policy
+    where: str = ""
+    """As the job has it."""
+    limit: int | None = None
+    missing_parents: MissingParents = "refuse"
 
     @property
     def name(self) -> TableName:
@@ -48,6 +52,11 @@ class ScopedTable:
     def loaded(self) -> bool:
         """True where rows are carried."""
         return self.mode in ("carry", "duplicate")
+
+    @property
+    def generated(self) -> bool:
+        """True where rows are made."""
+        return self.mode == "generate"
 
     def source_column(self, name: str) -> Column | None:
         return self.table.column(name)
@@ -66,7 +75,7 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
         if mode == "exclude" or not _is_table(table, exact=key == str(table.name), problems=problems):
             continue
         rules: dict[str, GeneratorSpec] = dict(rule.columns) if rule else {}
-        if rules and mode != "carry":
+        if rules and mode not in ("carry", "generate"):
             problems.error(
                 "rules-without-carry", table.name, f"mode {mode} takes no rules for columns",
                 f"Remove the columns of `{key}`, or its mode (for the other columns as they are: `policy: pass`).",
@@ -75,13 +84,41 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
         if key == str(table.name):
             _check_columns(table, rules, problems)
         policy = rule.policy if rule and rule.policy else job.policy
-        found[table.name] = ScopedTable(table, mode, {c: r for c, r in rules.items() if table.column(c)}, policy)
-    if not any(t.loaded for t in found.values()):
+        limited = rule is not None and rule.rows is not None and mode != "generate"
+        if rule and mode not in ("carry", "duplicate") and (rule.where or limited):
+            problems.error(
+                "filter-without-carry", table.name, f"mode {mode} carries no row that `where` or `rows` could choose",
+                f"Remove them from `{key}`, or its mode.",
+            )  # fmt: skip
+        found[table.name] = ScopedTable(
+            table,
+            mode,
+            {c: r for c, r in rules.items() if table.column(c)},
+            policy,
+            where=rule.where if rule else "",
+            limit=rule.rows if rule else None,
+            missing_parents=(rule.missing_parents if rule else None) or job.missing_parents,
+        )
+    _refer(found, source)
+    if not any(t.loaded or t.generated for t in found.values()):
         problems.error(
             "nothing", job.name, "no table of the source is carried",
             "Check `schemas`, `default_mode` and `tables`, and that the source's role may use the schemas.",
         )  # fmt: skip
     return found
+
+
+def _refer(scope: dict[TableName, ScopedTable], source: Catalogue) -> None:
+    """Columns of carried tables that refer to a generated one refer to made rows, unless the job says otherwise."""
+    owners = {p.name: t.name for t in source.tables for p in t.partitions}
+    for key in source.foreign_keys:
+        child, parent = (
+            scope.get(owners.get(key.table, key.table)),
+            scope.get(owners.get(key.references, key.references)),
+        )
+        if child and child.mode == "carry" and parent and parent.generated:
+            for column in key.columns:
+                child.rules.setdefault(column, MakeReference())
 
 
 def rule_for(job: Job, name: TableName) -> tuple[str, TableRule | None]:

@@ -17,7 +17,7 @@ KINDS: Final = {"v": "the view", "m": "the materialised view", "f": "the foreign
 def check_tables(
     job: Job, scope: Mapping[TableName, ScopedTable], source: Catalogue, destination: Catalogue, problems: Problems
 ) -> None:
-    """Missing and non-empty tables, inheritance, foreign partitions, unlogged tables."""
+    """Missing and non-empty tables, foreign partitions, unlogged tables."""
     for scoped in scope.values():
         _check_source(scoped, problems)
         target = destination.table(scoped.name)
@@ -34,12 +34,6 @@ def _check_source(scoped: ScopedTable, problems: Problems) -> None:
     table = scoped.table
     if not scoped.loaded:
         return
-    if table.inherited_by:
-        problems.error(
-            "inheritance", scoped.name,
-            f"other tables inherit from it ({', '.join(map(str, table.inherited_by[:3]))}), and reading it would mix their rows",
-            "Exclude it, or turn the children into partitions.",
-        )  # fmt: skip
     for partition in table.partitions:
         if partition.kind == "f":
             problems.error(
@@ -56,12 +50,7 @@ def _check_destination(job: Job, scoped: ScopedTable, target: Table, problems: P
             f"Drop {what} there and create a table, or exclude it.",
         )  # fmt: skip
         return
-    if target.inherited_by:
-        problems.error(
-            "inheritance", scoped.name, "other tables of the destination inherit from it: emptying it would empty them",
-            "Exclude it, or turn the children into partitions.",
-        )  # fmt: skip
-    if scoped.loaded and target.has_rows and job.destination.mode == "existing":
+    if (scoped.loaded or scoped.generated) and target.has_rows and job.destination.mode == "existing":
         problems.error(
             "not-empty", scoped.name, "the destination's table has rows",
             "Empty it, or set destination.mode: truncate.",
