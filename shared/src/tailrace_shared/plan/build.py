@@ -21,6 +21,7 @@ from tailrace_shared.plan.drift import check_drift
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.filtered import limited, told_filters, virtual_checks, warn_of_costs
 from tailrace_shared.plan.filters import Filters, check_asked, judge_gaps
+from tailrace_shared.plan.following import plan_following
 from tailrace_shared.plan.gaps import gaps_of
 from tailrace_shared.plan.generated import Generation, plan_generated
 from tailrace_shared.plan.generated_keys import settle_references
@@ -123,6 +124,7 @@ def build_plan(
         ddl = respect_steps(tables, destination, replica_role)
     else:
         ddl = bypass_steps(tables, sides, destination, names)
+    tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
     check_drift(tables, source, destination, problems, append=append)
     sequences = _sequences(tables, destination)
     check_source(tables, source, problems)
@@ -143,6 +145,7 @@ def build_plan(
         regime="respect" if respect else "bypass",
         replica_role=replica_role,
         truncate_first=job.destination.mode == "truncate",
+        continuous=follow,
         mode=job.destination.mode,
         tables=tuple(tables),
         ddl=ddl,

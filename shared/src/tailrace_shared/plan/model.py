@@ -112,6 +112,23 @@ class PlannedRange(Frozen):
     """Line pointer in block ``high`` at which the range ends: a row limit may end inside a block."""
 
 
+class CapturedColumn(Frozen):
+    """A column as the change stream describes it."""
+
+    name: str
+    type_oid: int
+    typmod: int
+    key: bool = False
+
+
+class CapturedRelation(Frozen):
+    """A table as the change stream described it when the run was planned: what comes otherwise has been changed since."""
+
+    oid: int
+    identity: Literal["d", "n", "f", "i"]
+    columns: tuple[CapturedColumn, ...]
+
+
 class Leaf(Frozen):
     """A heap that is read: the table itself, or one partition."""
 
@@ -145,8 +162,12 @@ class PlannedTable(Frozen):
     """Read from a view, in the order of ``order_by``; a range's blocks are then row positions in that order."""
     order_by: tuple[str, ...] = ()
     """Columns of the declared key of a view; empty: the whole row's text."""
+    materialised: bool = False
+    """Read from a materialised view, whose heap is read like a table's."""
     shape: str = ""
     """Of a view: digest of its columns, its definition and the files under it. See ``catalogue.views``."""
+    relation: CapturedRelation | None = None
+    """Continuous: how the source describes it."""
     identity: tuple[str, ...] = ()
     """Continuous: the columns by which a change finds its row; empty: all of them (REPLICA IDENTITY FULL, no key)."""
     filtered: bool = False
