@@ -10,9 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tailrace.console import number, size
+from tailrace.console import duration, number, size
 from tailrace.summary import problem_text
 from tailrace_shared.generators import Constant, GeneratorSpec
+from tailrace_shared.plan.estimate import Estimate, estimate
 from tailrace_shared.plan.model import Plan, PlannedTable, PlanResult, Proof
 
 _VERDICTS = {"proved": "green", "estimated": "yellow", "verified-after": "cyan"}
@@ -24,9 +25,12 @@ def plan_text(result: PlanResult, *, columns: bool = True, proofs: bool = False)
     if result.plan is not None:
         parts.append(_tables(result.plan))
         if columns:
-            parts += [_columns(table) for table in result.plan.tables if table.columns and table.mode == "carry"]
+            parts += [
+                _columns(table) for table in result.plan.tables if table.columns and table.mode in ("carry", "generate")
+            ]
         parts.append(_proofs(result.plan.proofs, in_full=proofs))
         parts.append(_dropped(result.plan))
+        parts.append(_estimate(estimate(result.plan)))
     problems = list(dict.fromkeys((*result.problems, *(result.plan.warnings if result.plan else ()))))
     problems.sort(key=lambda problem: problem.severity)  # "error" before "warning"
     parts += [problem_text(problem) for problem in problems]
@@ -117,3 +121,10 @@ def _dropped(plan: Plan) -> Text:
     plural = {"foreign-key": "foreign keys", "index": "indexes", "trigger": "triggers"}
     words = ", ".join(f"{number} {plural[kind]}" for kind, number in count.items())
     return Text(f"away while loading and rebuilt after it: {words}")
+
+
+def _estimate(found: Estimate) -> Text:
+    """How much, and about how long."""
+    text = Text(f"about {number(found.rows)} rows and {size(found.bytes)}, ")
+    text.append(f"{duration(found.seconds_low)} to {duration(found.seconds_high)}")
+    return text.append(f"  (estimate: {found.basis})", style="dim")

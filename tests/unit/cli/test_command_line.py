@@ -21,7 +21,7 @@ from tailrace_shared.messages import Failure, RunRecord, TableProgress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB_TEXT = 'version: 1\nname: shop\nsource: {url: "${NO_SRC}"}\ndestination: {url: "${NO_DST}"}\n'
-COMMANDS = ("init", "plan", "preview", "run", "status", "cancel", "check", "verify", "demo", "schema")
+COMMANDS = ("init", "plan", "preview", "run", "status", "cancel", "check", "verify", "report", "demo", "schema")
 
 
 def record(run_id: str, **changes: Any) -> RunRecord:
@@ -208,5 +208,6 @@ def test_what_nobody_foresaw_shows_no_trace(monkeypatch: pytest.MonkeyPatch, tmp
     assert list(tmp_path.glob("tailrace-error-*.log"))
 
 
-def test_the_schema_of_job_files_is_json() -> None:
-    assert "properties" in json.loads(invoke("schema").stdout)
+@pytest.mark.parametrize("kind", [(), ("job",), ("plan",), ("report",)])
+def test_what_is_read_and_written_as_json_has_a_schema(kind: tuple[str, ...]) -> None:
+    assert "properties" in json.loads(invoke("schema", *kind).stdout)

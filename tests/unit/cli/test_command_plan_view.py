@@ -95,3 +95,10 @@ def test_a_warning_that_is_in_plan_and_result_is_told_once() -> None:
 def test_a_rule_is_told_with_its_options_but_not_with_a_constants_value() -> None:
     assert describe_rule(parse_rule({"generator": "mask.number", "relative": 0.2})) == "mask.number relative=0.2"
     assert describe_rule(parse_rule({"generator": "constant", "value": "s3cret"})) == "constant"
+
+
+def test_a_plan_ends_with_rows_bytes_and_a_time_that_is_called_an_estimate() -> None:
+    text = shown(PlanResult(plan=plan()))
+    assert "about 1,234 rows" in text
+    assert "1.2 s to 1.2 s" in text
+    assert "estimate:" in text

@@ -23,17 +23,19 @@ def plan(
 ) -> None:
     """Show what a run would do, and what would stop it. Changes nothing.
 
+    Tables, generators, what is proved of every constraint, what is away while loading, and about how much and how long.
     Reads both databases' catalogues with the URLs of this environment. Ends with 3 when something stands against the
-    run; every such problem comes with its remedy.
+    run; every such problem comes with its remedy. `tailrace schema plan` describes the JSON.
 
     Example: [bold]tailrace plan job.yaml --json > plan.json[/bold]
     """
+    from tailrace.plan_document import document
     from tailrace.plan_view import plan_text
 
     output = Output(as_json=as_json)
     result = asyncio.run(_plan(load_job(job_file)))
     output.say(plan_text(result, columns=columns, proofs=proofs))
-    output.data(result)
+    output.data(document(result))
     raise typer.Exit(ExitCode.REFUSED if any(p.severity == "error" for p in result.problems) else ExitCode.OK)
 
 

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
 
 
-def schema() -> None:
-    """Print the JSON Schema of job files, for editors.
+class Kind(StrEnum):
+    """What has a schema."""
+
+    JOB = "job"
+    PLAN = "plan"
+    REPORT = "report"
+
+
+def schema(
+    kind: Annotated[Kind, typer.Argument(help="What to describe: job files, `plan --json`, or reports.")] = Kind.JOB,
+) -> None:
+    """Print the JSON Schema of job files, for editors; or of what `plan --json` and `verify --report` write.
 
     Example: [bold]tailrace schema > job.schema.json[/bold], and in the job file's first line
     [bold]# yaml-language-server: $schema=job.schema.json[/bold]
     """
+    typer.echo(json.dumps(_schema(kind), indent=2, ensure_ascii=False))
+
+
+def _schema(kind: Kind) -> dict[str, Any]:
+    if kind is Kind.PLAN:
+        from tailrace.plan_document import PlanDocument
+
+        return PlanDocument.model_json_schema(mode="serialization")
+    if kind is Kind.REPORT:
+        from tailrace.report import Report
+
+        return Report.model_json_schema(mode="serialization")
     from tailrace_shared.job.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    return json_schema()
