@@ -40,7 +40,7 @@ GRANT USAGE, CREATE ON SCHEMA shop TO writing; GRANT CREATE ON DATABASE shop TO 
 RESPECTING = """\
 GRANT USAGE ON SCHEMA shop TO respecting; CREATE SCHEMA tailrace AUTHORIZATION respecting;
 GRANT SELECT, INSERT, TRUNCATE ON shop.customer, shop.orders TO respecting;
-GRANT SELECT, TRUNCATE ON shop.empty TO respecting; GRANT UPDATE ON SEQUENCE shop.customer_id_seq TO respecting;
+GRANT SELECT, TRUNCATE ON shop.empty TO respecting; GRANT SELECT, UPDATE ON SEQUENCE shop.customer_id_seq TO respecting;
 """
 RULES = """\
 policy: mask

@@ -260,7 +260,7 @@ RIGHTS = [
          admin="ALTER TABLE visit OWNER TO postgres; GRANT SELECT, INSERT, TRUNCATE ON visit TO wrong_loader;"),
     Case("no CREATE in a schema of rebuilt indexes", "plan.privilege", ("GRANT CREATE ON SCHEMA",),
          theirs="CREATE INDEX ON visit (at)", admin="REVOKE CREATE ON SCHEMA @ FROM wrong_loader;"),
-    Case("no right to set a sequence", "plan.privilege", ("@.ids", "GRANT UPDATE ON SEQUENCE"), constraints="respect",
+    Case("no right to set a sequence", "plan.privilege", ("@.ids", "GRANT SELECT, UPDATE ON SEQUENCE"), constraints="respect",
          theirs="CREATE SEQUENCE ids OWNED BY person.id; ALTER TABLE person ALTER id SET DEFAULT nextval('ids')",
          admin="ALTER SEQUENCE ids OWNED BY NONE; ALTER SEQUENCE ids OWNER TO postgres;"
                "GRANT USAGE ON SEQUENCE ids TO wrong_loader;"),
@@ -282,6 +282,23 @@ RIGHTS = [
                "INSERT INTO tailrace.run VALUES ('01JRUN', 'loading'); INSERT INTO tailrace.claim VALUES ('@', 'person', '01JRUN');"
                "GRANT SELECT ON ALL TABLES IN SCHEMA tailrace TO wrong_loader;",
          undo="DROP SCHEMA tailrace CASCADE;"),
+]  # fmt: skip
+
+APPENDING = [
+    Case("a table to be emptied where rows are added", "plan.append-truncate", ("@.visit", "exclude"), mode="append",
+         tables="\n  @.visit: {mode: truncate}"),
+    Case("keys that may be there", "plan.append-collision", ("@.person", "person_pkey"), 0, mode="append", severity="warning",
+         theirs="INSERT INTO person VALUES (5, 'x')"),
+    Case("a cycle where rows are added", "plan.cycle", ("person_visit_fkey", "visit_person_fkey", "DEFERRABLE"), mode="append",
+         both="ALTER TABLE person ADD visit int REFERENCES visit;"),
+    Case("no INSERT where rows are added", "plan.privilege", ("@.visit", "GRANT INSERT"), mode="append",
+         admin="ALTER TABLE visit OWNER TO postgres; GRANT SELECT ON visit TO wrong_loader;"),
+    Case("a trigger that would fire where rows are added", "plan.privilege", ("@.visit", "triggers"), mode="append",
+         theirs="CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';"
+                "CREATE TRIGGER t BEFORE INSERT ON visit FOR EACH ROW EXECUTE FUNCTION f()",
+         admin="ALTER TABLE visit OWNER TO postgres; GRANT SELECT, INSERT ON visit TO wrong_loader;"),
+    Case("a reference to rows that nobody has", "plan.outside-parent", ("visit_person_fkey", "@.person"), mode="append",
+         tables="\n  @.person: {mode: exclude}\n  @.visit: {mode: duplicate}"),
 ]  # fmt: skip
 
 BROKERS = [
@@ -318,7 +335,7 @@ BROKERS = [
 ]  # fmt: skip
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *BROKERS]
+CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *APPENDING, *BROKERS]
 
 
 def record(run: str, state: State) -> RunRecord:

@@ -301,7 +301,7 @@ class _Reader:
             own: tuple[str, ...] = ("OWNER",) if row["own"] else ()
             found[str(self.names[row["oid"]])] = (*row["privileges"], *own)
         for row in self.rows["sequences"]:
-            may: dict[str, Any] = {"UPDATE": row["may_set"], "OWNER": row["own"]}
+            may: dict[str, Any] = {"SELECT": row["may_read"], "UPDATE": row["may_set"], "OWNER": row["own"]}
             found[f"{row['schema']}.{row['name']}"] = tuple(p for p, has in may.items() if has)
         return found
 

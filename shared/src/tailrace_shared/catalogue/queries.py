@@ -191,7 +191,7 @@ WITH used AS (
 )
 SELECT n.nspname::text AS schema, s.relname::text AS name, u.relation::bigint AS relation, a.attname::text AS "column",
        format_type(q.seqtypid, NULL) AS type, q.seqincrement AS increment, q.seqmax AS maximum,
-       has_sequence_privilege(s.oid, 'UPDATE') AS may_set, pg_has_role(s.relowner, 'USAGE') AS own
+       has_sequence_privilege(s.oid, 'SELECT') AS may_read, has_sequence_privilege(s.oid, 'UPDATE') AS may_set, pg_has_role(s.relowner, 'USAGE') AS own
 FROM used u JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
 JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
 ORDER BY n.nspname, s.relname, u.relation, a.attnum

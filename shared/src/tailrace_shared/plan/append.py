@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.generators.regions import POSITIVE_STARTS
+from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.ddl import respect_steps
 from tailrace_shared.plan.model import DdlStep, PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.order import components
@@ -34,8 +35,13 @@ def staging_table(run: str, attempt: int, number: int) -> TableName:
     return TableName(schema_name=RESERVED_SCHEMA, name=f"append_{run.lower()}_{attempt}_{number}")
 
 
-def check_scope(scope: Mapping[TableName, ScopedTable], problems: Problems) -> None:
-    """Nothing is emptied where rows are only added."""
+def check_job(job: Job, scope: Mapping[TableName, ScopedTable], problems: Problems) -> None:
+    """Nothing is emptied where rows are only added, and what is moved at the end cannot be followed before."""
+    if job.mode == "continuous":
+        problems.error(
+            "append-continuous", "destination.mode", "append adds rows once, at the end of a run, and mode continuous has none",
+            "Use mode once, or another destination.mode.",
+        )  # fmt: skip
     for scoped in scope.values():
         if scoped.mode == "truncate":
             problems.error(
@@ -62,11 +68,12 @@ def plan_append(
     foreign = any("OWNER" not in destination.privileges.get(str(step.table), ("OWNER",)) for step in fired)
     replica_role = destination.can_replicate and (bool(cyclic) or foreign)
     if not replica_role:
-        for side in cyclic:
+        for first, *others in cyclic:
+            beside = "".join(f" with {side.key.table} {side.key.name}" for side in others)
             problems.error(
-                "cycle", f"{side.key.table} foreign key {side.key.name}",
-                "it is part of a cycle without a deferrable key, and constraints stay in force",
-                "Make it DEFERRABLE in the destination, or grant SET ON PARAMETER session_replication_role to its role (15+).",
+                "cycle", f"{first.key.table} foreign key {first.key.name}",
+                f"it forms a cycle{beside}, none of it is deferrable, and constraints stay in force",
+                "Make one of them DEFERRABLE there, or grant SET ON PARAMETER session_replication_role to the role (15+).",
             )  # fmt: skip
     by_number = {table.number: table for table in planned}
     staged = [_step(place, by_number[number], run, attempt) for place, number in enumerate(order)]
@@ -90,24 +97,25 @@ def _step(place: int, table: PlannedTable, run: str, attempt: int) -> DdlStep:
     )
 
 
-def _order(planned: Sequence[PlannedTable], sides: Sequence[Sides]) -> tuple[list[int], list[Sides]]:
-    """Table numbers, parents first; and the keys that no order serves."""
+def _order(planned: Sequence[PlannedTable], sides: Sequence[Sides]) -> tuple[list[int], list[list[Sides]]]:
+    """Table numbers, parents first; and, cycle by cycle, the keys that no order serves."""
     edges: dict[int, set[int]] = {}
     waiting = [
         side for side in sides
         if side.child and side.parent and side.child is not side.parent and side.key.enforced and not side.key.deferrable
     ]  # fmt: skip
     for side in waiting:
-        assert side.child is not None and side.parent is not None
+        assert side.child is not None
+        assert side.parent is not None
         edges.setdefault(side.child.number, set()).add(side.parent.number)
         edges.setdefault(side.parent.number, set())
     component = components(edges)  # in the order in which Tarjan's algorithm completes them: what is pointed to first
     order = [*component, *(t.number for t in planned if t.number not in component)]
-    cyclic = [
-        side for side in waiting
-        if side.child and side.parent and component[side.child.number] == component[side.parent.number]
-    ]  # fmt: skip
-    return order, cyclic
+    cycles: dict[int, list[Sides]] = {}
+    for side in waiting:
+        if side.child and side.parent and component[side.child.number] == component[side.parent.number]:
+            cycles.setdefault(component[side.child.number], []).append(side)
+    return order, list(cycles.values())
 
 
 def temper_proofs(

@@ -9,7 +9,7 @@ from typing import Final
 import tailrace_shared
 from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.job.spec import Job
-from tailrace_shared.plan.append import check_scope, plan_append, temper_proofs
+from tailrace_shared.plan.append import check_job, plan_append, temper_proofs
 from tailrace_shared.plan.columns import plan_columns
 from tailrace_shared.plan.copy import copy_format
 from tailrace_shared.plan.create import check_create, destination_to_be
@@ -84,7 +84,7 @@ def build_plan(
     check_tables(job, scope, source, destination, problems)
     append = job.destination.mode == "append"
     if append:
-        check_scope(scope, problems)
+        check_job(job, scope, problems)
     links = links_of(job, source, destination, names, problems)
     generation = Generation.of(job, scope, destination, links, problems)
     domains = domains_of(scope, source, destination, names, links)

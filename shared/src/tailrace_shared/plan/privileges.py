@@ -63,6 +63,11 @@ def check_destination(
                 "row-security", table.name, "policies apply to the role in the destination, and COPY refuses that",
                 f"ALTER ROLE {check.role} BYPASSRLS;",
             )  # fmt: skip
+    if locks:
+        carried = {table.name for table in planned}
+        for key in destination.foreign_keys:
+            if key.enforced and names.get(key.table, key.table) in carried and key.references not in carried:
+                check.table(key.references, ("SELECT", "TRUNCATE"))
     for name, kinds in _altered(step for step in ddl if step.kind != "append" and not step.creates).items():
         check.owner(name, destination.table(names.get(name, name)), kinds)
     references = {(k.table, k.name): k.references for k in destination.foreign_keys}
@@ -72,8 +77,11 @@ def check_destination(
         if step.kind == "foreign-key":
             check.table(references[step.table, step.name], ("REFERENCES",))
     for sequence in sequences:
+        # What it would give next is read to be checked.
         may = destination.privileges.get(f"{sequence.schema_name}.{sequence.name}", ())
-        if not {"UPDATE", "OWNER"} & set(may):
+        missing = [p for p in ("SELECT", "UPDATE") if not {p, "OWNER"} & set(may)]
+        if missing:
+            listed = ", ".join(missing)
             check.lacks(
                 f"{sequence.schema_name}.{sequence.name}", "may not set the sequence",
                 f"GRANT UPDATE ON SEQUENCE {qualified(sequence.schema_name, sequence.name)} TO {check.role};",
