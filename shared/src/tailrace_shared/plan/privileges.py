@@ -83,8 +83,8 @@ def check_destination(
         if missing:
             listed = ", ".join(missing)
             check.lacks(
-                f"{sequence.schema_name}.{sequence.name}", "may not set the sequence",
-                f"GRANT UPDATE ON SEQUENCE {qualified(sequence.schema_name, sequence.name)} TO {check.role};",
+                f"{sequence.schema_name}.{sequence.name}", "may not read and set the sequence",
+                f"GRANT {listed} ON SEQUENCE {qualified(sequence.schema_name, sequence.name)} TO {check.role};",
             )  # fmt: skip
 
 
