@@ -188,7 +188,7 @@ def test_a_table_that_the_destination_lacks_stays_out_with_the_reason() -> None:
 
 
 def test_references_to_a_table_that_stays_out_become_null_or_keep_their_table_out() -> None:
-    parent = table("parent", "id int8!", primary=["id"], inherited_by=(name("heir"),))
+    parent = table("parent", "id int8!", primary=["id"], row_security=True)
     loose, tight = (
         table(t, "id int8!", f"parent int8{mark}", primary=["id"]) for t, mark in (("loose", ""), ("tight", "!"))
     )

@@ -13,6 +13,7 @@ from tailrace_shared.catalogue.model import Catalogue, Column, Partition, Table
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.generators import Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.demands import count_demands
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
 from tailrace_shared.plan.filters import Filters, ScopeFacts
 from tailrace_shared.plan.gaps import gaps_of
@@ -52,6 +53,8 @@ class SourceFacts(Frozen):
     """By name, what the source says of the views that the job names."""
     rows: ScopeFacts = ScopeFacts()
     """Which rows are carried. It may hold values: see ``ScopeFacts``."""
+    demands: dict[str, int] = Field(default_factory=dict)
+    """By ``plan.demands``, how often the source breaks what only the destination demands."""
     unchangeable: frozenset[str] = frozenset()
     """Text columns (``schema.table.column``) of whose sampled values some have no letter and no digit."""
 
@@ -99,7 +102,7 @@ async def gather_facts(
             decision, closure = decisions.get(ref), domains.of(ref)
             if decision is None:
                 continue
-            if _may_collide(column, decision, table):
+            if _may_collide(column, decision, (table, target.table(table.name))):
                 _keep(distinct, ref, await asker.ask(_distinct(ref, column)))
             elif _needs_largest(column, ref, closure, decisions):
                 _keep(largest, ref, await asker.ask(_largest(ref, column)))
@@ -110,8 +113,14 @@ async def gather_facts(
                 _keep(widest, table.name, await asker.ask(_widest(table, heap)))
             found = (await asker.ask(_unchangeable(texts, heap)) or []) if texts else []
             unchangeable |= {f"{table.name}.{c}" for c, some in zip(texts, found, strict=False) if some}
+    demands = {}
+    if destination is not None:
+        demands = await count_demands(
+            asker.ask, scope.values(), lambda table: _readable(table, catalogue), destination
+        )  # fmt: skip
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
+        demands=demands,
     )  # fmt: skip
 
 
@@ -131,9 +140,9 @@ def _readable(table: Table, catalogue: Catalogue) -> bool:
     )
 
 
-def _may_collide(column: Column, decision: Decision, table: Table) -> bool:
-    """A generator with a probability of collision, on a column of a unique index."""
-    return isinstance(decision.spec, MaskHash | UniqueMock) and in_unique_index(column.name, table)
+def _may_collide(column: Column, decision: Decision, sides: Iterable[Table | None]) -> bool:
+    """A generator with a probability of collision, on a column of a unique index on either side."""
+    return isinstance(decision.spec, MaskHash | UniqueMock) and in_unique_index(column.name, *sides)
 
 
 def _needs_largest(
@@ -195,7 +204,7 @@ class _Asker:
         self,
         question: str,
         *parameters: object,
-        limit_ms: int = QUESTION_MS,
+        limit_ms: int | None = None,
         row: bool = False,
         rows: bool = False,
         raises: bool = False,
@@ -213,7 +222,7 @@ class _Asker:
             try:
                 # Names are qualified, and definitions print alike only under one path.
                 await self._connection.execute(
-                    f"SET LOCAL statement_timeout = {limit_ms}; SET LOCAL search_path = pg_catalog"
+                    f"SET LOCAL statement_timeout = {limit_ms or QUESTION_MS}; SET LOCAL search_path = pg_catalog"
                 )
                 if rows:
                     return await self._connection.fetch(question, *parameters)
