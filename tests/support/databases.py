@@ -52,8 +52,8 @@ class Pair:
         found = self.fetch(
             side,
             "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname NOT IN ('tailrace', 'pg_catalog', "
-            "'information_schema') ORDER BY 1",
+            "WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' "
+            "AND n.nspname NOT IN ('tailrace', 'pg_catalog', 'information_schema') ORDER BY 1",
         )
         return [row[0] for row in found]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from pydantic import ValidationError
 
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.assemble import RangeAssembler
+from tailrace_reader.capture.worker import Capture
 from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
 from tailrace_reader.leaks import look_up
@@ -86,6 +88,10 @@ class ReaderMember:
             on_failure=self._failed,
             name=f"work {record.run}",
         )
+        self._capture = None
+        if plan.continuous is not None:
+            self._capture = Capture(context, self._source, record, plan, self._cipher, settings.namespace)
+        self._capturing: asyncio.Task[None] | None = None
         self._rows = 0
         self._bytes = 0
         self._retries = 0
@@ -100,10 +106,15 @@ class ReaderMember:
             raise
         if self._session is not None:
             await self._session.start()
+        if self._capture is not None:
+            self._capturing = asyncio.create_task(self._capture.run(), name=f"capture {self._run}")
+            self._capturing.add_done_callback(self._capture_ended)
 
     async def update(self, record: RunRecord) -> None:
         """Learn of other snapshot ids; let the snapshot go when the run has left ``loading``."""
         self._record = record
+        if self._capture is not None:
+            self._capture.update(record)
         if self._session is not None:
             self._session.listed_anew()
             if record.state not in READING:
@@ -118,18 +129,29 @@ class ReaderMember:
         """Finish the ranges in hand, leave the group, let the snapshot go."""
         if self._session is not None:
             self._session.refuse()
+        if self._capturing is not None:
+            self._capturing.cancel()
+            await asyncio.gather(self._capturing, return_exceptions=True)
         await self._disconnect(deadline)
         if self._session is not None:
             session, self._session = self._session, None
             await session.release()
 
     def progress(self) -> Progress:
-        """Rows read and bytes sent."""
-        return Progress(self._rows, self._bytes)
+        """Rows read, changes captured, and bytes sent."""
+        changes, size = (self._capture.changes, self._capture.bytes) if self._capture is not None else (0, 0)
+        return Progress(self._rows + changes, self._bytes + size)
 
     def last_progress(self) -> float:
-        """When the pump last turned."""
+        """When the pump last turned, and the capture."""
+        if self._capture is not None and self._capturing is not None and not self._capturing.done():
+            return min(self._pump.last_poll, self._capture.last_turn)
         return self._pump.last_poll
+
+    def _capture_ended(self, task: asyncio.Task[None]) -> None:
+        """An error that it does not handle itself is a defect: the process says so and ends."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._context.fail(error)
 
     async def _disconnect(self, deadline: Deadline) -> None:
         await self._pump.stop(deadline)

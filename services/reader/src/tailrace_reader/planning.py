@@ -12,6 +12,7 @@ import asyncpg
 
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
+from tailrace_reader.lane_opening import OpenedLane, open_lane
 from tailrace_reader.patience import SourcePatience
 from tailrace_reader.schema_dump import schema_of
 from tailrace_reader.settings import Settings
@@ -124,6 +125,13 @@ class Planner:
             holder = await export_snapshot(source)
             try:
                 result = await self._build(task, source, holder)
+                if result.plan is not None and result.plan.continuous is not None:
+                    holder.release()  # the plan is as it should be: now a snapshot that fits a change stream
+                    opened = await self._open_lane(task, source, result.plan)
+                    holder = opened.holder
+                    result = await self._build(task, source, holder)
+                    if result.plan is not None:
+                        result = result.model_copy(update={"plan": opened.into(result.plan)})
                 if result.plan is None:
                     await self._refuse(task, result)
                     holder.release()
@@ -147,6 +155,12 @@ class Planner:
             )
         )
         self._context.log.info("run.planned", run=task.run, attempt=task.attempt, digest=planned.digest)
+
+    async def _open_lane(self, task: PlanTask, source: SourceServer, plan: Plan) -> OpenedLane:
+        """Publication, slot and snapshot. Where that fails they stay: for the next try, or for the janitor once the run is over."""
+        tables = [table.name for table in plan.tables if table.mode != "truncate"]
+        publication = task.job.continuous.publication
+        return await open_lane(source, task.run, task.attempt, tables, publication)
 
     async def _build(self, task: PlanTask, source: SourceServer, holder: HeldSnapshot) -> PlanResult:
         """Plan in the snapshot, so that what was planned is what will be read."""

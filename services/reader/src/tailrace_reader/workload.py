@@ -7,6 +7,7 @@ import time
 
 from tailrace_reader.access import source_of
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
+from tailrace_reader.lane_janitor import LaneJanitor
 from tailrace_reader.member import READING, STEPS, ReaderMember
 from tailrace_reader.planning import Planner
 from tailrace_reader.settings import Settings
@@ -30,11 +31,13 @@ class ReaderWorkload:
         self._latest: dict[str, RunRecord] = {}
         """The newest record of every run that has not ended."""
         self._membership: Membership | None = None
+        self._janitor: LaneJanitor | None = None
 
     async def start(self, context: ServiceContext) -> None:
         """Make planner and membership; the first record will use them."""
         self._context = context
         self._planner = Planner(context, self._settings, self._attempts)
+        self._janitor = LaneJanitor(lambda job: source_of(job, context.application_name))
 
         async def enter(record: RunRecord, plan: Plan) -> ReaderMember:
             return await self._join(context, record, plan)
@@ -49,6 +52,8 @@ class ReaderWorkload:
                 del self._latest[record.run]
             self._planner.on_record(record)
             self._membership.on_record(record)
+            if self._janitor is not None:
+                self._janitor.on_record(record)
 
     async def on_task(self, task: Task) -> None:
         """Begin to plan; other services' tasks pass by."""
@@ -59,6 +64,8 @@ class ReaderWorkload:
         """Leave all runs, hold no snapshot."""
         if self._planner is not None and self._membership is not None:
             await asyncio.gather(self._planner.stop(deadline), self._membership.stop(deadline))
+        if self._janitor is not None:
+            await self._janitor.stop()
         self._attempts.clear()
 
     def last_progress(self) -> float:

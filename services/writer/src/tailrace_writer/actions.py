@@ -252,8 +252,11 @@ class Actions:
         await self._lock.use(lambda c: moves.move(c, seat, "finishing", target))
 
     async def _settle(self, seat: Seat, plan: Plan) -> None:
-        """A continuous run's good end. Its sequences stay where they are: the environment may have used them."""
+        """A continuous run's good end. Its sequences stay where they are, since the environment may have used them, unless the
+        source's keys have grown past them."""
         async with self._session() as connection:
+            async with self._still(connection, seat, "stopping"):
+                await set_sequences(connection, plan, behind=True)
             await self._analyze(connection, seat, plan, "stopping")
         await self._lock.use(lambda c: moves.move(c, seat, "stopping", "verifying"))
 
@@ -324,7 +327,8 @@ class Actions:
                 if any(c.name.startswith(("leak ", "canaries ")) for c in wrong)
                 else "verify.failed",
                 message="verification failed: " + "; ".join(f"{c.name}: {c.detail}" for c in wrong[:5]),
-                remedy="The report lists all checks; what was loaded is truncated.",
+                remedy="The report lists all checks; "
+                + ("nothing was added." if plan.mode == "append" else "what was loaded is truncated."),
             )
             with translated():
                 await moves.amend(

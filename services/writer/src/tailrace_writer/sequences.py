@@ -31,8 +31,17 @@ def sequence_start(largest: int | None, maximum: int) -> int | None:
     return start if start <= maximum else min(largest + 1, maximum)
 
 
-async def set_sequences(connection: asyncpg.Connection, plan: Plan) -> None:
-    """Set every sequence of the plan; setting it again to the same place is fine.
+def descending_start(smallest: int | None, minimum: int) -> int | None:
+    """The same for a sequence that counts down: it starts in the first region below the smallest loaded key."""
+    if smallest is None or smallest >= 0:
+        return None
+    start = ~first_free_above(~smallest)
+    return start if start >= minimum else max(smallest - 1, minimum)
+
+
+async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: bool = False) -> None:
+    """Set every sequence of the plan; setting it again to the same place is fine. ``behind``: only those that would give a key
+    that is there.
 
     Columns may share a sequence, by their defaults: it starts above the largest key of all of them. In the mode append one that
     gives free values above the region of the new keys already stays where it is: each load would push it into the next region.
@@ -47,13 +56,20 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan) -> None:
                 added = await _largest(connection, [(place(plan, plan.table(s.table)), s.column) for s in steps])
                 if added is None or await _gives_free(connection, schema, name, added, largest):
                     continue
+            if behind and (largest is None or await _following(connection, schema, name) > largest):
+                continue
             limits = await connection.fetchrow(
-                "SELECT max_value, increment_by FROM pg_catalog.pg_sequences WHERE schemaname = $1 AND sequencename = $2",
+                "SELECT max_value, min_value, increment_by FROM pg_catalog.pg_sequences "
+                "WHERE schemaname = $1 AND sequencename = $2",
                 schema, name,
             )  # fmt: skip
-            if limits is None or limits["increment_by"] < 0:
-                continue  # a descending sequence runs away from positive keys
-            start = sequence_start(largest, limits["max_value"])
+            if limits is None:
+                continue
+            if limits["increment_by"] < 0:
+                fed = [(plan.table(step.table).name, step.column) for step in steps]
+                start = descending_start(await _smallest(connection, fed), limits["min_value"])
+            else:
+                start = sequence_start(largest, limits["max_value"])
             if start is not None:
                 await connection.execute(
                     "SELECT pg_catalog.setval($1::regclass, $2, false)", qualified(schema, name), start
@@ -80,3 +96,9 @@ async def _largest(connection: asyncpg.Connection, columns: list[tuple[TableName
     """The largest value of several columns."""
     keys = [await connection.fetchval(queries.largest(table, column)) for table, column in columns]
     return max((int(key) for key in keys if key is not None), default=None)
+
+
+async def _smallest(connection: asyncpg.Connection, columns: list[tuple[TableName, str]]) -> int | None:
+    """The smallest value of several columns."""
+    keys = [await connection.fetchval(queries.smallest(table, column)) for table, column in columns]
+    return min((int(key) for key in keys if key is not None), default=None)
