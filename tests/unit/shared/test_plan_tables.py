@@ -326,3 +326,17 @@ def test_row_security_on_either_side_is_refused() -> None:
 def test_an_unlogged_destination_is_warned_of() -> None:
     found = catalogue(PARENT.model_copy(update={"persistence": "u"}))
     assert warnings(plan("policy: pass", found)) == [("plan.unlogged", "public.parent")]
+
+
+def test_a_sequence_whose_numbers_a_default_makes_text_of_is_told_and_left_alone() -> None:
+    there = catalogue(
+        table("bill", "id int8!", "code text", primary=["id"]),
+        sequences=tuple(
+            Sequence(schema_name="public", name=f"{c}_seq", owner=name("bill"), owner_column=c) for c in ("id", "code")
+        ),
+    )
+    there.privileges["public.id_seq"] = ALL
+    result = plan("policy: pass", there)
+    assert result.plan is not None
+    assert [(s.name, s.column) for s in result.plan.sequences] == [("id_seq", "id")]
+    assert warnings(result) == [("plan.sequence-in-text", "public.bill.code")]

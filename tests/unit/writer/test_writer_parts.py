@@ -21,7 +21,7 @@ from tailrace_writer.hindrance import AFTER, EVERY_S, Hindrance
 from tailrace_writer.publish import record_of_row
 from tailrace_writer.republish import Republisher
 from tailrace_writer.runs import Runs, is_active
-from tailrace_writer.sequences import sequence_start
+from tailrace_writer.sequences import descending_start, sequence_start
 from tailrace_writer.settings import Settings
 from tailrace_writer.state.facts import refusal_of
 from tailrace_writer.term import hindrance_of
@@ -173,6 +173,19 @@ def test_a_sequence_starts_in_the_first_region_above_the_largest_key(
     largest: int | None, maximum: int, start: int | None
 ) -> None:
     assert sequence_start(largest, maximum) == start
+
+
+@pytest.mark.parametrize(
+    ("smallest", "minimum", "start"),
+    [
+        (None, -(2**63), None), (0, -(2**63), None), (7, -(2**63), None), (-1, -(2**63), -(2**15) - 1),
+        (-(2**15), -(2**31), -(2**15) - 1), (-(2**15) - 1, -(2**31), -(2**30) - 1), (-5, -100, -6), (-100, -100, -100),
+    ],
+)  # fmt: skip
+def test_a_descending_sequence_starts_in_the_first_region_below_the_smallest_key(
+    smallest: int | None, minimum: int, start: int | None
+) -> None:
+    assert descending_start(smallest, minimum) == start
 
 
 def test_the_opening_of_a_batch_takes_nothing_into_its_sql_that_is_not_a_number_or_an_id_of_ours() -> None:

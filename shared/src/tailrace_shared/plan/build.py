@@ -32,7 +32,6 @@ from tailrace_shared.plan.model import (
     Plan,
     PlannedTable,
     PlanResult,
-    SequenceStep,
 )
 from tailrace_shared.plan.order import order_of
 from tailrace_shared.plan.privileges import check_destination, check_source
@@ -42,6 +41,7 @@ from tailrace_shared.plan.ranges import leaves_of, ranges_of
 from tailrace_shared.plan.references import carried_sides, checks_of, prove_references, sides_of
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
+from tailrace_shared.plan.sequences import sequence_steps
 from tailrace_shared.plan.tables import check_tables
 from tailrace_shared.plan.views import declared_views, order_of_view
 
@@ -126,7 +126,7 @@ def build_plan(
         ddl = bypass_steps(tables, sides, destination, names)
     tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
     check_drift(tables, source, destination, problems, append=append)
-    sequences = _sequences(tables, destination)
+    sequences = sequence_steps(tables, destination, problems)
     check_source(tables, source, problems)
     check_destination(
         tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role
@@ -201,18 +201,6 @@ def _table(
         order_by=order_of_view(job, table) if view else (),
         shape=facts.views[str(table.name)].shape if view and str(table.name) in facts.views else "",
     )
-
-
-def _sequences(tables: list[PlannedTable], destination: Catalogue) -> tuple[SequenceStep, ...]:
-    """Sequences that feed a carried column: they must not hand out what was loaded."""
-    fed: dict[tuple[TableName, str], int] = {(t.name, c.name): t.number for t in tables for c in t.columns}
-    return tuple(
-        SequenceStep(
-            schema_name=s.schema_name, name=s.name, table=fed[s.owner, s.owner_column], column=s.owner_column
-        )
-        for s in destination.sequences
-        if s.owner and s.owner_column and (s.owner, s.owner_column) in fed
-    )  # fmt: skip
 
 
 def _check_widths(job: Job, facts: SourceFacts, problems: Problems) -> None:

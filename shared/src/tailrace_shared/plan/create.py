@@ -48,6 +48,7 @@ def _made(table: Table, role: str) -> Table:
     changed: dict[str, object] = {"has_rows": False, "row_security": False, "owner": role, "owner_rules_all": False}
     if table.kind in ("v", "m"):
         changed["kind"] = "r"
+        changed["indexes"] = tuple(index for index in table.indexes if index.definition)  # a declared key is none
     return table.model_copy(update=changed)
 
 

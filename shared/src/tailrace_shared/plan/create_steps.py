@@ -32,7 +32,7 @@ def create_steps(
 ) -> tuple[DdlStep, ...]:
     """Steps in the order of their making; ``destination`` as it will be, ``names`` each partition's table."""
     steps: list[DdlStep] = []
-    views = {table.name: table for table in planned if table.view}
+    views = {table.name: table for table in planned if table.view or table.materialised}
     ground = destination.ground or Ground()
     for made in (*_schemas(schema, ground), *schema.objects):
         name = TableName(schema_name=made.schema_name, name=made.name)

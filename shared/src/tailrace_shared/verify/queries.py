@@ -80,6 +80,11 @@ def largest(table: TableName, column: str) -> str:
     return f"SELECT max({quote_ident(column)})::bigint FROM {_name(table)}"
 
 
+def smallest(table: TableName, column: str) -> str:
+    """The column's smallest value as bigint; NULL when there is none."""
+    return f"SELECT min({quote_ident(column)})::bigint FROM {_name(table)}"
+
+
 def next_value(schema: str, sequence: str) -> str:
     """What nextval would return, without taking it."""
     increment = "(SELECT seqincrement FROM pg_catalog.pg_sequence WHERE seqrelid = $1::text::regclass)"
