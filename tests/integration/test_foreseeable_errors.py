@@ -231,10 +231,16 @@ DRIFT = [
     Case("a table without partitions", "plan.no-partition", ("@.log",),
          ours="CREATE TABLE log (a int); GRANT SELECT ON log TO wrong_reader;",
          theirs="CREATE TABLE log (a int) PARTITION BY LIST (a)", tables="\n  @.log: {mode: duplicate}"),
-    Case("a NOT NULL that the source lacks", "plan.nullable-source", ("@.person.note",), 0, severity="warning",
-         theirs="ALTER TABLE person ALTER note SET NOT NULL"),
-    Case("a unique key that the source lacks", "plan.unique-in-destination-only", ("visit_at_key",), 0, severity="warning",
-         theirs="ALTER TABLE visit ADD UNIQUE (at)", tables="\n  @.visit: {columns: {at: duplicate}}"),
+    Case("a NOT NULL that the source does not keep", "plan.null-in-source", ("@.person.note", "1 rows"),
+         ours="UPDATE person SET note = NULL", theirs="ALTER TABLE person ALTER note SET NOT NULL"),
+    Case("a NOT NULL that a part of the source may keep", "plan.nullable-source", ("@.person.note",), 0, severity="warning",
+         theirs="ALTER TABLE person ALTER note SET NOT NULL", tables="\n  @.person: {where: 'note IS NOT NULL'}"),
+    Case("a unique key that the source breaks", "plan.not-unique-in-source", ("visit_at_key", "1 groups"),
+         ours="INSERT INTO visit VALUES (2, 1, '2024-01-01')", theirs="ALTER TABLE visit ADD UNIQUE (at)",
+         tables="\n  @.visit: {columns: {at: duplicate}}"),
+    Case("a unique key that a part of the source may keep", "plan.unique-in-destination-only", ("visit_at_key",), 0,
+         severity="warning", theirs="ALTER TABLE visit ADD UNIQUE (at)",
+         tables="\n  @.visit: {where: 'id > 0', columns: {at: duplicate}}"),
     Case("a foreign key that the source lacks", "plan.foreign-key-in-destination-only", ("visit_id_fkey",), 0,
          severity="warning", theirs="ALTER TABLE visit ADD FOREIGN KEY (id) REFERENCES person"),
     Case("a table that a crash empties", "plan.unlogged", ("@.person",), 0, severity="warning",
@@ -334,8 +340,28 @@ BROKERS = [
          environment={"TAILRACE_KAFKA": "BROKER"}),
 ]  # fmt: skip
 
+REPORTS = [
+    Case("a report that is not there", "report.file", ("nosuch.json",), 2, "report FOLDER/nosuch.json"),
+    Case("a folder for a report", "report.file", ("Is a directory",), 2, "report /"),
+    Case("something else for a report", "report.format", ("wrong",), 2, "report JOB"),
+    Case("a report key that can be guessed", "report.key", ("TAILRACE_REPORT_KEY",), 2, "verify JOB",
+         environment={"TAILRACE_REPORT_KEY": "fifteen-letters"}),
+    Case("a report key in a file that is not there", "secret.file", ("TAILRACE_REPORT_KEY_FILE",), 2, "verify JOB",
+         environment={"TAILRACE_REPORT_KEY_FILE": "FOLDER/nosuch"}),
+    Case("a report into a folder that is not there", "report.file", ("nosuch/r.json",), 2,
+         "verify JOB --report FOLDER/nosuch/r.json"),
+    Case("a report over a folder", "report.file", ("is a folder",), 2, "verify JOB --report /tmp"),
+    Case("a report of an unknown run", "run.unknown", ("01JNOSUCH",), 2, "verify JOB --run 01JNOSUCH"),
+    Case("a report of a run that is not named in full", "run.ambiguous", ("01JSAME",), 2, "verify JOB --run 01JSAME",
+         admin="CREATE SCHEMA tailrace; CREATE TABLE tailrace.run (run text, state text, attempt int, digest text,"
+               "submitted_at timestamptz, finished_at timestamptz, job json, checks jsonb);"
+               "INSERT INTO tailrace.run (run) VALUES ('01JSAMEA'), ('01JSAMEB'); GRANT USAGE ON SCHEMA tailrace TO wrong_loader;"
+               "GRANT SELECT ON tailrace.run TO wrong_loader;",
+         undo="DROP SCHEMA tailrace CASCADE;"),
+]  # fmt: skip
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *APPENDING, *BROKERS]
+CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *APPENDING, *BROKERS, *REPORTS]
 
 
 def record(run: str, state: State) -> RunRecord:

@@ -181,7 +181,7 @@ class World:
         """Run the case's command in the case's environment."""
         environment = self.environment | {name: self.filled(value) for name, value in case.environment.items()}
         environment |= dict.fromkeys(case.unset)
-        arguments = [str(job) if word == "JOB" else word for word in case.command.split()]
+        arguments = [str(job) if word == "JOB" else self.filled(word) for word in case.command.split()]
         result: Any = CliRunner().invoke(create_app(), arguments, env=environment)
         return heard(result.exit_code, result.stdout, result.stderr)
 

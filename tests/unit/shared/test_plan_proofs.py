@@ -68,7 +68,7 @@ def test_a_probable_generator_is_estimated_with_the_counted_values() -> None:
     proof = next(p for p in found.proofs if p.about == "public.t unique a_key")
     assert (proof.verdict, proof.reason) == (
         "estimated",
-        "collision probability 4e-13 for 1000000 distinct values of a",
+        "collision probability 4e-13 for 1,000,000 distinct values of a",
     )
 
 

@@ -15,6 +15,7 @@ from tailrace_shared.generators import (
     UniqueMock,
     key_limit,
 )
+from tailrace_shared.plan.demands import null_demand
 from tailrace_shared.plan.domains import Closure, Domains, folds, in_unique_index
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.fit import misfit
@@ -145,7 +146,7 @@ def _check_column(
     reason = None if refusals else misfit(column.type, theirs.type, spec, mask)
     if reason:
         problems.error("type", ref, reason, "Change the destination's column, or give the column a rule that fits.")
-    _check_nulls(planned, column, theirs, ref, problems)
+    _check_nulls(planned, column, theirs, ref, facts, problems)
     if isinstance(spec, Key) and not refusals:
         _check_key(planned, ref, facts, problems)
     if isinstance(spec, Key | MaskText) and str(ref) in facts.unchangeable:
@@ -156,9 +157,12 @@ def _check_column(
         )  # fmt: skip
 
 
-def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: ColumnRef, problems: Problems) -> None:
+def _check_nulls(
+    planned: PlannedColumn, column: Column, theirs: Column, ref: ColumnRef, facts: SourceFacts, problems: Problems
+) -> None:
     if theirs.nullable:
         return
+    nulls = facts.demands.get(null_demand(ref))
     if isinstance(planned.rule, Null):
         if planned.why == "job":
             problems.error("not-null", ref, "null does not go into a NOT NULL column", "Give it constant or duplicate.")
@@ -168,7 +172,12 @@ def _check_nulls(planned: PlannedColumn, column: Column, theirs: Column, ref: Co
                 "no-mask-for-type", ref, f"{planned.why}{lacks}, and the column is NOT NULL",
                 "Give it a rule: constant, or duplicate if it holds nothing personal.",
             )  # fmt: skip
-    elif column.nullable or not column.not_null_proved:
+    elif nulls and planned.rule.nulls == "kept":
+        problems.error(
+            "null-in-source", ref, f"NOT NULL in the destination only, and {nulls:,} rows of the source have NULL",
+            "Drop NOT NULL there, fill the NULLs of the source, or leave those rows out (`where`).",
+        )  # fmt: skip
+    elif nulls is None and (column.nullable or not column.not_null_proved):
         problems.warning(
             "nullable-source", ref, "NOT NULL in the destination only: a NULL of the source fails the load",
             "Drop NOT NULL there, or fill the NULLs of the source.",

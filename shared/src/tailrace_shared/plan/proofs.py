@@ -7,6 +7,7 @@ from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Index, Table
 from tailrace_shared.generators import Constant, Duplicate, Null
+from tailrace_shared.plan.demands import null_demand, unique_demand
 from tailrace_shared.plan.domains import indexed_columns
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable, Proof
@@ -34,7 +35,7 @@ def prove(
                 found.append(_unique(theirs, index, ours, columns, facts, proved, problems))
             elif _changed(index.uses, columns):
                 found += _other(theirs, index, problems)
-        found += _not_null(theirs, ours, columns)
+        found += _not_null(theirs, ours, columns, facts)
         found += _checks(theirs, columns, problems)
         _partition_key(theirs, columns, problems)
     return found
@@ -67,7 +68,17 @@ def _unique(
     if weak or (nulls and index.nulls_not_distinct):
         _refuse(table, index, weak or nulls, columns, problems)
         return Proof(about=about, verdict="verified-after", reason="a generator may repeat a value")
-    if not _guaranteed(index, source, columns):
+    counted = facts.demands.get(unique_demand(table.name, index.name))
+    if counted == 0 and any((mask := columns[n].mask) and mask.folded for n in names):
+        counted = None  # values that differ in case alone become one
+    if counted:
+        problems.error(
+            "not-unique-in-source", f"{table.name} index {index.name}",
+            f"unique in the destination only, and {counted:,} groups of rows of the source are equal in {', '.join(names)}",
+            "Drop it there, or see to it that no row repeats a value.",
+        )  # fmt: skip
+        return Proof(about=about, verdict="verified-after", reason="unique in the destination only")
+    if counted is None and not _guaranteed(index, source, columns):
         problems.warning(
             "unique-in-destination-only", f"{table.name} index {index.name}", "the source does not guarantee it",
             "Drop it there, or see to it that no row repeats a value: the load would fail.",
@@ -79,6 +90,11 @@ def _unique(
     if index.on is None and index.predicate is None:
         proved.append(frozenset(names))
     masked = [n for n in names if columns[n].masked]
+    if counted == 0:
+        reason = "no two rows of the source are equal in it: counted" + (
+            f"; bijection of {', '.join(masked)}" if masked else ""
+        )
+        return Proof(about=about, verdict="proved", reason=reason)
     reason = (
         f"bijection of {', '.join(masked)}" if masked else "the source's own values" if not nulls else "NULLs differ"
     )
@@ -113,16 +129,22 @@ def _estimate(
     facts: SourceFacts,
     problems: Problems,
 ) -> Proof:
-    """Birthday bound n²/2N, by the column with the smallest space."""
-    chance, text = 0.0, ""
+    """Birthday bound n(n - 1)/2N, summed over the columns whose values may collide: of the rows no more can.
+
+    ``n`` is counted where the plan could ask in time, else the statistics' count of rows, and so told.
+    """
+    chance, told = 0.0, []
     for name in names:
         column = columns[name]
         space = column.rule.output_space(column.mask) if column.mask else None
+        if space is None:
+            reason = f"nobody knows how many values {column.rule.generator} gives in {name}"
+            return Proof(about=about, verdict="verified-after", reason=reason)
         counted = facts.distinct.get(f"{table.name}.{name}")
         count = counted if counted is not None else max(source.rows, 0)
-        if space:
-            chance = max(chance, count * count / (2 * space))
-        text = f"{count:.0f} distinct values of {name}" + ("" if counted is not None else " by the statistics")
+        chance += count * max(count - 1, 0) / (2 * space)
+        told.append(f"{count:,.0f} distinct values of {name}" + ("" if counted is not None else " by the statistics"))
+    text = " and ".join(told)
     if chance > LIKELY_COLLISION:
         problems.error(
             "collision", f"{table.name} index {index.name}", f"two values collide with probability {min(chance, 1):.1g}",
@@ -158,20 +180,27 @@ def _other(table: Table, index: Index, problems: Problems) -> list[Proof]:
     return [Proof(about=f"{table.name} exclusion {index.name}", verdict="verified-after", reason="decided by the rows")]
 
 
-def _not_null(table: Table, source: Table, columns: Columns) -> list[Proof]:
+def _not_null(table: Table, source: Table, columns: Columns, facts: SourceFacts) -> list[Proof]:
     sure: list[str] = []
+    counted: list[str] = []
     unsure: list[str] = []
     for column in table.columns:
         planned, ours = columns.get(column.name), source.column(column.name)
         if not column.nullable and planned and ours:
-            (unsure if ours.nullable else sure).append(column.name)
+            known = facts.demands.get(null_demand(f"{table.name}.{column.name}"))
+            kept = not ours.nullable and ours.not_null_proved
+            (sure if kept else counted if known == 0 else unsure).append(column.name)
+    about = f"{table.name} NOT NULL"
     found = []
     if sure:
         reason = f"NOT NULL in the source, and kept: {', '.join(sure)}"
-        found.append(Proof(about=f"{table.name} NOT NULL", verdict="proved", reason=reason))
+        found.append(Proof(about=about, verdict="proved", reason=reason))
+    if counted:
+        reason = f"no NULL in the source, counted: {', '.join(counted)}"
+        found.append(Proof(about=about, verdict="proved", reason=reason))
     if unsure:
         reason = f"nullable in the source: {', '.join(unsure)}"
-        found.append(Proof(about=f"{table.name} NOT NULL", verdict="verified-after", reason=reason))
+        found.append(Proof(about=about, verdict="verified-after", reason=reason))
     return found
 
 
