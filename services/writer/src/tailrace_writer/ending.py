@@ -37,6 +37,12 @@ async def conclude(connection: asyncpg.Connection, seat: Seat, outcome: do.Outco
             await _remark(connection, seat, f"{row['name']}, which the run has made, is still there: {row['trouble']}",
                           f"Drop {row['name']} by hand.")  # fmt: skip
             continue
+        if row["kind"] == "append":
+            table = f"tailrace.{row['name']}"
+            await _remark(
+                connection, seat, f"staging table {table} is still there: {row['trouble']}", f"Drop {table} by hand."
+            )
+            continue
         thing = f"{row['kind']} {row['name']}"
         remedy = f"Bring back {thing} by hand: its definition is kept in tailrace.ddl."
         await _remark(connection, seat, f"{thing} is not back: {row['trouble']}", remedy)
