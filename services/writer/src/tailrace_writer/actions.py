@@ -322,14 +322,7 @@ class Actions:
                 await undo.conclude(connection, seat, "verifying", "done", "checks = $6", said)
                 crash_point("leader.after-ledger-gone")
                 return
-            failure = Failure(
-                code="verify.leak"
-                if any(c.name.startswith(("leak ", "canaries ")) for c in wrong)
-                else "verify.failed",
-                message="verification failed: " + "; ".join(f"{c.name}: {c.detail}" for c in wrong[:5]),
-                remedy="The report lists all checks; "
-                + ("nothing was added." if plan.mode == "append" else "what was loaded is truncated."),
-            )
+            failure = _found(plan, wrong)
             with translated():
                 await moves.amend(
                     connection, seat, "checks = $4, failure = coalesce(failure, $5)", said, failure.model_dump_json()
@@ -370,3 +363,15 @@ async def _end_loading(connection: asyncpg.Connection, seat: Seat, lock_timeout_
         async with connection.transaction():
             await moves.close_fence(connection, seat.run, lock_timeout_s)
             await moves.move(connection, seat, "loading", "finishing")
+
+
+def _found(plan: Plan, wrong: list[Check]) -> Failure:
+    """What a verification has found. What must not be in the destination is taken back; a run that has followed its source keeps
+    the rest for its users to look at."""
+    said = "verification failed: " + "; ".join(f"{c.name}: {c.detail}" for c in wrong[:5])
+    if any(c.name.startswith(("leak ", "canaries ")) for c in wrong):
+        taken = "nothing was added" if plan.mode == "append" else "what was loaded is truncated"
+        return Failure(code="verify.leak", message=said, remedy=f"Give the column another generator; {taken}.")
+    left = "what was loaded is truncated" if plan.continuous is None else "what was loaded stays"
+    taken = "nothing was added" if plan.mode == "append" else left
+    return Failure(code="verify.failed", message=said, remedy=f"The report lists all checks; {taken}.")
