@@ -71,3 +71,26 @@ def test_views_arrive_whole_masked_and_joined(install: Callable[..., Installatio
     kept = "SELECT city, count(*), count(DISTINCT name) FROM places GROUP BY 1 ORDER BY 1"
     assert views.fetch("source", kept) == views.fetch("destination", kept), "every row once, duplicates and NULLs too"
     assert views.contains("CanaryName") == []
+
+
+def test_carried_views_are_made_as_tables_where_the_run_makes_them(
+    install: Callable[..., Installation], source: EmbeddedPostgres, destination: EmbeddedPostgres
+) -> None:
+    pair = make_pair("views_made", source, destination, TABLES + VIEWS, ROWS, structure="")
+    job = JOB.replace(
+        'destination: {url: "${DESTINATION_URL}"}', 'destination: {url: "${DESTINATION_URL}", mode: create}'
+    )
+
+    record = install(pair).run(job)
+
+    assert record.state == "done", record.failure or record.problems
+    assert [check for check in record.checks if not check.passed] == []
+    kinds = "relkind IN ('r', 'v', 'm') AND relnamespace = 'public'::regnamespace"
+    made = f"SELECT relname::text, relkind::text FROM pg_class WHERE {kinds}"
+    tables = ("client", "purchase", "client_sums", "places", "largest")
+    assert {row["relname"]: row["relkind"] for row in pair.fetch("destination", made)} == dict.fromkeys(tables, "r")
+    for relation in ("client_sums", "places", "largest"):
+        count = f"SELECT count(*) FROM {relation}"
+        assert pair.value("source", count) == pair.value("destination", count), relation
+    assert pair.value("destination", "SELECT pg_typeof(total)::text FROM client_sums LIMIT 1") == "numeric"
+    assert pair.contains("CanaryName") == []
