@@ -342,3 +342,22 @@ async def test_the_minimal_grants_suffice(
         await adder.close()
     assert await connection.fetchval("SELECT count(*) FROM child") == 1
     assert await connection.fetchval("SELECT nextval('parent_id_seq')") == 1 << 15
+
+
+async def test_a_sequence_that_counts_down_is_taken_no_step_back(
+    database: Database, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "CREATE SEQUENCE down INCREMENT -1; SELECT setval('down', -70000); ALTER TABLE child ALTER id SET DEFAULT nextval('down')"
+    )
+    planned = appending(sequences=(SequenceStep(schema_name="public", name="down", table=1, column="id"),))
+    seat = await begun(database, connection, planned)
+    await staged(database, connection, seat, planned, {1: children([-5, -6], [1, 2])})
+    await append.move_and_conclude(connection, seat, planned, [], 5)
+    assert await connection.fetchval("SELECT nextval('down')") == -70001
+    await connection.execute("SELECT setval('down', -3); DELETE FROM tailrace.run; DELETE FROM child")
+
+    seat = await begun(database, connection, planned)
+    await staged(database, connection, seat, planned, {1: children([-5, -6], [1, 2])})
+    await append.move_and_conclude(connection, seat, planned, [], 5)
+    assert await connection.fetchval("SELECT nextval('down')") == -32769

@@ -18,6 +18,8 @@ from tailrace_shared.verify import queries
 from tailrace_shared.verify.sequences import sequence_check
 from tailrace_writer.staging import place
 
+Columns = list[tuple[TableName, str]]
+
 
 def sequence_start(largest: int | None, maximum: int) -> int | None:
     """The next value that a sequence should give; None where it may stay as it is (nothing loaded that it could meet).
@@ -52,10 +54,6 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: b
     for (schema, name), steps in shared.items():
         with translated():
             largest = await _largest(connection, [(plan.table(step.table).name, step.column) for step in steps])
-            if plan.mode == "append":
-                added = await _largest(connection, [(place(plan, plan.table(s.table)), s.column) for s in steps])
-                if added is None or await _gives_free(connection, schema, name, added, largest):
-                    continue
             if behind and (largest is None or await _following(connection, schema, name) > largest):
                 continue
             limits = await connection.fetchrow(
@@ -65,8 +63,12 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: b
             )  # fmt: skip
             if limits is None:
                 continue
-            if limits["increment_by"] < 0:
-                fed = [(plan.table(step.table).name, step.column) for step in steps]
+            fed, down = [(plan.table(step.table).name, step.column) for step in steps], limits["increment_by"] < 0
+            if plan.mode == "append":
+                staged = [(place(plan, plan.table(step.table)), step.column) for step in steps]
+                if await _gives_free(connection, await _following(connection, schema, name), staged, fed, down=down):
+                    continue
+            if down:
                 start = descending_start(await _smallest(connection, fed), limits["min_value"])
             else:
                 start = sequence_start(largest, limits["max_value"])
@@ -81,10 +83,15 @@ async def sequence_checks(connection: asyncpg.Connection, plan: Plan) -> list[Ch
     return [await sequence_check(connection, plan, step) for step in plan.sequences]
 
 
-async def _gives_free(connection: asyncpg.Connection, schema: str, name: str, added: int, largest: int | None) -> bool:
-    """Whether the next value is above all keys, and above the region of those that were added."""
-    following = await _following(connection, schema, name)
-    return following >= first_free_above(added) and (largest is None or following > largest)
+async def _gives_free(
+    connection: asyncpg.Connection, following: int, added: Columns, all_keys: Columns, *, down: bool
+) -> bool:
+    """Whether the next value is beyond all keys, and beyond the region of those that were added; or nothing was."""
+    if down:
+        low, lowest = await _smallest(connection, added), await _smallest(connection, all_keys)
+        return low is None or low >= 0 or (following <= ~first_free_above(~low) and following < (lowest or 0))
+    high, highest = await _largest(connection, added), await _largest(connection, all_keys)
+    return high is None or (following >= first_free_above(high) and following > (highest or 0))
 
 
 async def _following(connection: asyncpg.Connection, schema: str, name: str) -> int:
@@ -92,13 +99,13 @@ async def _following(connection: asyncpg.Connection, schema: str, name: str) -> 
     return following
 
 
-async def _largest(connection: asyncpg.Connection, columns: list[tuple[TableName, str]]) -> int | None:
+async def _largest(connection: asyncpg.Connection, columns: Columns) -> int | None:
     """The largest value of several columns."""
     keys = [await connection.fetchval(queries.largest(table, column)) for table, column in columns]
     return max((int(key) for key in keys if key is not None), default=None)
 
 
-async def _smallest(connection: asyncpg.Connection, columns: list[tuple[TableName, str]]) -> int | None:
+async def _smallest(connection: asyncpg.Connection, columns: Columns) -> int | None:
     """The smallest value of several columns."""
     keys = [await connection.fetchval(queries.smallest(table, column)) for table, column in columns]
     return min((int(key) for key in keys if key is not None), default=None)
