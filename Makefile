@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo test test-long lint types isolation readme bench-copy bench-kernels torch clean help
+.PHONY: demo test test-long test-versions lint types isolation readme bench-copy bench-kernels torch clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -31,6 +31,9 @@ test: $(VENV)/.test ## unit, integration and end-to-end tests
 
 test-long: $(VENV)/.test ## the full crash matrix, random kills, restarts
 	$(BIN)/python -m pytest -m "long" --timeout 1800 tests
+
+test-versions: $(VENV)/.test ## the same on real servers of PostgreSQL 14 to 18, fetched once, and between unequal ones
+	$(BIN)/python -m pytest -m "long" --timeout 600 tests/e2e/test_versions.py
 
 lint: $(VENV)/.test ## style and import contract
 	$(BIN)/ruff check .

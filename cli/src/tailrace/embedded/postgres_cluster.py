@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from tailrace.embedded.accounts import Account
@@ -17,6 +18,10 @@ from tailrace_shared.errors import TerminalError
 _INITDB_DEADLINE_SECONDS = 120.0
 """About 1 s on an idle core."""
 _PASSWORD_BYTES = 24
+BUILTIN_LOCALE = ("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+"""Sorts and folds alike on every system, whatever locales it has; 17 and above."""
+LIBC_LOCALE = ("--locale=C.UTF-8",)
+"""The system's own, for any version."""
 
 
 def make_cluster(
@@ -28,6 +33,7 @@ def make_cluster(
     name: str,
     superuser: str,
     password_file: Path,
+    locale: Sequence[str] = BUILTIN_LOCALE,
 ) -> None:
     """Make the data directory ``cluster`` (UTF-8, SCRAM for every connection); the password is written to a file.
 
@@ -50,8 +56,7 @@ def make_cluster(
         [
             *(programs["initdb"], "-D", str(unfinished), "-U", superuser, f"--pwfile={password_file}"),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--no-sync", "--no-instructions"),
-            # The built-in provider sorts and folds alike on every system, whatever locales it has.
-            *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
+            *locale,
         ],
         environment=plain_environment(),
         log=log,
