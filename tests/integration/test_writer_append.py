@@ -135,6 +135,8 @@ async def test_rows_wait_in_staging_and_then_are_there_with_their_keys_and_nothi
     seat = await begun(database, connection)
     await staged(database, connection, seat, PLAN, {0: rows_of([100, 101]), 1: children([7, 8, 9], [100, 1, None])})
     assert await content(connection) == there, "nothing is there before all is"
+    kinds = await connection.fetch("SELECT relpersistence FROM pg_class WHERE relname LIKE 'append%'")
+    assert {kind[0] for kind in kinds} == {b"p"}, "a crash of the server empties neither these nor the ledger"
 
     checks = await verify(connection, seat, PLAN)
     assert [c for c in checks if not c.passed] == []
@@ -280,6 +282,22 @@ async def test_under_the_replica_role_the_move_looks_for_orphans_itself(
     await append.move_and_conclude(connection, seat, planned, [], 5)
     assert await text_of(connection, "child") == ['(7,"child 7",100)']
     assert await text_of(connection, "fired") == []
+
+
+async def test_a_deferrable_unique_key_holds_in_either_way(
+    database: Database, destination: EmbeddedPostgres, connection: asyncpg.Connection
+) -> None:
+    await connection.execute("ALTER TABLE parent ADD CONSTRAINT one_name UNIQUE (name) DEFERRABLE")
+    destination.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {database.name}")
+    seat = await begun(database, connection)
+    await staged(database, connection, seat, PLAN, {0: rows_of([100])})
+    await connection.execute(f"UPDATE tailrace.{staging_table(RUN, 1, 0).name} SET name = 'was there'")
+    for planned in (PLAN, appending(ddl=(step(0, PARENT), step(1, CHILD)), replica_role=True)):
+        with pytest.raises(TerminalError) as caught:
+            await append.move_and_conclude(connection, seat, planned, [], 5)
+        assert caught.value.code == "append.conflict"
+        assert "one_name" in caught.value.message
+        assert "was there" not in caught.value.message
 
 
 async def test_sequences_rise_above_what_was_added_and_stay_where_they_are_free_already(

@@ -13,12 +13,20 @@ from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import map_error, translated
 from tailrace_shared.types import quote_ident
+from tailrace_shared.verify import queries
 from tailrace_writer import undo
 from tailrace_writer.counts import ledger_rows
 from tailrace_writer.sequences import sequence_checks, set_sequences
 from tailrace_writer.staging import analyze, orphans, place, quoted
 from tailrace_writer.state.moves import Seat, as_json, close_fence, move, require
 
+_DEFERRABLE = """
+SELECT c.conname::text AS name, pg_catalog.pg_get_constraintdef(c.oid) !~ 'NULLS NOT DISTINCT' AS nulls_distinct,
+       ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(number, place)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place) AS columns
+FROM pg_catalog.pg_constraint c
+WHERE c.conrelid = pg_catalog.to_regclass($1) AND c.contype IN ('p', 'u') AND c.condeferrable
+"""
 _REMEDY = (
     "Nothing was changed. Remove what is in the way from the destination, or carry other rows (`where`), and run again."
 )
@@ -91,6 +99,7 @@ async def _move(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> dict[
         raise _conflict("the rows", error) from None
     if plan.replica_role:
         await _look_for_orphans(connection, plan)
+        await _look_for_duplicates(connection, plan)
     return grown
 
 
@@ -108,7 +117,7 @@ async def _insert(connection: asyncpg.Connection, plan: Plan, table: PlannedTabl
     # Of this very transaction, whatever others write meanwhile: a row of ours has our transaction's number.
     grown: int = await connection.fetchval(
         f"SELECT count(*) FROM {'ONLY ' if table.only else ''}{quoted(table.name)} "
-        "WHERE xmin::text = (pg_catalog.pg_current_xact_id()::text::bigint % 4294967296)::text"
+        "WHERE xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid"
     )
     if not entered == moved == grown:
         raise TerminalError(
@@ -141,6 +150,21 @@ async def _sequences(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
             "Nothing was changed. Raise the sequence's maximum there.",
         )
     return checks
+
+
+async def _look_for_duplicates(connection: asyncpg.Connection, plan: Plan) -> None:
+    """A deferrable unique key is checked by a trigger, which the replica role silences, too."""
+    for table in plan.tables:
+        for row in await connection.fetch(_DEFERRABLE, quoted(table.name)):
+            count = await connection.fetchval(
+                queries.duplicates(table.name, row["columns"], nulls_distinct=row["nulls_distinct"], only=table.only)
+            )
+            if count:
+                raise TerminalError(
+                    "append.conflict",
+                    f"{count:,} values of {table.name} would be there more than once: unique constraint {row['name']}",
+                    _REMEDY,
+                )
 
 
 def _conflict(what: str, error: asyncpg.PostgresError) -> TerminalError:
