@@ -47,7 +47,12 @@ class Term:
 class World:
     """One run from submission to its end. ``chaos`` is the share of steps in which something goes wrong."""
 
-    def __init__(self, seed: int, *, chaos: float = 0.25, cancel: bool = False, restarts: int = 2) -> None:
+    def __init__(
+        self, seed: int, *, chaos: float = 0.25, cancel: bool = False, restarts: int = 2, append: bool = False
+    ) -> None:
+        self.append = append
+        """Rows wait in staging tables, ``rows``, and are ``added`` by the last move."""
+        self.added: Counter[Batch] = Counter()
         self.random = random.Random(seed)
         self.chaos, self.will_cancel, self.restarts = chaos, cancel, restarts
         self.credit = self.random.choice([50, 100, 400])
@@ -178,12 +183,16 @@ class World:
                         self.tables[number] = (self.tables[number][0], True)
             case do.EndLoading():
                 self._move("finishing")
+            case do.Finish() if self.append:
+                self._move("verifying")
             case do.Finish():
                 self.dropped.discard(next(iter(sorted(self.dropped)), ""))
                 if not self.dropped:
                     self._move("verifying")
             case do.Rebuild():
                 self.dropped.discard(next(iter(sorted(self.dropped)), ""))
+                if self.append:
+                    self.rows.clear()
             case do.Verify():
                 self.verified = True
                 for column in ("name", "mail"):
@@ -196,6 +205,10 @@ class World:
             case do.Judge():
                 self.complete = {(*k, batch) for k, r in self.ranges.items() for batch in range(r.batches)}
                 self._forget()
+                if self.append:
+                    self.added += self.rows
+                    self.rows.clear()
+                    self.dropped.clear()
                 self._move("done")
             case do.Fail():
                 self.failed = True
@@ -220,7 +233,7 @@ class World:
     def _prepare(self) -> None:
         assert not self.rows, "truncated already"
         assert not self.dropped, "nothing is dropped twice"
-        self.dropped = {"index", "foreign key"}
+        self.dropped = {"staging"} if self.append else {"index", "foreign key"}
         for table, after in self.layout.items():
             self.tables[table] = (after, False)
             for number in range(self.random.randint(0, 4)):
@@ -228,7 +241,7 @@ class World:
                 self.ranges[self.attempt, table, number] = Range(
                     self.random.choice([10, 40, 90]), self.random.randint(0, 4), rest
                 )
-        self.prepared = True
+        self.prepared = not self.append
         self._move("loading")
 
     def _forget(self) -> None:

@@ -40,6 +40,21 @@ def test_a_run_ends_in_one_state_whatever_dies_and_whatever_comes_twice(block: i
     assert "done" in ends
 
 
+@pytest.mark.parametrize("block", range(5))
+def test_rows_that_are_appended_come_all_at_once_or_not_at_all(block: int) -> None:
+    ends = set()
+    for seed in range(block * 100, block * 100 + 100):
+        world = World(seed, chaos=0.05 + seed % 7 * 0.05, cancel=seed % 3 == 0, append=True).run()
+        assert world.state in TERMINAL
+        world.settle()
+        assert world.added.keys() == (world.complete if world.state == "done" else set()), seed
+        assert set(world.added.values()) <= {1}, "nothing is added twice"
+        assert not world.rows, "staging is gone"
+        assert not world.dropped
+        ends.add(world.state)
+    assert "done" in ends
+
+
 def test_an_undisturbed_run_needs_one_attempt() -> None:
     for seed in range(100):
         world = World(seed, chaos=0.0).run()
