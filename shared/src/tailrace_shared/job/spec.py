@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from tailrace_shared.generators import Rule
 from tailrace_shared.job.canaries import check_canaries
@@ -20,8 +20,9 @@ Reference = Annotated[str, StringConstraints(pattern=r"^\$\{[A-Z][A-Z0-9_]*\}$")
 Policy = Literal["halt", "mask", "null", "pass"]
 """What happens to a column without a rule: refuse the plan, mask it by its type, write NULL, carry it as it is."""
 
-Mode = Literal["carry", "duplicate", "truncate", "exclude"]
-"""carry: by column rules; duplicate: every column as it is; truncate: empty it, load nothing; exclude: leave it alone."""
+Mode = Literal["carry", "duplicate", "generate", "truncate", "exclude"]
+"""carry: by column rules; duplicate: every column as it is; generate: made rows, nothing is read; truncate: empty it, load nothing;
+exclude: leave it alone."""
 
 
 MissingParents = Literal["refuse", "nullify", "exclude"]
@@ -42,19 +43,19 @@ class Destination(Frozen):
         default="existing",
         description="existing: the carried tables exist and must be empty. create: they do not exist and are made as the source has "
         "them. truncate: they are emptied first, never with CASCADE. append: rows are added to those that are there, in one "
-        "transaction at the end.",
+        "transaction at the end: they come all or not at all.",
     )
     constraints: Literal["bypass", "respect"] = Field(
         default="bypass",
         description="bypass: foreign keys and secondary indexes are dropped while loading and rebuilt exactly. respect: nothing "
-        "is dropped; parents load before children.",
+        "is dropped; parents load before children. In the mode append nothing is dropped either way.",
     )
 
 
 class TableRule(Frozen):
     """How one table, or all tables that a pattern matches, travel."""
 
-    mode: Mode = Field(default="carry", description="carry, duplicate, truncate or exclude.")
+    mode: Mode = Field(default="carry", description="carry, duplicate, generate, truncate or exclude.")
     columns: dict[str, Rule] = Field(
         default_factory=dict,
         description="Generator per column: a name such as mock.email, or a mapping with `generator` and its options.",
@@ -68,7 +69,10 @@ class TableRule(Frozen):
         "variable, which the reader puts in as a literal; what is written here itself travels with the job.",
     )
     rows: int | None = Field(
-        default=None, ge=0, description="At most so many rows are carried, the first of those that `where` leaves."
+        default=None,
+        ge=0,
+        le=10**12,
+        description="At most so many rows are carried, the first of those that `where` leaves. Mode generate: so many rows are made.",
     )
     missing_parents: MissingParents | None = Field(
         default=None,
