@@ -20,7 +20,8 @@ from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
 from tailrace_shared.plan.drift import check_drift
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.filtered import limited, told_filters, virtual_checks, warn_of_costs
-from tailrace_shared.plan.filters import Filters, check_asked, judge_gaps
+from tailrace_shared.plan.filters import Filters
+from tailrace_shared.plan.filters_judged import check_asked, judge_gaps
 from tailrace_shared.plan.following import plan_following
 from tailrace_shared.plan.gaps import gaps_of
 from tailrace_shared.plan.generated import Generation, plan_generated
@@ -38,7 +39,7 @@ from tailrace_shared.plan.privileges import check_destination, check_source
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.proofs import prove
 from tailrace_shared.plan.ranges import leaves_of, ranges_of
-from tailrace_shared.plan.references import carried_sides, checks_of, prove_references, sides_of
+from tailrace_shared.plan.references import carried_sides, checks_of, points_nowhere, prove_references, sides_of
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
 from tailrace_shared.plan.sequences import sequence_steps
@@ -119,7 +120,7 @@ def build_plan(
     elif create:
         ddl = create_steps(tables, schema or SourceSchema(), destination, names)
     elif respect:
-        after = order_of(sides, replica_role, problems)
+        after = order_of([side for side in sides if not points_nowhere(side)], replica_role, problems)
         tables = [t.model_copy(update={"after": after.get(t.number, ())}) for t in tables]
         ddl = respect_steps(tables, destination, replica_role)
     else:

@@ -158,7 +158,7 @@ def _checked(found: list[Token]) -> list[Token]:
             raise ConditionError(
                 "a time that every reader would understand differently", token.at, "Write now() or current_date."
             )
-        elif token.kind == "word" and token.text.lower() in _NOW_CALLS and place and found[place - 1].text == ".":
+        elif token.text.lower() in _NOW_CALLS and [t.text for t in found[place - 1 : place + 2 : 2]] == [".", "("]:
             raise ConditionError(
                 "a time that every reader would understand differently", token.at, "Write now() by itself."
             )

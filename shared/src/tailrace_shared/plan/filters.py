@@ -14,9 +14,8 @@ from pydantic import Field
 from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.plan.conditions import quote_literal
 from tailrace_shared.plan.gaps import Gap, Gaps, Scope
-from tailrace_shared.plan.links import Link, Meaning
+from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.model import Leaf, Problem, RowEnd, TableFilter
-from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.ranges import leaves_of
 from tailrace_shared.types import Frozen, qualified, quote_ident
 
@@ -99,11 +98,9 @@ class Filters:
             parts += nulls
         if not outside:
             names = ", ".join(quote_ident(c) for c in dict.fromkeys(link.referenced))
-            pairs = zip(link.columns, link.referenced, strict=True)
-            equal = " AND ".join(f"p.{quote_ident(theirs)} = t.{quote_ident(mine)}" for mine, theirs in pairs)
             where = f" WHERE {rows}" if (rows := self.rows(link.parent)) else ""
             parts.append(
-                f"EXISTS (SELECT FROM (SELECT {names} FROM {self.relation(link.parent)}{where}) AS p WHERE {equal})"
+                f"EXISTS (SELECT FROM (SELECT {names} FROM {self.relation(link.parent)}{where}) AS p WHERE {link.equal})"
             )
         return f"({' OR '.join(parts) or 'false'})"
 
@@ -150,11 +147,7 @@ class Filters:
 
     def _whole(self, link: Link) -> str:
         """The referenced row exists, carried or not."""
-        equal = " AND ".join(
-            f"p.{quote_ident(theirs)} = t.{quote_ident(mine)}"
-            for mine, theirs in zip(link.columns, link.referenced, strict=True)
-        )
-        return f"EXISTS (SELECT FROM {self.relation(link.parent).removesuffix(' AS t')} AS p WHERE {equal})"
+        return f"EXISTS (SELECT FROM {self.relation(link.parent).removesuffix(' AS t')} AS p WHERE {link.equal})"
 
     def _before_end(self, name: TableName) -> str:
         end = self.asked.ends.get(str(name))
@@ -205,71 +198,6 @@ class Filters:
                     heaps |= {leaf.oid: leaf for leaf in leaves_of(parent)} if parent.kind in ("r", "p") else {}
                     waiting.append(gap.link.parent)
         return tuple(heaps[oid] for oid in sorted(heaps))
-
-
-def check_asked(filters: Filters, problems: Problems) -> None:
-    """Whatever planning had to know and does not is an error, with what to do instead."""
-    asked = filters.asked
-    for problem in asked.problems:
-        problems.add(problem)
-    told = {problem.where for problem in asked.problems}
-    for name, table in filters.scope.items():
-        if not table.loaded or str(name) in told:
-            continue
-        if table.where and str(name) not in asked.where:
-            problems.error(
-                "where", name, "its condition was not checked in the source", "Plan with the source at hand."
-            )
-        if table.limit and table.table.kind in ("r", "p") and str(name) not in asked.ends:
-            problems.error(
-                "row-limit",
-                name,
-                "the source did not say in time where its row limit ends",
-                "Carry it with a `where` instead.",
-            )
-        if any(gap.inner for gap in filters.gaps.of(name, "exclude")) and str(name) not in asked.excluded:
-            cycle = next(gap.link for gap in filters.gaps.of(name, "exclude") if gap.inner)
-            problems.error(
-                "exclude-cycle", cycle.about,
-                "rows that are excluded would exclude others in a cycle, and they are too many to be counted out beforehand",
-                f"Set missing_parents: nullify for {name}, or choose its rows by `where` so that they refer to each other.",
-            )  # fmt: skip
-    for name in sorted(filters.too_deep):
-        problems.error(
-            "filter-too-deep", name, f"choosing its rows takes more than {NESTED_MAX} look-ups along its foreign keys",
-            f"Set missing_parents: nullify for some of its references, or write a `where` for {name} itself.",
-        )  # fmt: skip
-
-
-def judge_gaps(filters: Filters, problems: Problems) -> dict[Meaning, str]:
-    """Why each link with a gap holds, by its meaning; gaps that the job refuses are errors."""
-    found: dict[Meaning, str] = {}
-    for gap in filters.gaps.all:
-        link = gap.link
-        if gap.action == "nullify":
-            found[link.meaning] = "references to rows that are not carried become NULL"
-        elif gap.action == "exclude":
-            found[link.meaning] = "rows that refer to one that is not carried are excluded"
-        elif filters.asked.missing.get(link.about) is False:
-            found[link.meaning] = "no carried row refers to one that is not: asked in the snapshot"
-        else:
-            know = "rows refer" if link.about in filters.asked.missing else "rows may refer"
-            problems.error(
-                "missing-parents", link.about,
-                f"{know} by {', '.join(link.columns)} to rows of {link.parent} that are not carried: {_why(gap, filters)}",
-                f"Set missing_parents of {link.child} to nullify (NULL instead) or exclude (without the row), or carry {link.parent} whole.",
-            )  # fmt: skip
-    return found
-
-
-def _why(gap: Gap, filters: Filters) -> str:
-    parent = filters.scope.get(gap.link.parent)
-    if parent is None:
-        return "it is excluded"
-    if not parent.loaded:
-        return "it is only truncated"
-    said = [word for word, there in (("`where`", parent.where), ("`rows`", parent.limit is not None)) if there]
-    return f"it has {' and '.join(said)}" if said else "rows of it are excluded in turn"
 
 
 def _may_be_null(table: Table | None, column: str) -> bool:

@@ -9,7 +9,7 @@ from tailrace_shared.catalogue.model import Catalogue, ForeignKey, Table, TableN
 from tailrace_shared.generators.suggest import suggest
 from tailrace_shared.job.spec import Job, VirtualForeignKey
 from tailrace_shared.plan.problems import Problems
-from tailrace_shared.types import Family
+from tailrace_shared.types import Family, quote_ident
 
 _ALIKE: frozenset[Family] = frozenset({"integer", "number"})
 """Families whose values are compared with each other by value."""
@@ -35,6 +35,14 @@ class Link:
     certain: bool = False
     """The source guarantees it."""
     temporal: bool = False
+    operators: tuple[str, ...] = ()
+    """Per column what compares it, as SQL: equality need not be on the search path. None: ``=``."""
+
+    @property
+    def equal(self) -> str:
+        """That a row ``p`` is the one that a row ``t`` refers to."""
+        compared = zip(self.columns, self.operators or ("=",) * len(self.columns), self.referenced, strict=True)
+        return " AND ".join(f"p.{quote_ident(theirs)} {op} t.{quote_ident(mine)}" for mine, op, theirs in compared)
 
     @property
     def about(self) -> str:
@@ -58,7 +66,7 @@ def links_of(
     found: dict[Meaning, Link] = {}
     for catalogue in (source, destination):
         for key in catalogue.foreign_keys:
-            link = _declared(key, names, certain=catalogue is source and key.validated and key.enforced)
+            link = _declared(key, names, own=catalogue is source)
             if _known(link, source):
                 found.setdefault(link.meaning, link)
     for place, virtual in enumerate(job.foreign_keys):
@@ -68,7 +76,8 @@ def links_of(
     return list(found.values())
 
 
-def _declared(key: ForeignKey, names: Mapping[TableName, TableName], *, certain: bool) -> Link:
+def _declared(key: ForeignKey, names: Mapping[TableName, TableName], *, own: bool) -> Link:
+    """``own``: of the source, whose operators the queries name."""
     return Link(
         name=key.name,
         child=names.get(key.table, key.table),
@@ -77,8 +86,9 @@ def _declared(key: ForeignKey, names: Mapping[TableName, TableName], *, certain:
         referenced=key.referenced_columns,
         full="MATCH FULL" in key.definition,
         enforced=key.enforced,
-        certain=certain,
+        certain=own and key.validated and key.enforced,
         temporal=key.temporal,
+        operators=key.operators if own else (),
     )
 
 

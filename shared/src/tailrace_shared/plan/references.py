@@ -93,7 +93,7 @@ def prove_references(
             found.append(_outside_child(about, side, destination, respect, problems))
         elif side.child.mode == "truncate":
             found.append(Proof(about=about, verdict="proved", reason="the table is empty"))
-        elif _nulled(side):
+        elif points_nowhere(side):
             found.append(Proof(about=about, verdict="proved", reason="a NULL points nowhere"))
         elif reason := held.get((*_meaning(side.key, names), ())):
             found.append(Proof(about=about, verdict="proved", reason=reason))
@@ -118,7 +118,7 @@ def _meaning(
     return names.get(key.table, key.table), names.get(key.references, key.references), pairs
 
 
-def _nulled(side: Sides) -> bool:
+def points_nowhere(side: Sides) -> bool:
     """One NULL column is enough under MATCH SIMPLE, all are under MATCH FULL."""
     columns = {c.name: c for c in side.child.columns} if side.child else {}
     nulled = [n in columns and isinstance(columns[n].rule, Null) for n in side.key.columns]

@@ -10,7 +10,6 @@ from typing import Any, Final
 import asyncpg
 
 from tailrace_shared.catalogue.model import Table, TableName
-from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import UsageError
 from tailrace_shared.plan.conditions import ConditionError, MissingVariable, Resolved, resolve_condition
 from tailrace_shared.plan.filters import Filters, Place, ScopeFacts
@@ -19,21 +18,12 @@ from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.model import Leaf, RowEnd
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.ranges import leaves_of
-from tailrace_shared.postgres import map_error, translated
+from tailrace_shared.plan.scope_asker import ScopeAsker
+from tailrace_shared.postgres import map_error
 from tailrace_shared.types import qualified
 
-QUESTION_MS: Final = 120_000
-"""Longest time for one question: without its answer there is no plan."""
-ALL_QUESTIONS_S: Final = 900.0
-"""Longest time for all of them together: the snapshot is held meanwhile."""
 EXCLUDED_MAX: Final = 20_000
 """Rows that a cycle of exclusions may take: each is named in the plan."""
-ORDERED: Final = (
-    "SET LOCAL synchronize_seqscans = off; SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL enable_tidscan = on; "
-    "SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off; SET LOCAL enable_indexonlyscan = off; "
-    "SET LOCAL enable_bitmapscan = off"
-)
-"""Rows in ctid order without a sort, so that a scan may stop early."""
 _VOLATILE: Final = """
 SELECT DISTINCT p.proname::text FROM pg_catalog.pg_proc p WHERE p.proname = ANY($1::text[]) AND p.provolatile = 'v'
 AND (pg_catalog.pg_function_is_visible(p.oid) OR NOT EXISTS (
@@ -63,7 +53,7 @@ async def ask_scope(
     """
     if not gaps.reduced and not gaps.all and not any(link.virtual for link in links):
         return ScopeFacts()
-    asker = _Asker(connection)
+    asker = ScopeAsker(connection)
     problems = Problems()
     facts = await _conditions(asker, scope, filters(ScopeFacts()), lookup, problems)
     if problems.failed:
@@ -100,7 +90,9 @@ _UNKNOWN: Final = RowEnd(leaf=-1, block=-1, item=-1)
 """Not said in time."""
 
 
-async def _conditions(asker: _Asker, scope: Scope, filters: Filters, lookup: Lookup, problems: Problems) -> ScopeFacts:
+async def _conditions(
+    asker: ScopeAsker, scope: Scope, filters: Filters, lookup: Lookup, problems: Problems
+) -> ScopeFacts:
     where: dict[str, str] = {}
     looks_up: set[str] = set()
     reads: dict[str, tuple[Leaf, ...]] = {}
@@ -137,7 +129,7 @@ async def _conditions(asker: _Asker, scope: Scope, filters: Filters, lookup: Loo
 
 
 async def _explain(
-    asker: _Asker, name: TableName, relation: str, resolved: Resolved, path: str | None, problems: Problems
+    asker: ScopeAsker, name: TableName, relation: str, resolved: Resolved, path: str | None, problems: Problems
 ) -> dict[str, Any] | None:
     """PostgreSQL's plan of the condition; None where it refuses it."""
     before = f"EXPLAIN (VERBOSE, FORMAT JSON) SELECT FROM {relation} WHERE ("
@@ -160,7 +152,7 @@ def _names_objects(base: str) -> bool:
     return base.removeprefix("_").startswith("reg")
 
 
-async def _heaps_of(asker: _Asker, plan: dict[str, Any]) -> tuple[Leaf, ...]:
+async def _heaps_of(asker: ScopeAsker, plan: dict[str, Any]) -> tuple[Leaf, ...]:
     names = sorted({(node["Schema"], node["Relation Name"]) for node in _nodes(plan) if "Relation Name" in node})
     found = await asker.rows(_HEAPS, [schema for schema, _ in names], [name for _, name in names])
     return tuple(
@@ -175,7 +167,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(child)
 
 
-async def _end(asker: _Asker, table: Table, limit: int, facts: ScopeFacts) -> RowEnd | None:
+async def _end(asker: ScopeAsker, table: Table, limit: int, facts: ScopeFacts) -> RowEnd | None:
     """The first row past the limit, in the order of reading; None where there is none, ``_UNKNOWN`` where nobody knows."""
     name = str(table.name)
     where = f" WHERE ({facts.where[name]}\n)" if name in facts.where else ""
@@ -202,7 +194,7 @@ async def _end(asker: _Asker, table: Table, limit: int, facts: ScopeFacts) -> Ro
 
 
 async def _cycles(
-    asker: _Asker, gaps: Gaps, filters: Callable[[ScopeFacts], Filters], facts: ScopeFacts
+    asker: ScopeAsker, gaps: Gaps, filters: Callable[[ScopeFacts], Filters], facts: ScopeFacts
 ) -> dict[str, tuple[Place, ...]]:
     """Rows that go with excluded ones, round after round until none is added. Nothing where they are too many or it takes long.
 
@@ -227,7 +219,7 @@ async def _cycles(
     return {name: tuple(sorted(places)) for name, places in found.items()}
 
 
-async def _estimates(asker: _Asker, scope: Scope, filters: Filters, problems: Problems) -> dict[str, float]:
+async def _estimates(asker: ScopeAsker, scope: Scope, filters: Filters, problems: Problems) -> dict[str, float]:
     """Rows that will be read, as PostgreSQL estimates them; what it refuses would stop the readers."""
     found = {}
     for name, scoped in scope.items():
@@ -255,54 +247,3 @@ async def _estimates(asker: _Asker, scope: Scope, filters: Filters, problems: Pr
 
 def _plan(answer: Any) -> dict[str, Any] | None:
     return None if answer is None else json.loads(answer)[0]["Plan"]
-
-
-class _Asker:
-    """Asks one question at a time, with the session's own search path, and not for ever."""
-
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
-        self._deadline = Deadline.after(ALL_QUESTIONS_S)
-
-    async def value(self, question: str, *, raises: bool = False, path: str | None = None) -> Any:
-        """A single value; None where it takes too long, or the source refuses. ``path``: under this search path."""
-        rows = await self.rows(question, raises=raises, late=None, path=path)
-        return rows[0][0] if rows else None
-
-    async def rows(
-        self,
-        question: str,
-        *parameters: object,
-        ordered: bool = False,
-        raises: bool = False,
-        late: Any = (),
-        path: str | None = None,
-    ) -> Any:
-        """Rows; ``late`` where they take too long or the source refuses. ``raises`` lets its refusal through."""
-        if self._deadline.expired:
-            return late
-        with translated():
-            # The readers begin the snapshot's transaction by a statement; asyncpg's own transactions refuse to nest in such a one.
-            nested = self._connection.is_in_transaction()
-            await self._connection.execute("SAVEPOINT scope" if nested else "BEGIN READ ONLY")
-        try:
-            limit = f"SET LOCAL statement_timeout = {QUESTION_MS}"
-            await self._connection.execute(f"{limit}; {ORDERED}" if ordered else limit)
-            if path is not None:
-                await self._connection.execute(f"SET LOCAL search_path = {path}")
-            return await self._connection.fetch(question, *parameters)
-        except asyncpg.QueryCanceledError:
-            return late
-        except asyncpg.PostgresError as error:
-            if isinstance(error, asyncpg.PostgresConnectionError):
-                raise map_error(error) from None
-            if raises:
-                raise
-            return late
-        except (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            raise map_error(error) from None
-        finally:
-            if not self._connection.is_closed():
-                with translated():
-                    # drops the locks and the time limit
-                    await self._connection.execute("ROLLBACK TO SAVEPOINT scope" if nested else "ROLLBACK")
