@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from rich import box
@@ -17,6 +18,9 @@ from tailrace_shared.plan.estimate import Estimate, estimate
 from tailrace_shared.plan.model import Plan, PlannedTable, PlanResult, Proof
 
 _VERDICTS = {"proved": "green", "estimated": "yellow", "verified-after": "cyan"}
+
+_DROPS = re.compile(r"DROP ([A-Z ]+) IF EXISTS ")
+"""What a step makes, by how it would go again."""
 
 
 def plan_text(result: PlanResult, *, columns: bool = True, proofs: bool = False) -> RenderableType:
@@ -115,12 +119,24 @@ def _dropped(plan: Plan) -> Text:
         aside = ", ".join(step.name for step in plan.ddl if step.kind == "trigger")
         said = f"; disabled meanwhile: {aside}" if aside else ""
         return Text(f"rows wait in staging tables, and are added in one transaction at the end{said}")
+    if plan.mode == "create":
+        return _made(plan)
     if not plan.ddl:
         return Text("nothing is dropped while loading")
     count = Counter(step.kind for step in plan.ddl)
     plural = {"foreign-key": "foreign keys", "index": "indexes", "trigger": "triggers"}
     words = ", ".join(f"{number} {plural[kind]}" for kind, number in count.items())
     return Text(f"away while loading and rebuilt after it: {words}")
+
+
+def _made(plan: Plan) -> Text:
+    """What the run makes, by kind."""
+    kinds = Counter(found[1].lower() for step in plan.ddl if (found := _DROPS.match(step.drop)))
+    words = ", ".join(f"{count} × {kind}" for kind, count in kinds.items())
+    after = sum(step.kind != "create" for step in plan.ddl)
+    return Text(
+        f"made before the load: {words or 'not known here'}; after it: {after} keys, indexes, triggers and the like"
+    )
 
 
 def _estimate(found: Estimate) -> Text:

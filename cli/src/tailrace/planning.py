@@ -63,12 +63,16 @@ async def databases(job: Job, environ: Mapping[str, str] = os.environ) -> AsyncI
             )
 
 
-async def plan_of(job: Job, ends: Databases, environ: Mapping[str, str] = os.environ) -> PlanResult:
-    """What a run of the job would plan now. Its key and the secret's fingerprint are placeholders."""
-    creating = job.destination.mode == "create"
+async def plan_of(
+    job: Job, ends: Databases, environ: Mapping[str, str] = os.environ, *, whole: bool = True
+) -> PlanResult:
+    """What a run of the job would plan now. Its key and the secret's fingerprint are placeholders.
+
+    Not ``whole``: in the mode create only what is of the rows, whatever the destination holds now.
+    """
+    creating = whole and job.destination.mode == "create"
     with translated():
-        target = None if creating else ends.destination_catalogue
-        facts = await gather_facts(ends.source, job, ends.source_catalogue, target, environ)
+        facts = await gather_facts(ends.source, job, ends.source_catalogue, ends.destination_catalogue, environ)
     schema, unread = await _schema(job, ends, environ) if creating else (None, None)
     result = build_plan(
         job,

@@ -63,9 +63,9 @@ async def _preview(job: Job, tables: list[str], rows: int) -> tuple[list[Problem
 
     require((job.source.url, job.destination.url, job.secret), os.environ)
     secret = mask_secret(job)
-    wanted = as_if_empty(job)
+    wanted = job if job.destination.mode == "create" else as_if_empty(job)
     async with databases(wanted) as ends:
-        result = await plan_of(wanted, ends)
+        result = await plan_of(wanted, ends, whole=False)
         if result.plan is None:
             return [problem for problem in result.problems if problem.severity == "error"], []
         chosen = chosen_tables(result.plan, tables)

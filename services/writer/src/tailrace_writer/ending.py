@@ -13,6 +13,8 @@ from tailrace_writer.state import decisions as do
 from tailrace_writer.state import moves
 from tailrace_writer.state.moves import Seat
 
+_MADE = "SELECT prepared AND failure IS NOT NULL AND job->'destination'->>'mode' = 'create' FROM tailrace.run WHERE run = $1"
+
 
 async def stop(
     connection: asyncpg.Connection, seat: Seat, state: State, outcome: do.Outcome, lock_timeout_s: float, *, empty: bool
@@ -34,8 +36,10 @@ async def conclude(connection: asyncpg.Connection, seat: Seat, outcome: do.Outco
         )
     for row in left:
         if row["kind"] == "create":
-            await _remark(connection, seat, f"{row['name']}, which the run has made, is still there: {row['trouble']}",
-                          f"Drop {row['name']} by hand.")  # fmt: skip
+            await _remark(
+                connection, seat, f"{row['name']}, which the run has made, is still there: {row['trouble']}",
+                f"Drop {row['name']} by hand.",
+            )  # fmt: skip
             continue
         if row["kind"] == "append":
             table = f"tailrace.{row['name']}"
@@ -46,6 +50,8 @@ async def conclude(connection: asyncpg.Connection, seat: Seat, outcome: do.Outco
         thing = f"{row['kind']} {row['name']}"
         remedy = f"Bring back {thing} by hand: its definition is kept in tailrace.ddl."
         await _remark(connection, seat, f"{thing} is not back: {row['trouble']}", remedy)
+    if not left and await connection.fetchval(_MADE, seat.run):
+        await _remark(connection, seat, "what it had made in the destination is gone again")
     await undo.conclude(connection, seat, "stopping", outcome)
     crash_point("leader.after-ledger-gone")
 

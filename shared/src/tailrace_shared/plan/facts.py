@@ -13,6 +13,7 @@ from tailrace_shared.catalogue.model import Catalogue, Column, Partition, Table
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.generators import Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.create import destination_to_be
 from tailrace_shared.plan.demands import count_demands
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
 from tailrace_shared.plan.filters import Filters, ScopeFacts
@@ -77,7 +78,11 @@ async def gather_facts(
     views = {str(table.name): await view_facts(asker.ask, rule, table) for table, rule in views_of(job, catalogue)}
     catalogue = declared_views(job, catalogue, views, problems)
     scope = scope_of(job, catalogue, problems)
-    target = destination or catalogue
+    if job.destination.mode == "create":  # what is there now says nothing of the tables that will be
+        destination = None
+    target = (
+        destination_to_be(scope, catalogue, catalogue) if job.destination.mode == "create" else destination or catalogue
+    )
     names = partition_owners(catalogue, target)
     links = links_of(job, catalogue, target, names, problems)
     domains = domains_of(scope, catalogue, catalogue, names, links)
