@@ -35,6 +35,9 @@ SESSION: Final[dict[str, str]] = {
     "jit": "off",
 }
 
+_OTHER_BACKEND: Final = frozenset({"26000", "42P05", "08P01"})
+"""A prepared statement that is not there, or is there already: another backend than the one that prepared it."""
+
 
 async def connect(
     url: SecretStr, application_name: str, *, variable: str = "", timeout_s: float = CONNECT_TIMEOUT_S, **settings: str
@@ -52,7 +55,7 @@ async def connect(
         if await _pooled(connection, url, application_name, where, timeout_s, settings):
             raise TerminalError(
                 "postgres.pooler",
-                f"{where} is a transaction pooler: locks, snapshots and settings do not survive a statement there",
+                f"{where} is a pooler: locks, snapshots or session settings do not survive a statement there",
                 "Name the server's own address and port, not the pooler's.",
                 exit_code=ExitCode.UNAVAILABLE,
             )
@@ -173,20 +176,53 @@ async def _pooled(
     timeout_s: float,
     settings: dict[str, str],
 ) -> bool:
-    """True where a transaction pooler answers.
+    """True where a pooler answers that does not give us one session of one server, with the settings that we asked for.
 
     A pooler invents the process id of the login message, so on a direct connection this costs one statement. Behind one,
+    settings may have been dropped (``ignore_startup_parameters``: policies would hide rows, values have other texts), and
     a second client that opens a transaction gets the very backend that the first has just used, or pushes the first off.
     """
     with translated():
-        backend = await connection.fetchval("SELECT pg_catalog.pg_backend_pid()")
+        try:
+            backend = await connection.fetchval("SELECT pg_catalog.pg_backend_pid()")
+        except asyncpg.PostgresError as error:
+            if error.sqlstate in _OTHER_BACKEND:
+                return True
+            raise
         if backend == connection.get_server_pid():
             return False
-        other = await _open(url, application_name, where, timeout_s, settings)
         try:
-            await other.execute("BEGIN")
-            taken = await other.fetchval("SELECT pg_catalog.pg_backend_pid()")
-            again = await connection.fetchval("SELECT pg_catalog.pg_backend_pid()")
-            return bool(backend == taken or backend != again)
-        finally:
-            other.terminate()
+            return not await _kept(connection) or await _shared(
+                connection, url, backend, application_name, where, timeout_s, settings
+            )
+        except (asyncpg.PostgresError, asyncpg.InterfaceError):  # a pooler of statements ends the session at BEGIN
+            return True
+
+
+async def _kept(connection: asyncpg.Connection) -> bool:
+    """Whether the session has the settings that we asked for."""
+    names = list(SESSION)
+    rows = await connection.fetch(
+        "SELECT n, pg_catalog.current_setting(n) AS v FROM pg_catalog.unnest($1::text[]) n", names
+    )
+    return {row["n"]: row["v"] for row in rows} == SESSION
+
+
+async def _shared(
+    connection: asyncpg.Connection,
+    url: SecretStr,
+    backend: int,
+    application_name: str,
+    where: str,
+    timeout_s: float,
+    settings: dict[str, str],
+) -> bool:
+    """Whether another client gets the backend that the first has just used, or pushes it off."""
+    other = await _open(url, application_name, where, timeout_s, settings)
+    try:
+        await other.execute("BEGIN")
+        taken = await other.fetchval("SELECT pg_catalog.pg_backend_pid()")
+        again = await connection.fetchval("SELECT pg_catalog.pg_backend_pid()")
+        return bool(backend == taken or backend != again)
+    finally:
+        other.terminate()
