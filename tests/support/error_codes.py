@@ -19,6 +19,7 @@ RAISED = {
     "Failure",
     "Fail",
     "_unreadable",
+    "_refuse",
 }
 """Calls whose first argument, or ``code``, is the code."""
 PLANNING = ROOT / "shared/src/tailrace_shared/plan"

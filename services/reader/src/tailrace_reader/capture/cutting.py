@@ -26,6 +26,11 @@ class CutRule:
     delay_s: float = DELAY_S
     """After its first frame has come, a record waits no longer for more."""
 
+    @staticmethod
+    def of(message_bytes: int) -> CutRule:
+        """For messages of at most that size: half of it leaves room for what Arrow adds."""
+        return CutRule(bytes=min(BYTES, message_bytes // 2))
+
     def due(self, count: int, held: int, since: float, now: float) -> bool:
         """Worth looking for a cut: enough is in hand, or it has waited long enough."""
         return count > 0 and (count >= self.changes or held >= self.bytes or now - since >= self.delay_s)

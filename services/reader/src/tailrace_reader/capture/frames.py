@@ -21,6 +21,7 @@ READ_BYTES = 256 << 10
 _FIRST_BYTES = 1 << 20
 _COPY_DATA, _XLOG_DATA, _KEEPALIVE = ord("d"), ord("w"), ord("k")
 _LENGTH = struct.Struct(">I")
+_HEAD = struct.Struct(">BIB")
 _LSN = struct.Struct(">Q")
 
 
@@ -99,14 +100,15 @@ class FrameBuffer:
         """That many bytes have come. Raises FrameTooLarge."""
         self._filled += size
         data, end, at = self._data, self._filled, self._scanned
-        length, add = _LENGTH.unpack_from, self._starts.append
-        while at + 5 <= end:
-            after = at + 1 + length(data, at + 1)[0]
+        head, add = _HEAD.unpack_from, self._starts.append
+        while at + 5 <= end:  # the byte behind a message without a body is spare
+            tag, length, kind = head(data, at)
+            after = at + 1 + length
             if after > end:
-                if after - at > self._limit:
-                    raise FrameTooLarge(after - at)
+                if length >= self._limit:
+                    raise FrameTooLarge(length + 1)
                 break
-            if data[at] == _COPY_DATA and data[at + 5] == _XLOG_DATA:
+            if tag == _COPY_DATA and kind == _XLOG_DATA:
                 add(at)
             else:
                 self._other(at, after)
@@ -115,9 +117,11 @@ class FrameBuffer:
         if not self._starts:
             self._begin = at
 
-    def frames(self) -> Frames:
-        """All frames in hand."""
-        return Frames(self._data, np.array(self._starts, np.int64), self._scanned)
+    def frames(self, limit: int | None = None) -> Frames:
+        """Frames in hand, the first ``limit`` of them."""
+        if limit is None or limit >= len(self._starts):
+            return Frames(self._data, np.array(self._starts, np.int64), self._scanned)
+        return Frames(self._data, np.array(self._starts[:limit], np.int64), self._starts[limit])
 
     def drop(self, count: int) -> None:
         """Forget the first frames."""

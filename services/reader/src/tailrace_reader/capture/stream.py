@@ -36,10 +36,15 @@ class StreamOptions:
     slot: str
     publication: str
     rule: CutRule = CutRule()  # noqa: RUF009 — frozen
-    frame_bytes: int = 32 << 20
-    """A larger message cannot travel: twice the largest record, since an update may bring the old row, too."""
+    frame_bytes: int = 16 << 20
+    """A larger frame cannot travel."""
     hold_bytes: int = HOLD_BYTES
     status_s: float = STATUS_S
+
+
+def stream_options(slot: str, publication: str, message_bytes: int) -> StreamOptions:
+    """For a plan with messages of that size. A frame may hold a row twice: an update brings the old one, too."""
+    return StreamOptions(slot, publication, CutRule.of(message_bytes), frame_bytes=2 * message_bytes)
 
 
 class ChangeStream:
@@ -113,7 +118,7 @@ class ChangeStream:
             self._heed()
             now = time.monotonic()
             if rule.due(len(wire.buffer), wire.buffer.held, wire.since, now):
-                frames = wire.buffer.frames()
+                frames = wire.buffer.frames(rule.changes + 1)
                 count = rule.cut(frames, inside)
                 if count:
                     self._received = max(self._received, self._lsn_of(frames, count - 1))
