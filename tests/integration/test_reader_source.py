@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -20,7 +21,7 @@ from tailrace_reader.layout import Layout
 from tailrace_reader.leaks import overlap
 from tailrace_reader.parse import Parser
 from tailrace_reader.patience import SourcePatience
-from tailrace_reader.ranges import ColumnsChanged, RangeQuery, TableRewritten, read_range
+from tailrace_reader.ranges import LOOKING_UP, ColumnsChanged, RangeQuery, TableRewritten, read_range
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.snapshot import (
     HeldSnapshot,
@@ -34,7 +35,7 @@ from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.dataplane.retry import RetrySchedule
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.messages import Bound
-from tailrace_shared.plan.model import Leaf
+from tailrace_shared.plan.model import Leaf, TableFilter
 from tailrace_shared.types import ColumnType, arrow_type
 
 RULE = CutRule(rows=1000, batch_bytes=64 << 10, range_bytes=1 << 40, row_bytes=1 << 20)
@@ -441,6 +442,79 @@ async def test_a_slow_consumer_holds_the_server_back(admin: asyncpg.Connection, 
     assert await reading is None
     assert sum(seen) == 4000
     connection.terminate()
+    held.release()
+
+
+# --- filters ---------------------------------------------------------------------------------------------------------
+
+TWO = (
+    "CREATE TABLE s.p (id int PRIMARY KEY, keep bool); INSERT INTO s.p SELECT i, i % 2 = 0 FROM generate_series(1, 400) i;"
+    "CREATE TABLE s.t (a int, p int, b text); INSERT INTO s.t SELECT i, 1 + i % 400, repeat(md5(i::text), 40) "
+    "FROM generate_series(1, 4000) i; ANALYZE s.p; ANALYZE s.t"
+)
+
+
+async def filtered(admin: asyncpg.Connection) -> RangeQuery:
+    """Rows of ``t`` whose row of ``p`` is kept, without the text of every tenth."""
+    parent = await leaf_of(admin, "p")
+    told = TableFilter(
+        table=0,
+        condition="EXISTS (SELECT FROM (SELECT id FROM ONLY s.p AS t WHERE (keep)) AS p WHERE p.id = t.p)",
+        kept={"b": "t.a % 10 > 0"},
+        looks_up=True,
+        reads=(parent,),
+    )
+    return RangeQuery(await leaf_of(admin, "t"), ("a", "b"), Bound(block=0), None, filter=told)
+
+
+async def test_filtered_ranges_end_early_in_order_and_look_up_by_index(
+    admin: asyncpg.Connection, source: SourceServer
+) -> None:
+    await admin.execute(TWO)
+    query = await filtered(admin)
+    held = await export_snapshot(source)
+    rule = CutRule(rows=1000, batch_bytes=300_000, range_bytes=500_000, row_bytes=1 << 20)
+    low: Bound | None = Bound(block=0)
+    got: list[object] = []
+    texts: list[object] = []
+    pieces = 0
+    while low is not None:
+        cuts, low, _ = await read(source, held, replace(query, low=low), layout(a="int4", b="text"), rule)
+        got += values(cuts)
+        texts += values(cuts, 1)
+        pieces += 1
+    assert got == [i for i in range(1, 4001) if (1 + i % 400) % 2 == 0]
+    assert pieces > 3
+    assert all((text is None) == (a % 10 == 0) for a, text in zip(got, texts, strict=True))  # type: ignore[operator]
+    connection = await reading_connection(source, held)
+    await connection.execute(f"SAVEPOINT range; {LOOKING_UP}")
+    narrow = replace(query, low=Bound(block=10), high=Bound(block=12))
+    plan = "\n".join(r[0] for r in await connection.fetch(f"EXPLAIN {narrow.rows}"))
+    assert "Tid Range Scan on t" in plan
+    await connection.execute("ROLLBACK TO SAVEPOINT range")
+    assert await connection.fetchval("SHOW enable_seqscan") == "off", "the next range is read in order again"
+    connection.terminate()
+    held.release()
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("TRUNCATE s.p", TableRewritten),
+        ("DROP TABLE s.p", TableRewritten),
+        ("ALTER TABLE s.p RENAME keep TO was; ALTER TABLE s.p ADD keep bool", ColumnsChanged),
+        ("ALTER TABLE s.t RENAME p TO q; ALTER TABLE s.t ADD p int", ColumnsChanged),
+    ],
+)
+async def test_what_a_filter_looks_into_may_not_change_under_the_snapshot(
+    admin: asyncpg.Connection, source: SourceServer, change: str, error: type[Exception]
+) -> None:
+    await admin.execute(TWO)
+    query = await filtered(admin)
+    held = await export_snapshot(source)
+    await admin.execute(change)
+    with pytest.raises(error):
+        await read(source, held, query, layout(a="int4", b="text"))
     held.release()
 
 
