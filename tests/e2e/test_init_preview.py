@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
-from typer.testing import CliRunner
 
 from conftest import shared_databases
 from support.databases import Pair
-from tailrace.app import create_app
+from support.drafts import SECRET, Bench
 from tailrace.demo.dump import pagila, structure_of
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.embedded.runtime import Runtime
@@ -24,46 +22,7 @@ from tailrace.init_rules import Preset
 
 DUMPS = shared_databases()
 CORNERS = Path(__file__).parent.parent / "integration" / "catalogue_corner_cases.sql"
-SECRET = "a secret of more than sixteen characters"
 RUN_SECONDS = 120
-
-
-class Bench:
-    """A source and a destination by name, and the command over them."""
-
-    def __init__(self, source: EmbeddedPostgres, destination: EmbeddedPostgres, folder: Path) -> None:
-        self.servers = {"source": source, "destination": destination}
-        self.job = str(folder / "job.yaml")
-        self.environment = {"TAILRACE_MASK_SECRET": SECRET}
-
-    def fill(self, name: str, dump: str, structure: str) -> None:
-        """The databases of that name, from now on the ones that the command sees."""
-        for side, script in (("source", dump + "\nANALYZE;"), ("destination", structure)):
-            server = self.servers[side]
-            server.create_database(name)
-            server.run_sql(script, name)
-            self.environment[f"{side.upper()}_URL"] = server.url(name)
-
-    def tailrace(self, *arguments: str) -> Any:
-        return CliRunner(env=self.environment).invoke(create_app(), list(arguments))
-
-    def init(self, *options: str) -> str:
-        """The drafted job."""
-        ends = ("--source", "SOURCE_URL", "--destination", "${DESTINATION_URL}", "-o", self.job, "--force")
-        result = self.tailrace("init", *ends, *options)
-        assert result.exit_code == 0, result.output + result.stderr
-        return Path(self.job).read_text()
-
-    def plan(self) -> tuple[int, list[dict[str, str]]]:
-        """Exit code and the errors."""
-        result = self.tailrace("plan", self.job, "--json")
-        return result.exit_code, [p for p in json.loads(result.stdout)["problems"] if p["severity"] == "error"]
-
-    def preview(self, *options: str) -> dict[str, dict[str, Any]]:
-        """Previews by table."""
-        result = self.tailrace("preview", self.job, "--json", *options)
-        assert result.exit_code == 0, result.output + result.stderr
-        return {one["table"]: one for one in json.loads(result.stdout)["tables"]}
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ import asyncpg
 import pyarrow as pa
 
 from tailrace_generator.kernels import MaskSecret
+from tailrace_generator.making import TableMaker
 from tailrace_generator.masking import TableMasker
+from tailrace_generator.workshop import Workshop
 from tailrace_reader.assemble import Cut, RangeAssembler
 from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
@@ -28,7 +30,7 @@ Row = tuple[str | None, ...]
 
 
 class Preview(NamedTuple):
-    """The first rows of a table, in the order of its columns."""
+    """The first rows of a table, in the order of its columns; a generated one has none before."""
 
     table: PlannedTable
     before: list[Row]
@@ -39,7 +41,11 @@ async def preview(
     connection: asyncpg.Connection, plan: Plan, table: PlannedTable, secret: MaskSecret, rows: int
 ) -> Preview:
     """At most ``rows`` rows of the table. Raises the reader's and the generator's errors, as a run would."""
-    masker = TableMasker(table, secret)
+    workshop = Workshop(plan, secret)
+    if table.mode == "generate":
+        made = TableMaker(table, workshop)(0, min(rows, table.rows))
+        return Preview(table, [], _texts(made))
+    masker = TableMasker(table, secret, workshop)
     before: list[Row] = []
     after: list[Row] = []
     for leaf in range(len(table.leaves)):

@@ -35,7 +35,7 @@ def test_missing_variables_are_named() -> None:
     assert "NO_DST" in result.stderr
 
 
-@pytest.mark.parametrize(("preset", "said"), [("scratch", "out of nothing"), ("paint", "no such preset")])
+@pytest.mark.parametrize(("preset", "said"), [("paint", "no such preset")])
 def test_a_preset_that_is_not_there_is_refused(preset: str, said: str) -> None:
     result = invoke("init", "--source", "S", "--preset", preset)
     assert result.exit_code == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -16,8 +17,10 @@ from tailrace_shared.errors import UsageError
 if TYPE_CHECKING:
     from tailrace.init_draft import Draft
     from tailrace.init_rules import Preset
+    from tailrace_shared.catalogue.model import Catalogue, TableName
 
 PRESETS: Final[tuple[Preset, ...]] = ("deidentify", "mask", "mock")
+SCRATCH: Final = "scratch"
 
 
 def init(
@@ -37,9 +40,18 @@ def init(
         typer.Option(
             "--preset",
             help="deidentify: mock or mask what looks personal, duplicate the rest. mask: everything by its type. "
-            "mock: mocks where names say what, masks elsewhere.",
+            "mock: mocks where names say what, masks elsewhere. scratch: every row made, none read.",
         ),
     ] = "deidentify",
+    rows: Annotated[int, typer.Option("--rows", min=1, max=10**12, help="Preset scratch: rows per table.")] = 1000,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            "--scale",
+            min=0.0,
+            help="Preset scratch: rows in proportion to the source's (0.1: a tenth), where statistics tell them.",
+        ),
+    ] = None,
     schema: Annotated[
         list[str] | None, typer.Option("--schema", metavar="NAME", help="Schemas to carry; default: all. Repeatable.")
     ] = None,
@@ -56,10 +68,15 @@ def init(
     Example: [bold]tailrace init --source SOURCE_URL --destination DESTINATION_URL -o job.yaml[/bold]
     """
     output = Output()
-    chosen = _preset(preset)
+    chosen = None if preset == SCRATCH else _preset(preset)
     if to and to.exists() and not force:
         raise UsageError("init.file", f"{to} exists already", "Name another file, or add --force to write over it.")
-    draft, text = asyncio.run(_draft(source, destination, chosen, schema or [], output))
+    if chosen is None:
+        text, said = asyncio.run(_scratch(source, destination, schema or [], rows, scale, output))
+    else:
+        draft, text = asyncio.run(_draft(source, destination, chosen, schema or [], output))
+        undecided = sum(c.open for c in draft.choices.values())
+        said = f"{len(draft.carried)} of {len(draft.scope)} tables travel, {undecided} columns to decide"
     if to is None:
         sys.stdout.write(text)
     else:
@@ -67,24 +84,14 @@ def init(
             to.write_text(text, "utf-8")
         except OSError as error:
             raise UsageError("init.file", f"{to} cannot be written: {error.strerror}", "Check the path.") from None
-    undecided = sum(c.open for c in draft.choices.values())
-    output.note(
-        f"{len(draft.carried)} of {len(draft.scope)} tables travel, {undecided} columns to decide"
-        + (f"; written to {to}. Review it, then `tailrace plan {to}`." if to else "")
-    )
+    output.note(said + (f"; written to {to}. Review it, then `tailrace plan {to}`." if to else ""))
 
 
 def _preset(given: str) -> Preset:
-    if given == "scratch":
-        raise UsageError(
-            "init.scratch",
-            "preset scratch makes rows out of nothing, and this release has no generator that does",
-            f"Use one of {', '.join(PRESETS)}.",
-        )
     for known in PRESETS:
         if given == known:
             return known
-    raise UsageError("init.preset", "there is no such preset", f"Use one of {', '.join(PRESETS)}.")
+    raise UsageError("init.preset", "there is no such preset", f"Use one of {', '.join((*PRESETS, SCRATCH))}.")
 
 
 async def _draft(
@@ -111,16 +118,63 @@ async def _draft(
                 schemas=ends.schemas,
             )
             if not draft.scope:
-                raise UsageError(
-                    "init.no-table",
-                    f"the source's role sees no table in {', '.join(ends.schemas)}",
-                    "Check --schema, and that the role may use the schemas (docs/privileges.md).",
-                )
+                raise _no_table(ends.schemas)
             settle(draft, SourceFacts())
             with translated():
                 facts = await gather_facts(ends.source, draft.job, ends.source_catalogue)
     draft = gentler(settle(draft, facts), facts)
     return draft, job_text(draft, _notes(draft, destination_given=destination is not None))
+
+
+async def _scratch(
+    source: str, destination: str | None, schemas: list[str], rows: int, scale: float | None, output: Output
+) -> tuple[str, str]:
+    """The file of the preset scratch, and what to say of it."""
+    from tailrace.init_read import read_ends, reference
+    from tailrace.scratch_draft import begin_scratch, settle_scratch
+    from tailrace.scratch_write import scratch_text
+
+    source_url = reference("--source", source)
+    destination_url = reference("--destination", destination) if destination else None
+    with output.busy("reading the catalogues"):
+        async with read_ends(source_url, destination_url, schemas) as ends:
+            draft = begin_scratch(
+                ends.source_catalogue,
+                ends.destination_catalogue,
+                name=job_name(ends.source_catalogue.database, SCRATCH),
+                source_url=source_url,
+                destination_url=destination_url or "${DESTINATION_URL}",
+                schemas=ends.schemas,
+                rows=rows,
+                scale=scale,
+            )
+    if not draft.tables:
+        raise _no_table(ends.schemas)
+    settle_scratch(draft)
+    notes = [] if destination else ["No destination was read: it is taken to have the source's structure."]
+    notes += _full(draft.destination, [name for name in draft.tables if name not in draft.modes])
+    notes += [f"The plan will stop at {p.where}: {p.message}. {p.remedy}" for p in draft.left]
+    made = len(draft.tables) - len(draft.modes)
+    return scratch_text(draft, notes), f"{made} of {len(draft.tables)} tables are made"
+
+
+def _no_table(schemas: tuple[str, ...]) -> UsageError:
+    return UsageError(
+        "init.no-table",
+        f"the source's role sees no table in {', '.join(schemas)}",
+        "Check --schema, and that the role may use the schemas (docs/privileges.md).",
+    )
+
+
+def _full(destination: Catalogue, tables: Iterable[TableName]) -> list[str]:
+    """A note about tables that hold rows."""
+    full = [str(n) for n in tables if (t := destination.table(n)) and t.has_rows]
+    if not full:
+        return []
+    return [
+        f"{len(full)} tables of the destination hold rows ({', '.join(full[:3])}{' …' if len(full) > 3 else ''}): "
+        "empty them, or set mode: truncate."
+    ]
 
 
 def job_name(database: str, preset: str) -> str:
@@ -132,10 +186,8 @@ def job_name(database: str, preset: str) -> str:
 def _notes(draft: Draft, *, destination_given: bool) -> list[str]:
     """What the draft cannot mend, each with its remedy."""
     notes = [] if destination_given else ["No destination was read: it is taken to have the source's structure."]
-    full = [str(n) for n in draft.carried if (t := draft.destination.table(n)) and t.has_rows]
-    if full:
-        notes.append(
-            f"{len(full)} tables of the destination hold rows ({', '.join(full[:3])}{' …' if len(full) > 3 else ''}): "
-            "empty them, or set mode: truncate."
-        )
-    return notes + [f"The plan will stop at {p.where}: {p.message}. {p.remedy}" for p in draft.left]
+    return (
+        notes
+        + _full(draft.destination, draft.carried)
+        + [f"The plan will stop at {p.where}: {p.message}. {p.remedy}" for p in draft.left]
+    )

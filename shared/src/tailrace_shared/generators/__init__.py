@@ -15,7 +15,7 @@ from tailrace_shared.generators.made import (
     MakeSequence,
     MakeWords,
 )
-from tailrace_shared.generators.made_ranges import MakeDate, MakeNumber
+from tailrace_shared.generators.made_ranges import MakeDate, MakeNumber, seconds_of
 from tailrace_shared.generators.masks import MaskDate, MaskHash, MaskNumber, MaskText
 from tailrace_shared.generators.mocks import (
     LOCALES,
@@ -88,6 +88,7 @@ __all__ = [
     "is_immutable",
     "key_limit",
     "parse_rule",
+    "seconds_of",
     "shape_of",
     "shape_size",
     "text_key_chars",

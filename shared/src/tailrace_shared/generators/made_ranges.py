@@ -96,7 +96,7 @@ class MakeDate(Made):
         low, high = self.low or "2020-01-01", self.high or "2024-12-31"
         if column.type.family == "date":
             return (date.fromisoformat(low) - _EPOCH).days, (date.fromisoformat(high) - _EPOCH).days
-        return _seconds(low), _seconds(high if self.high else f"{high}T23:59:59")
+        return seconds_of(low), seconds_of(high if self.high else f"{high}T23:59:59")
 
     def space(self, column: MaskColumn) -> int | None:
         low, high = self.ends(column)
@@ -122,7 +122,8 @@ class MakeDate(Made):
         return [Refusal("generator.family", "make.date does not make timetz", "use constant or null")]
 
 
-def _seconds(text: str) -> int:
+def seconds_of(text: str) -> int:
+    """Whole seconds since 1970; a moment without a zone is taken as UTC. Raises ValueError."""
     at = datetime.fromisoformat(text)
     at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)

@@ -13,9 +13,7 @@ _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'")
 _SUBJECT: Final = r'\(*(?:VALUE|"(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)\)*(?:::[a-z ]+(?:\([\d,]+\))?)?\)*'
 _BOUND: Final = re.compile(rf"{_SUBJECT}\s*(?P<how>>=|<=|>|<)\s*\(*'?(?P<value>-?\d+(?:\.\d+)?)'?\)*(?:::[a-z ]+)?\)*")
 _TEXT: Final = r"'(?:[^']|'')*'(?:::[a-z ]+)?"
-_LIST: Final = re.compile(
-    rf"{_SUBJECT}\s*= ANY \(+ARRAY\[(?P<items>{_TEXT}(?:, {_TEXT})*)\]\)?(?:::[a-z ]+\[\])?\)*"
-)
+_LIST: Final = re.compile(rf"{_SUBJECT}\s*= ANY \(+ARRAY\[(?P<items>{_TEXT}(?:, {_TEXT})*)\]\)?(?:::[a-z ]+\[\])?\)*")
 _ONE: Final = re.compile(rf"{_SUBJECT}\s*= (?P<item>'(?:[^']|'')*')(?:::[a-z ]+)?\)*")
 
 

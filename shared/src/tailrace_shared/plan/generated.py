@@ -24,6 +24,7 @@ from tailrace_shared.plan.generated_unique import prove_unique
 from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.model import ParentKey, PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.orders import cut_orders
+from tailrace_shared.plan.partition_bounds import stays_inside
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 
@@ -139,6 +140,9 @@ def _column(
         nullable=column.nullable,
     )
     problems, rows = context.problems, context.rows(ref.table)
+    parent = _parent(ref, column, spec, ties, context) if isinstance(spec, MakeReference) else None
+    if isinstance(spec, MakeReference) and parent is None:
+        spec, why = Null(), f"no row of {ties.made[0].parent} is generated"
     for refusal in spec.check(mask):
         problems.error(
             refusal.code.replace(".", "-"), ref, refusal.reason, f"{refusal.remedy[:1].upper()}{refusal.remedy[1:]}."
@@ -149,7 +153,6 @@ def _column(
         problems.error(
             "not-null", ref, "NULL does not go into a NOT NULL column", "Give it another rule, or null_share: 0."
         )
-    parent = _parent(ref, column, spec, ties, context) if isinstance(spec, MakeReference) else None
     return PlannedColumn(
         name=column.name,
         type=column.type,
@@ -204,10 +207,10 @@ def _conflict(link: Link, ties: Ties, context: Generation) -> str:
 
 def _check_partitions(table: Table, columns: Sequence[PlannedColumn], problems: Problems) -> None:
     made = {column.name: column for column in columns}
-    for name in table.partition_columns:
-        if name in made:
+    for name in table.bounded_columns:
+        if name in made and not stays_inside(table, made[name]):
             problems.error(
                 "partition-key", f"{table.name}.{name}",
                 f"the destination is partitioned by it: {made[name].rule.generator} may point outside of every partition",
-                "Exclude the table, or give it mode truncate.",
+                "Give it a range or a choice inside, exclude the table, or give it mode truncate.",
             )  # fmt: skip
