@@ -241,6 +241,13 @@ def test_of_a_partitioned_table_an_older_server_adds_them_in_one() -> None:
     assert steps(result, "create-foreign-key")[0].rebuild == (ADD,)
 
 
+def test_of_a_key_to_a_partitioned_table_too() -> None:
+    parted = CUSTOMER.model_copy(update={"kind": "p"})
+    source = catalogue(parted, ORDERS, keys=[KEY.model_copy(update={"name": "k"})], server_version=170000)
+    result = plan_into(*TABLES, thing("FK CONSTRAINT", "k", ADD, on="orders"), source=source)
+    assert steps(result, "create-foreign-key")[0].rebuild == (ADD,)
+
+
 def test_schemas_that_are_missing_are_made_first_and_others_are_not() -> None:
     things = (thing("SCHEMA", "other", schema_name="", identity="other"), thing("TYPE", "pair", schema_name="other"))
     assert [s.name for s in steps(plan_into(*things, *TABLES), "create")][:2] == ["schema other", "type public.pair"]

@@ -220,6 +220,16 @@ def test_a_key_of_a_partitioned_table_is_added_not_valid_from_18_on(version: int
     assert len(step.rebuild) == statements
 
 
+@pytest.mark.parametrize(("version", "statements"), [(170000, 1), (180000, 2)])
+def test_a_key_to_a_partitioned_table_is_validated_apart_from_18_on(version: int, statements: int) -> None:
+    """Before, VALIDATE leaves the key's parts, one per partition, marked NOT VALID."""
+    leaf = Partition(name=name("parent_1"), oid=7, filenode=7, pages=1, rows=1, bytes=8192)
+    parent = PARENT.model_copy(update={"kind": "p", "partitions": (leaf,)})
+    destination = catalogue(parent, CHILD, keys=[KEY], server_version=version)
+    step = next(s for s in planned("policy: pass", destination).ddl if s.kind == "foreign-key")
+    assert len(step.rebuild) == statements
+
+
 def test_a_key_that_was_not_valid_or_not_enforced_comes_back_so() -> None:
     key = foreign_key("child", ["parent"], "parent", validated=False)
     step = planned("policy: pass", catalogue(PARENT, CHILD, keys=[key])).ddl[1]

@@ -93,7 +93,12 @@ def _foreign_key(
     """Added without a look at the rows, then validated, where the server can do that."""
     first, *more = made.statements
     owner = destination.table(names.get(table, table))
-    partitioned = owner is not None and owner.kind == "p" and owner.name == table
+    referred = [
+        destination.table(k.references) for k in destination.foreign_keys if (k.table, k.name) == (table, made.name)
+    ]
+    partitioned = (owner is not None and owner.kind == "p" and owner.name == table) or any(
+        parent is not None and parent.kind == "p" for parent in referred
+    )
     plain = _ADD.search(first) is not None and not re.search(r"\bNOT (VALID|ENFORCED)$", first)
     if not plain or (partitioned and destination.server_version < NOT_VALID_PARTITIONED):
         return made.statements

@@ -14,7 +14,8 @@ from tailrace_shared.plan.references import Sides
 from tailrace_shared.types import qualified, quote_ident
 
 NOT_VALID_PARTITIONED = 180000
-"""The first version that adds a foreign key NOT VALID to a partitioned table."""
+"""The first version that adds a foreign key NOT VALID to a partitioned table, and that validates its parts with it where it refers
+to one: before, the parts of a validated key stay marked NOT VALID."""
 ENABLE = {"O": "ENABLE TRIGGER", "A": "ENABLE ALWAYS TRIGGER", "R": "ENABLE REPLICA TRIGGER"}
 
 
@@ -75,7 +76,10 @@ def _foreign_key(number: int, key: ForeignKey, destination: Catalogue, names: Ma
     drop = f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}"
     add = f"{drop}, ADD CONSTRAINT {name} {key.definition}"
     owner = destination.table(key.table)
-    partitioned = owner.kind == "p" if owner else key.table not in names
+    parent = destination.table(key.references)
+    partitioned = (owner.kind == "p" if owner else key.table not in names) or (
+        parent is not None and parent.kind == "p"
+    )
     if not key.validated or not key.enforced:
         rebuild: tuple[str, ...] = (add,)  # its definition says NOT VALID or NOT ENFORCED itself
     elif partitioned and destination.server_version < NOT_VALID_PARTITIONED:
