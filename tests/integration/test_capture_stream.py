@@ -14,9 +14,11 @@ from pathlib import Path
 import asyncpg
 import pyarrow as pa
 import pytest
+import uvloop
 from pydantic import SecretStr
 
 from support.capturing import Capturing, Model, captured, layout_of, table_name
+from support.tls_proxy import tls_in_front_of
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace_reader.capture.cutting import CutRule
 from tailrace_reader.capture.errors import CapturePrivilege, PublicationMissing, SlotActive, SlotLost, StreamEnded
@@ -609,3 +611,61 @@ async def until_it_ends(stream: ChangeStream) -> None:
     async with asyncio.timeout(20):
         while True:
             await stream.cut(False, 0.5)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_the_stream_comes_through_tls_on_either_loop(server: EmbeddedPostgres, loop: str, tmp_path: Path) -> None:
+    async def over_tls() -> None:
+        admin = await connect(SecretStr(server.url()), "tailrace/capture-test")
+        await admin.execute("DROP PUBLICATION IF EXISTS tr_p; DROP SCHEMA IF EXISTS s CASCADE; CREATE SCHEMA s")
+        (table,) = await set_up(admin, "CREATE TABLE s.t (id int PRIMARY KEY, v text)", "s.t")
+        await admin.execute("INSERT INTO s.t SELECT i, repeat('x', 500) FROM generate_series(1, 20000) i")
+        async with tls_in_front_of(server.port, tmp_path) as port:
+            url = server.url().replace(f":{server.port}/", f":{port}/") + "?sslmode=require"
+            async with await ChangeStream.open(SourceServer(SecretStr(url), "tailrace/tls", "URL"), OPTIONS) as stream:
+                assert type(stream._wire._transport).__name__ != "_SelectorSocketTransport"
+                capturing = Capturing.of(stream, [table])
+                await capturing.until(await now(admin))
+        assert applied(capturing, [table]).as_counted(0).total() == 20_000
+        await drop_slot(admin, "tr_slot", 10)
+        admin.terminate()
+
+    (uvloop.run if loop == "uvloop" else asyncio.run)(over_tls())
+
+
+def test_a_source_that_is_shut_down_is_let_go_and_goes_on_where_it_was(server: EmbeddedPostgres) -> None:
+    """A walsender waits for its last position to be confirmed: a capture that never does would hold up production."""
+
+    async def stopped_and_started() -> None:
+        source = SourceServer(SecretStr(server.url()), "tailrace/capture-test", "SOURCE_URL")
+        admin = await connect(source.url, "tailrace/capture-test")
+        await admin.execute("DROP PUBLICATION IF EXISTS tr_p; DROP SCHEMA IF EXISTS s CASCADE; CREATE SCHEMA s")
+        (table,) = await set_up(admin, "CREATE TABLE s.t (id int PRIMARY KEY, v text)", "s.t")
+        await admin.execute("INSERT INTO s.t VALUES (1, 'a')")
+        admin.terminate()
+        async with await ChangeStream.open(source, OPTIONS) as stream:
+            capturing = Capturing.of(stream, [table])
+            started = asyncio.get_running_loop().time()
+            stopping = asyncio.create_task(asyncio.to_thread(server.stop))
+            with contextlib.suppress(TransientError):
+                while True:
+                    await capturing.step(0.1)
+                    idle = stream.idle_lsn
+                    if not capturing.decoder.inside and (made := capturing.recorder.position(idle)):
+                        capturing.records.append(made)
+                    stream.confirm(capturing.recorder.tail.end)
+            await stopping
+            assert asyncio.get_running_loop().time() - started < 10
+        await asyncio.to_thread(server.start)
+        admin = await connect(source.url, "tailrace/capture-test")
+        tail = capturing.recorder.tail
+        async with await ChangeStream.open(source, OPTIONS, tail.end) as stream:
+            again = Capturing.of(stream, [table], tail)
+            await admin.execute("INSERT INTO s.t VALUES (2, 'b')")
+            await again.until(await now(admin))
+        again.records[:0] = capturing.records
+        assert applied(again, [table]).rows[0] == [(1, "a"), (2, "b")]
+        await drop_slot(admin, "tr_slot", 10)
+        admin.terminate()
+
+    asyncio.run(stopped_and_started())
