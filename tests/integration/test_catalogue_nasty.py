@@ -11,13 +11,15 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from support.catalogues import job, plan, warnings
+from support.catalogues import job, plan
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
 from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.messages import TASK, PlanTask
 from tailrace_shared.plan.facts import gather_facts
-from tailrace_shared.plan.model import Plan
+from tailrace_shared.plan.model import Fingerprints, Plan
 from tailrace_shared.postgres import connect
+from tailrace_shared.topics import CONTROL_MESSAGE_BYTES
 from tailrace_shared.verify import queries
 
 NASTY = """
@@ -209,10 +211,14 @@ async def test_600_tables_are_read_and_planned_in_seconds(server: EmbeddedPostgr
     connection = await connect(SecretStr(server.url("wide")), "tailrace/test")
     try:
         started = time.perf_counter()
-        _, made = await planned(connection)
+        found, made = await planned(connection)
         took = time.perf_counter() - started
     finally:
         await connection.close()
     assert len(made.tables) == 600
     assert took < 10, f"{took:.1f} s"
-    assert len(warnings(plan(RULES, Catalogue(server_version=180000, database="d", system_id="1", tables=())))) == 0
+    prints = Fingerprints(mask_secret="", catalogue="", pools="")
+    task = PlanTask(run="r", attempt=1, job=job(RULES), destination=found, fingerprints=prints)
+    sent = task.model_dump_json().encode()
+    assert len(sent) < CONTROL_MESSAGE_BYTES / 3
+    assert TASK.validate_json(sent) == task

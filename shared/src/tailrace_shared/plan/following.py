@@ -51,7 +51,7 @@ def _followed(table: PlannedTable, source: Catalogue, destination: Catalogue, pr
     theirs = source.table(table.name)
     if theirs is None:
         return table
-    if table.mode not in ("carry", "duplicate") or table.view:
+    if table.mode not in ("carry", "duplicate") or table.view or table.materialised:
         problems.error(
             "continuous-table", table.name, "only tables that are read can be followed: no views, nothing generated",
             "Give it a job of its own that runs once, or set its mode to exclude.",
