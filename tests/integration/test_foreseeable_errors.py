@@ -307,6 +307,34 @@ APPENDING = [
          tables="\n  @.person: {mode: exclude}\n  @.visit: {mode: duplicate}"),
 ]  # fmt: skip
 
+GONE = "DROP TABLE visit, person;"
+CREATING = [
+    Case("a name that is taken where tables are made", "plan.create-exists", ("visit_pkey", "Drop or rename @.visit_pkey"),
+         mode="create", theirs=f"{GONE} CREATE TABLE visit_pkey (i int);"),
+    Case("a type that is there where tables are made", "plan.create-exists", ("type @.mood",), mode="create",
+         ours="CREATE TYPE mood AS ENUM ('a'); ALTER TABLE person ADD m mood;",
+         theirs=f"{GONE} CREATE TYPE mood AS ENUM ('b');", tables="\n  @.person: {columns: {m: duplicate}}"),
+    Case("an extension that only a superuser makes", "plan.create-extension", ("pgstattuple", "As a superuser"), mode="create",
+         ours="CREATE EXTENSION pgstattuple SCHEMA @; ALTER TABLE person ADD p bigint DEFAULT @.pg_relpages('pg_class');",
+         theirs=GONE),
+    Case("no right to make tables", "plan.privilege", ("@", "GRANT USAGE, CREATE ON SCHEMA"), mode="create", theirs=GONE,
+         admin="REVOKE CREATE ON SCHEMA @ FROM wrong_loader;"),
+    Case("a parent that is left out where tables are made", "plan.create-needs", ("@.heir", "@.base"), mode="create",
+         ours="CREATE TABLE base (x int); CREATE TABLE heir () INHERITS (base); "
+              "GRANT SELECT ON ALL TABLES IN SCHEMA @ TO wrong_reader;",
+         theirs=GONE, tables="\n  @.base: {mode: exclude}"),
+    Case("an emptied table that pg_dump may not see", "plan.privilege", ("@.visit", "pg_dump", "GRANT SELECT"), mode="create",
+         ours="REVOKE SELECT ON visit FROM wrong_reader;", theirs=GONE, tables="\n  @.visit: {mode: truncate}"),
+    Case("a pg_dump that is none", "create.pg-dump", ("TAILRACE_PG_DUMP",), 0, mode="create", severity="warning", theirs=GONE,
+         environment={"TAILRACE_PG_DUMP": "FOLDER/nosuch"}),
+    Case("a view over what is left out", "plan.create-without", ("view @.seen", "@.visit"), 0, mode="create",
+         severity="warning", ours="CREATE VIEW seen AS SELECT * FROM visit;", theirs=GONE, tables="\n  @.visit: {mode: exclude}"),
+    Case("constraints in force where tables are made", "plan.create-respect", ("wrong", "constraints"), 0, mode="create",
+         constraints="respect", severity="warning", theirs=GONE),
+    Case("policies that bind their owner", "plan.row-security", ("@.visit", "BYPASSRLS"), mode="create", theirs=GONE,
+         ours="ALTER TABLE visit FORCE ROW LEVEL SECURITY;"),
+]  # fmt: skip
+
 BROKERS = [
     Case("no broker", "kafka.unreachable", ("127.0.0.1:CLOSED", "TAILRACE_KAFKA"), 4, "run JOB",
          environment={"TAILRACE_KAFKA": "127.0.0.1:CLOSED"}),
@@ -361,7 +389,7 @@ REPORTS = [
 ]  # fmt: skip
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *APPENDING, *BROKERS, *REPORTS]
+CASES = [*FILES, *VARIABLES, *CONNECTIONS, *SCOPE, *RULES, *DRIFT, *RIGHTS, *APPENDING, *CREATING, *BROKERS, *REPORTS]
 
 
 def record(run: str, state: State) -> RunRecord:

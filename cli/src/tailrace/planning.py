@@ -85,12 +85,17 @@ async def plan_of(
         facts=facts,
         schema=schema,
     )
-    if unread is None:
-        return result
-    refused = unread.severity == "error" and result.plan is not None
-    return PlanResult(
-        plan=None if refused else result.plan, problems=tuple(sorted((*result.problems, unread), key=_order))
-    )
+    return result if unread is None else _with(result, unread)
+
+
+def _with(result: PlanResult, unread: Problem) -> PlanResult:
+    """The result with why pg_dump did not tell, which says more than that it did not."""
+    if unread.severity == "error":
+        # What stands against the plan already is why pg_dump failed, and has the better remedy.
+        return PlanResult(plan=None, problems=(unread, *result.problems)) if result.plan else result
+    others = [problem for problem in result.problems if problem.code != "plan.create-unread"]
+    said = tuple(sorted((*others, unread), key=lambda problem: problem.severity))
+    return PlanResult(plan=result.plan and result.plan.model_copy(update={"warnings": said}), problems=said)
 
 
 async def _schema(job: Job, ends: Databases, environ: Mapping[str, str]) -> tuple[SourceSchema | None, Problem | None]:
@@ -113,7 +118,3 @@ async def _schema(job: Job, ends: Databases, environ: Mapping[str, str]) -> tupl
             remedy=error.remedy,
         )
         return None, problem
-
-
-def _order(problem: Problem) -> str:
-    return problem.severity

@@ -100,10 +100,13 @@ def _lost(carried: set[TableName], schema: SourceSchema, problems: Problems) -> 
                 f"Carry {lost.lost} (mode truncate leaves it empty), or exclude {name}.",
             )  # fmt: skip
         else:
-            problems.warning("create-without", str(lost), f"is not made: it needs {lost.lost}, which is not carried")
+            problems.warning(
+                "create-without", str(lost), f"is not made: it needs {lost.lost}, which is not carried",
+                f"Carry {lost.lost} to have it.",
+            )  # fmt: skip
     if schema.unneeded:
         problems.warning(
-            "create-extensions", ", ".join(schema.unneeded), "nothing that is made depends on these extensions, so they are not made",
+            "create-extensions", ", ".join(schema.unneeded), "they are not made: nothing that is made depends on these extensions",
             "If a function's text calls them, create them in the destination before the run.",
         )  # fmt: skip
 
