@@ -182,6 +182,8 @@ async def test_now_is_the_moment_of_the_plan(session: asyncpg.Connection) -> Non
         ("id = $1", "plan.where", "begins no variable"),
         ("name = ${NOT_SET}", "plan.where-variable", "NOT_SET"),
         ("id = ${SECRET}", "plan.where", "character 6"),
+        ("name < ${SOURCE_URL}", "plan.where-variable", "SOURCE_URL, which holds a secret"),
+        ("name < ${TAILRACE_TRANSPORT_KEY}", "plan.where-variable", "TAILRACE_TRANSPORT_KEY, which holds a secret"),
         ("nme = 'x'", "plan.where", "character 1: the source refuses it: a column does not exist"),
         ("id", "plan.where", "refuses"),
         ("random() < 0.5", "plan.where-volatile", "random()"),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 
 from tailrace_shared.envelope import TransportKey
 from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import ServiceName
-from tailrace_shared.plan.conditions import ConditionError, variables
+from tailrace_shared.plan.condition_variables import condition_references
 from tailrace_shared.secrets import lookup, name_of, require_long_secret
 from tailrace_shared.verify.canaries import resolve_canaries
 
@@ -73,15 +72,6 @@ def split_secrets(job: Job, environ: Mapping[str, str]) -> dict[ServiceName, dic
     for service in _HOLDERS_OF_TRANSPORT_KEY:
         shares[service] = shares[service] | transport
     return shares
-
-
-def condition_references(job: Job) -> tuple[str, ...]:
-    """The variables in conditions (``where``), which the reader puts in; a condition that is none is for planning to refuse."""
-    found: set[str] = set()
-    for rule in job.tables.values():
-        with suppress(ConditionError):
-            found |= variables(rule.where)
-    return tuple(f"${{{name}}}" for name in sorted(found))
 
 
 def _passed(name: str, environ: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from tailrace.environment import split_secrets
 from tailrace.local import parse_replicas
 from tailrace_shared.errors import UsageError
-from tailrace_shared.job.spec import Destination, Job, Source, Verification
+from tailrace_shared.job.spec import Destination, Job, Source, TableRule, Verification
 
 JOB = Job(
     name="demo",
@@ -39,6 +39,16 @@ def test_each_secret_goes_only_where_it_is_used() -> None:
         "t-key-of-some-length": {"reader", "generator", "trainer"},
         "/home/x": set(),
     }
+
+
+def test_variables_of_conditions_are_the_readers_and_no_secret_comes_with_them() -> None:
+    where = "name = ${WHO} AND b = ${MASK} AND c = ${TAILRACE_MASK_SECRET}"
+    job = JOB.model_copy(update={"tables": {"public.t": TableRule(where=where)}})
+    with pytest.raises(UsageError, match="WHO"):
+        split_secrets(job, ENVIRON)
+    shares = split_secrets(job, ENVIRON | {"WHO": "somebody"})
+    assert {service for service, share in shares.items() if "WHO" in share} == {"reader"}
+    assert "m-secret-of-some-length" not in shares["reader"].values()
 
 
 def test_the_mask_secret_is_known_to_the_generator_under_its_own_name() -> None:

@@ -13,6 +13,7 @@ from tailrace_shared.catalogue.model import Catalogue, Column, Partition, Table
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.generators import Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.condition_variables import condition_lookup
 from tailrace_shared.plan.create import destination_to_be
 from tailrace_shared.plan.demands import count_demands
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
@@ -26,7 +27,6 @@ from tailrace_shared.plan.scope_facts import ask_scope
 from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
 from tailrace_shared.plan.views import declared_views
 from tailrace_shared.postgres import translated
-from tailrace_shared.secrets import lookup
 from tailrace_shared.types import Frozen, qualified, quote_ident
 
 QUESTION_MS: Final = 20_000
@@ -91,7 +91,7 @@ async def gather_facts(
     rows = await ask_scope(
         connection, scope, links, gaps,
         filters=lambda asked: Filters(scope, catalogue, gaps, asked),
-        lookup=lambda name: lookup(name, environ),
+        lookup=condition_lookup(job, environ),
     )  # fmt: skip
     distinct: dict[str, int] = {}
     largest: dict[str, int] = {}
@@ -223,12 +223,13 @@ class _Asker:
         # The readers begin the snapshot's transaction by a statement; asyncpg's own transactions refuse to nest in such a one.
         nested = self._connection.is_in_transaction()
         with translated():
-            await self._connection.execute("SAVEPOINT question" if nested else "BEGIN")
-            try:
+            # One trip for all three: hundreds of tables ask thousands of questions.
+            await self._connection.execute(
+                f"{'SAVEPOINT question' if nested else 'BEGIN'}; SET LOCAL statement_timeout = {limit_ms or QUESTION_MS}; "
                 # Names are qualified, and definitions print alike only under one path.
-                await self._connection.execute(
-                    f"SET LOCAL statement_timeout = {limit_ms or QUESTION_MS}; SET LOCAL search_path = pg_catalog"
-                )
+                "SET LOCAL search_path = pg_catalog"
+            )
+            try:
                 if rows:
                     return await self._connection.fetch(question, *parameters)
                 if row:

@@ -11,6 +11,7 @@ import asyncpg
 
 from tailrace_shared.catalogue.model import Table, TableName
 from tailrace_shared.errors import UsageError
+from tailrace_shared.plan.condition_variables import Lookup
 from tailrace_shared.plan.conditions import ConditionError, MissingVariable, Resolved, resolve_condition
 from tailrace_shared.plan.filters import Filters, Place, ScopeFacts
 from tailrace_shared.plan.gaps import Gaps, Scope
@@ -37,9 +38,6 @@ FROM unnest($1::text[], $2::text[]) AS w (schema, name) JOIN pg_catalog.pg_names
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name
 WHERE pg_catalog.pg_relation_filenode(c.oid) IS NOT NULL ORDER BY c.oid
 """
-
-Lookup = Callable[[str], str | None]
-GapsOf = Callable[[], Gaps]
 
 
 async def ask_scope(
