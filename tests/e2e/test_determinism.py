@@ -8,6 +8,7 @@ import pytest
 
 from support.databases import Pair
 from support.installation import Installation
+from tailrace_shared.messages import RunRecord
 
 
 @pytest.fixture(scope="module")
@@ -17,32 +18,44 @@ def shop(new_shop: Callable[..., Pair]) -> Pair:
 
 @pytest.fixture(scope="module")
 def again(shop_job: str) -> str:
-    """The job, emptying the destination first."""
-    return shop_job.replace('url: "${DESTINATION_URL}"', 'url: "${DESTINATION_URL}", mode: truncate')
+    """The job, emptying the destination first, and with digests at the end."""
+    job = shop_job.replace('url: "${DESTINATION_URL}"', 'url: "${DESTINATION_URL}", mode: truncate')
+    assert "\nverify:\n" in job
+    return job.replace("\nverify:\n", "\nverify:\n  digest: true\n")
+
+
+def digests(record: RunRecord) -> dict[str, str]:
+    """What the run's own verification says of each table's content."""
+    assert record.state == "done", record.failure or record.problems
+    found = {c.name.removeprefix("digest "): c.detail for c in record.checks if c.name.startswith("digest ")}
+    assert set(found) >= {"public.customer", "public.product"}
+    return found
 
 
 def test_the_destination_depends_on_secret_and_source_alone(
     install: Callable[..., Installation], shop: Pair, again: str
 ) -> None:
     first = install(shop, mask_secret="a secret that is long enough")
-    assert first.run(again).state == "done"
+    told = digests(first.run(again))
     one = shop.digest()
 
-    assert first.run(again).state == "done"
+    assert digests(first.run(again)) == told
     assert shop.digest() == one, "the same secret twice"
 
     for service in ("reader", "generator", "writer"):
         first.scale(service, 3)
-    assert first.run(again).state == "done"
+    assert digests(first.run(again)) == told
     assert shop.digest() == one, "three replicas of each stage"
     first.group.stop()
 
     second = install(shop, mask_secret="another secret, as long")
-    assert second.run(again).state == "done"
+    of_other = digests(second.run(again))
     other = shop.digest()
     for table in ("public.customer", "public.orders", "public.order_line", "public.shipment"):
         assert other[table][0] == one[table][0]
         assert other[table][1] != one[table][1], table
+        assert of_other[table] != told[table], table
+    assert of_other["public.product"] == told["public.product"]
     assert other["public.product"] == one["public.product"], "a duplicated table does not depend on the secret"
 
 
