@@ -64,7 +64,7 @@ def _tables(plan: Plan) -> Table:
         masked = sum(column.masked for column in entry.columns)
         table.add_row(
             escape(str(entry.name)),
-            entry.mode,
+            f"{entry.mode}, in part" if entry.filtered else entry.mode,
             number(entry.estimated_rows) if entry.estimated_rows >= 0 else "unknown",
             size(sum(r.estimated_bytes for r in entry.ranges)),
             str(len(entry.ranges)),

@@ -140,7 +140,9 @@ async def _explain(
         mapped = map_error(error)
         problems.error(
             "where", name, f"`where`{at}: the source refuses it: {mapped.message}",
-            "Write a condition over this table's columns, as after WHERE; qualify what is in other schemas.",
+            mapped.remedy
+            if mapped.code == "postgres.privilege"
+            else "Write a condition over this table's columns, as after WHERE; qualify what is in other schemas.",
         )  # fmt: skip
         return None
 

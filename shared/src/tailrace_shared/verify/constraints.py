@@ -20,14 +20,17 @@ from tailrace_shared.types import qualified
 _CONSTRAINTS: Final = """
 WITH root AS (
   SELECT t.place, pg_catalog.to_regclass(t.name) AS rel FROM unnest($1::text[]) WITH ORDINALITY t (name, place)
-), member AS (
+), found AS (
   SELECT place, rel::oid AS rel, true AS root FROM root WHERE rel IS NOT NULL
   UNION ALL
   SELECT place, p.relid::oid, false FROM root, LATERAL pg_partition_tree(root.rel) p WHERE p.relid <> root.rel
+), member AS (
+  SELECT f.*, CASE WHEN c.relkind = 'p' THEN '' ELSE 'ONLY ' END || f.rel::regclass AS own
+  FROM found f JOIN pg_class c ON c.oid = f.rel
 )
 SELECT m.place::int AS place, 'unique' AS kind, i.relname::text AS name,
        CASE WHEN x.indisvalid AND x.indisready THEN 'valid' ELSE 'not valid' END AS state,
-       format('SELECT count(*) FROM (SELECT FROM %s WHERE %s%s GROUP BY %s HAVING count(*) > 1) d', x.indrelid::regclass,
+       format('SELECT count(*) FROM (SELECT FROM %s WHERE %s%s GROUP BY %s HAVING count(*) > 1) d', m.own,
               COALESCE(pg_get_expr(x.indpred, x.indrelid), 'true'),
               CASE WHEN COALESCE((to_jsonb(x)->>'indnullsnotdistinct')::boolean, false) THEN '' ELSE k.present END,
               k.keys) AS question
@@ -40,19 +43,20 @@ UNION ALL
 SELECT m.place::int, 'not null', a.attname::text,
        CASE WHEN NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conrelid = a.attrelid AND c.contype = 'n'
                              AND c.conkey = ARRAY[a.attnum] AND NOT c.convalidated) THEN 'valid' ELSE 'not valid' END,
-       format('SELECT count(*) FROM %s WHERE %I IS NULL', a.attrelid::regclass, a.attname)
+       format('SELECT count(*) FROM %s WHERE %I IS NULL', m.own, a.attname)
 FROM member m JOIN pg_attribute a ON a.attrelid = m.rel
 WHERE m.root AND a.attnotnull AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
 SELECT m.place::int, 'check', c.conname::text,
        CASE WHEN NOT COALESCE((to_jsonb(c)->>'conenforced')::boolean, true) THEN 'not enforced'
             WHEN c.convalidated THEN 'valid' ELSE 'not valid' END,
-       format('SELECT count(*) FROM %s WHERE NOT (%s)', c.conrelid::regclass, pg_get_expr(c.conbin, c.conrelid))
+       format('SELECT count(*) FROM %s WHERE NOT (%s)', m.own, pg_get_expr(c.conbin, c.conrelid))
 FROM member m JOIN pg_constraint c ON c.conrelid = m.rel
 WHERE c.contype = 'c' AND (m.root OR c.conislocal)
 ORDER BY 1, 2, 3
 """
-"""Every constraint with the question that would decide it. Questions count; they return no value of a row."""
+"""Every constraint with the question that would decide it, over a table's own rows, not those of tables that inherit from it.
+Questions count; they return no value of a row."""
 
 KINDS: Final = ("unique", "not null", "check")
 _WRONG: Final = {"unique": "groups of equal rows", "not null": "NULLs", "check": "rows that break it"}
