@@ -31,7 +31,7 @@ WITH RECURSIVE tree AS (
   JOIN pg_catalog.pg_class AS child ON child.oid = i.inhrelid WHERE child.relispartition
 )
 SELECT tree.root, c.oid, n.nspname::text AS space, c.relname::text AS name, c.relkind::text AS kind, c.relpersistence::text AS kept,
-  c.relreplident::text AS identity,
+  c.relreplident::text AS identity, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0) AS filenode,
   ARRAY(
     SELECT a.attname::text FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a
       ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey[0:i.indnkeyatts - 1])
@@ -65,7 +65,8 @@ class Member:
     """A published table, or a partition of one, and what identifies its rows."""
 
     relation: Relation
-    leaf: bool
+    filenode: int
+    """0 for a partitioned table, which has no file."""
     persistent: bool
 
 
@@ -85,6 +86,20 @@ class Publication:
 async def relations_of(connection: asyncpg.Connection, tables: Sequence[TableName]) -> dict[TableName, Relation]:
     """How the stream will describe these tables, as of now. Tables that do not exist are missing from the answer."""
     return {name: members[0].relation for name, members in (await _members(connection, tables)).items()}
+
+
+async def heaps_of(
+    connection: asyncpg.Connection, tables: Sequence[TableName]
+) -> dict[TableName, frozenset[tuple[int, int]]]:
+    """Oid and file of every heap of these tables: what changes without a word in the stream changes these.
+
+    A TRUNCATE of a single partition is not published via the root, nor is ATTACH or DETACH PARTITION; a rewrite (ADD COLUMN with a
+    volatile default, ALTER TYPE) changes rows without row changes. VACUUM FULL and CLUSTER change files and no row.
+    """
+    found = await _members(connection, tables)
+    return {
+        name: frozenset((m.relation.oid, m.filenode) for m in members if m.filenode) for name, members in found.items()
+    }
 
 
 async def check_identities(connection: asyncpg.Connection, tables: Sequence[TableName]) -> None:
@@ -199,7 +214,7 @@ async def _members(connection: asyncpg.Connection, tables: Sequence[TableName]) 
         whole = row["identity"] == FULL
         columns = tuple(RelationColumn(c[0], c[1], c[2], whole or c[0] in row["key"]) for c in row["columns"])
         relation = Relation(row["oid"], row["space"], row["name"], row["identity"], columns)
-        member = Member(relation, row["kind"] == "r", row["kept"] == "p")
+        member = Member(relation, row["filenode"], row["kept"] == "p")
         found.setdefault(roots[row["root"]], []).append(member)
     return found
 
