@@ -16,7 +16,7 @@ from tailrace_reader.leaks import look_up
 from tailrace_reader.parse import Parser
 from tailrace_reader.patience import SourcePatience
 from tailrace_reader.publish import RangePublisher
-from tailrace_reader.ranges import RangeQuery, TableRewritten, read_range
+from tailrace_reader.ranges import RangeQuery, SourceChanged, read_range
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.settings import Settings
 from tailrace_reader.snapshot import HeldSnapshot
@@ -174,7 +174,7 @@ class ReaderMember:
             elif self._session is not None:
                 await self._read(work, self._session)
             self._patience.succeeded()
-        except TableRewritten as error:
+        except SourceChanged as error:
             self._context.log.warning("source.rewritten", run=self._run, message=error.message)
             await self._context.control.fact(
                 SourceRewritten(run=self._run, attempt=work.attempt, table=work.table, replica=self._context.replica)

@@ -36,7 +36,11 @@ _KEPT_NAME = """attnum > 0 AND NOT attisdropped AND attname =
 _UNDEFINED_TABLE = "42P01"
 
 
-class TableRewritten(TerminalError):
+class SourceChanged(TerminalError):
+    """What would be read is not what was planned: the attempt ends, and the run plans anew."""
+
+
+class TableRewritten(SourceChanged):
     """The table's file is not the one that was planned: this snapshot would read nothing of it."""
 
     def __init__(self, table: str) -> None:
@@ -47,12 +51,11 @@ class TableRewritten(TerminalError):
         )
 
 
-class ColumnsChanged(TableRewritten):
+class ColumnsChanged(SourceChanged):
     """A planned name is not the planned column any more: another one would go out under its rule, perhaps unmasked."""
 
     def __init__(self, table: str) -> None:
-        TerminalError.__init__(
-            self,
+        super().__init__(
             "reader.columns-changed",
             f"columns of {table} were renamed or dropped in the source after the run was planned",
             "Leave the source's columns until the run has read the table; the run starts another attempt and plans anew.",

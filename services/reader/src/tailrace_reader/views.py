@@ -15,10 +15,9 @@ import asyncpg
 
 from tailrace_reader.assemble import Cut, RangeAssembler
 from tailrace_reader.layout import Layout
-from tailrace_reader.ranges import TableRewritten, copy_rows
+from tailrace_reader.ranges import SourceChanged, copy_rows
 from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.views import MOVING, SHAPE
-from tailrace_shared.errors import TerminalError
 from tailrace_shared.messages import Bound
 from tailrace_shared.plan.model import Leaf, PlannedTable, TableFilter
 from tailrace_shared.postgres import translated
@@ -32,12 +31,11 @@ PLANNER = (
 _UNDEFINED_TABLE = "42P01"
 
 
-class ViewChanged(TableRewritten):
+class ViewChanged(SourceChanged):
     """What is under the view's name is not what was planned."""
 
     def __init__(self, view: str) -> None:
-        TerminalError.__init__(
-            self,
+        super().__init__(
             "reader.view-changed",
             f"view {view} was replaced in the source after the run was planned, or a table below it rewritten or truncated",
             "Leave the view and its tables until the run has read it; the run starts another attempt and plans anew.",
