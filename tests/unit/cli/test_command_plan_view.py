@@ -69,6 +69,18 @@ def test_a_plan_shows_tables_columns_and_what_is_away_while_loading() -> None:
         assert piece in text
 
 
+def test_a_plan_that_makes_the_tables_counts_what_it_makes() -> None:
+    made = [
+        DdlStep(number=n, kind="create", table=NAME, name="x", drop=drop, rebuild=(), create=("CREATE …",))
+        for n, drop in enumerate(
+            ["DROP TABLE IF EXISTS a", "DROP TABLE IF EXISTS b", "DROP MATERIALIZED VIEW IF EXISTS c", ""]
+        )
+    ]
+    after = DdlStep(number=9, kind="create-index", table=NAME, name="i", drop="", rebuild=("CREATE INDEX …",))
+    text = shown(PlanResult(plan=plan(mode="create", ddl=(*made, after))))
+    assert "made before the load: 2 × table, 1 × materialized view; after it: 1 keys" in " ".join(text.split())
+
+
 def test_what_is_proved_is_counted_and_what_is_not_is_told() -> None:
     text = shown(PlanResult(plan=plan()), columns=False)
     assert "collides once in a million" in text

@@ -165,6 +165,13 @@ def test_an_older_server_and_things_of_superusers_are_refused() -> None:
     assert plan_into(thing("OPERATOR CLASS", "o"), superuser=True).plan is not None
 
 
+def test_more_than_the_server_has_locks_for_is_refused_beforehand() -> None:
+    assert plan_into(locks=6).plan is not None
+    problem = the_error(plan_into(locks=5))
+    assert problem.code == "plan.create-locks"
+    assert "max_locks_per_transaction" in problem.remedy
+
+
 def test_forced_row_security_needs_a_role_that_passes_it_by() -> None:
     forced = thing("TABLE", "customer", forces_row_security=True)
     assert the_error(plan_into(forced)).code == "plan.row-security"

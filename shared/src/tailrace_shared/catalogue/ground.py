@@ -31,6 +31,8 @@ FROM pg_catalog.pg_available_extension_versions v GROUP BY v.name
 """
 _ROLE = """
 SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS may_create,
+       pg_catalog.current_setting('max_locks_per_transaction')::int * (pg_catalog.current_setting('max_connections')::int
+         + pg_catalog.current_setting('max_prepared_transactions')::int) AS locks,
        r.rolsuper AS superuser, r.rolsuper OR r.rolbypassrls AS bypasses,
        ARRAY(SELECT rolname::text FROM pg_catalog.pg_roles ORDER BY 1) AS roles,
        ARRAY(SELECT nspname::text FROM pg_catalog.pg_namespace ORDER BY 1) AS schemas,
@@ -67,6 +69,7 @@ async def with_ground(connection: asyncpg.Connection, catalogue: Catalogue) -> C
         bypasses_row_security=role["bypasses"],
         roles=tuple(role["roles"]),
         extensions={row["name"]: row["schema"] for row in extensions},
+        locks=role["locks"],
         available={row["name"]: row["trusted"] for row in available},
     )
     return catalogue.model_copy(update={"ground": ground})

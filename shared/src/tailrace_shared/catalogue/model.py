@@ -225,6 +225,8 @@ class Ground(Frozen):
     """Installed ones, with the schema that they are in."""
     available: dict[str, bool] = Field(default_factory=dict)
     """Those that the server could install; whether that takes no superuser."""
+    locks: int = 0
+    """Locks that the server has room for, of all sessions; 0 is unknown."""
 
 
 class Catalogue(Frozen):

@@ -13,6 +13,8 @@ from tailrace_shared.plan.scope import ScopedTable
 from tailrace_shared.types import qualified, quote_ident
 
 EVERYTHING: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "OWNER")
+LOCKS: Final = {"TABLE": 3}
+"""Locks per thing where it is not one: a table has its TOAST table, and that has an index."""
 SUPERUSERS: Final = frozenset(
     {"SHELL TYPE", "OPERATOR CLASS", "OPERATOR FAMILY", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE"}
 )
@@ -113,6 +115,7 @@ def _lost(carried: set[TableName], schema: SourceSchema, problems: Problems) -> 
 
 def _check_ground(objects: Sequence[SchemaObject], ground: Ground, destination: Catalogue, problems: Problems) -> None:
     role = quote_ident(destination.role)
+    _check_locks(objects, ground, problems)
     taken = set(ground.taken)
     needed = {o.schema_name: None for o in objects if o.schema_name and o.kind not in ("SCHEMA", "EXTENSION")}
     missing = [name for name in needed if name not in ground.schemas]
@@ -150,6 +153,18 @@ def _check_ground(objects: Sequence[SchemaObject], ground: Ground, destination: 
                 "create-without", str(made), f"is not made: the destination has no role {', '.join(unknown)}",
                 "Create the role there to have it.",
             )  # fmt: skip
+
+
+def _check_locks(objects: Sequence[SchemaObject], ground: Ground, problems: Problems) -> None:
+    """All that is made goes again in one transaction where the run fails, which locks every relation of it."""
+    needed = sum(LOCKS.get(made.kind, 1) for made in objects if made.takes)
+    if ground.locks and needed > ground.locks:
+        problems.error(
+            "create-locks", "max_locks_per_transaction",
+            f"making {len(objects):,} things in one transaction takes about {needed:,} locks, and the destination's server has "
+            f"room for {ground.locks:,}",
+            "Raise max_locks_per_transaction on that server and restart it, or carry fewer tables per job.",
+        )  # fmt: skip
 
 
 def _check_extension(made: SchemaObject, ground: Ground, destination: Catalogue, problems: Problems) -> None:
