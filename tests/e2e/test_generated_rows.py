@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(runtime: object, new_pair: Callable[..., Pair]) -> Iterator[Made]:
+def made(runtime: object, new_pair: Callable[..., Pair]) -> Made:
     pair = new_pair("made", (DATABASES / "shop.sql").read_text(), "")
     catalogue = pair.catalogue()
     with Installation(runtime, pair) as installation:  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ def made(runtime: object, new_pair: Callable[..., Pair]) -> Iterator[Made]:
         assert {t.name.partition(".")[2]: t.rows_loaded for t in record.tables} == ROWS
         assert pair.catalogue() == catalogue
         eventually(lambda: not installation.topics_left(), 60, "the run's topics are gone")
-    yield Made(pair, pair.digest())
+    return Made(pair, pair.digest())
 
 
 def test_as_many_rows_as_asked_for_come_from_an_empty_source(made: Made) -> None:
@@ -128,3 +128,19 @@ def test_a_generator_that_is_lost_in_the_middle_of_an_order_costs_nothing(
     record = installation.wait(run, seconds=120)
     assert record.state == "done", record.failure
     assert made.pair.digest() == made.digest
+
+
+def test_carried_rows_refer_to_generated_ones(
+    install: Callable[..., Installation], new_shop: Callable[..., Pair]
+) -> None:
+    pair = new_shop("mixed", 200)
+    job = (
+        'name: mixed\nsource: {url: "${SOURCE_URL}"}\ndestination: {url: "${DESTINATION_URL}"}\npolicy: mask\n'
+        "default_mode: exclude\ntables:\n  public.customer: {mode: generate, rows: 50, columns: {email: mock.email}}\n"
+        "  public.orders: {columns: {paid: duplicate}}\n"
+    )
+    record = install(pair).run(job)
+    assert record.state == "done", record.failure or record.problems
+    assert pair.value("destination", "SELECT count(*) FROM customer") == 50
+    orders = pair.value("source", "SELECT count(*) FROM orders")
+    assert pair.value("destination", "SELECT count(*) FROM orders JOIN customer USING (customer_id)") == orders
