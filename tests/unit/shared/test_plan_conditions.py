@@ -54,7 +54,7 @@ def test_text_keeps_its_meaning_and_variables_become_literals(text: str, becomes
     ("text", "at"),
     [
         ("a) OR (b", 2), ("((a)", 1), ("a;b", 2), ("a = $1", 5), ("a = ${x}", 5), ("'a", 1), ('b = "a', 5), ("/* a", 1),
-        ("$x$ a", 1), ("", 1), ("-- nothing", 1), ("a = pg_catalog.now()", 16), ("\0", 1),
+        ("$x$ a", 1), ("", 1), ("-- nothing", 1), ("a = pg_catalog.now()", 16), ('U&"r\\0061ndom"() < 1', 1), ("\0", 1),
     ],
 )  # fmt: skip
 def test_what_could_leave_its_parenthesis_is_refused_by_its_place(text: str, at: int) -> None:

@@ -150,6 +150,8 @@ def _checked(found: list[Token]) -> list[Token]:
             if not depth:
                 raise ConditionError("a parenthesis that closes nothing", token.at)
             depth.pop()
+        elif token.kind == "quoted" and token.text[0] in "uU":
+            raise ConditionError("a name with escapes", token.at, "Write its characters as they are.")
         elif token.kind in ("string", "quoted") and "${" in token.text:
             raise ConditionError(
                 "a variable inside of quotes", token.at, "Write ${NAME} without quotes: it becomes a literal."
