@@ -463,7 +463,7 @@ async def test_the_session_lives_on_while_nobody_takes_anything(
     admin: asyncpg.Connection, source: SourceServer
 ) -> None:
     (table,) = await set_up(admin, "CREATE TABLE s.t (id int PRIMARY KEY, v text)", "s.t")
-    options = StreamOptions("tr_slot", "tr_p", CutRule(bytes=128 << 10), hold_bytes=256 << 10, status_s=0.5)
+    options = StreamOptions("tr_slot", "tr_p", CutRule(bytes=128 << 10), hold_bytes=256 << 10, status_s=0.5, still_s=60)
     async with await ChangeStream.open(source, options) as stream:
         capturing = Capturing.of(stream, [table])
         await admin.execute("INSERT INTO s.t SELECT i, repeat(md5(i::text), 30) FROM generate_series(1, 20000) i")
@@ -644,7 +644,8 @@ async def test_the_catalogue_describes_tables_as_the_stream_does(
 async def until_it_ends(stream: ChangeStream) -> None:
     async with asyncio.timeout(20):
         while True:
-            await stream.cut(False, 0.5)
+            if (frames := await stream.cut(False, 0.5)) is not None:
+                stream.drop(len(frames.starts))
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
@@ -703,3 +704,37 @@ def test_a_source_that_is_shut_down_is_let_go_and_goes_on_where_it_was(server: E
         admin.terminate()
 
     asyncio.run(stopped_and_started())
+
+
+@pytest.mark.parametrize("rows", [3, 60_000])
+def test_a_capture_that_stands_still_does_not_hold_up_the_shutdown_of_its_source(
+    server: EmbeddedPostgres, rows: int
+) -> None:
+    """Kafka or the destination is away: with little in hand the server waits to be confirmed, with much it waits to send."""
+
+    async def stopped() -> None:
+        source = SourceServer(SecretStr(server.url()), "tailrace/capture-test", "SOURCE_URL")
+        admin = await connect(source.url, "tailrace/capture-test")
+        await admin.execute("DROP PUBLICATION IF EXISTS tr_p; DROP SCHEMA IF EXISTS s CASCADE; CREATE SCHEMA s")
+        (table,) = await set_up(admin, "CREATE TABLE s.t (id int PRIMARY KEY, v text)", "s.t")
+        options = StreamOptions(
+            "tr_slot", "tr_p", CutRule(bytes=64 << 10), hold_bytes=128 << 10, status_s=0.1, still_s=1
+        )
+        async with await ChangeStream.open(source, options) as stream:
+            await admin.execute(f"INSERT INTO s.t SELECT i, repeat('x', 500) FROM generate_series(1, {rows}) i")
+            admin.terminate()
+            started = asyncio.get_running_loop().time()
+            await asyncio.to_thread(server.stop)
+            assert asyncio.get_running_loop().time() - started < 10  # a server that is not let go is killed after 15 s
+            with pytest.raises(TransientError):
+                await until_it_ends(stream)
+        await asyncio.to_thread(server.start)
+        admin = await connect(source.url, "tailrace/capture-test")
+        async with await opened_again(source, OPTIONS, 0) as stream:
+            capturing = Capturing.of(stream, [table])
+            await capturing.until(await now(admin))
+        assert applied(capturing, [table]).as_counted(0).total() == rows
+        await drop_slot(admin, "tr_slot", 10)
+        admin.terminate()
+
+    asyncio.run(stopped())

@@ -25,6 +25,9 @@ from tailrace_shared.types import quote_ident
 HOLD_BYTES = 16 << 20
 """In hand at most, with one frame and one read on top; the walsender waits then."""
 STATUS_S = 1.0
+STILL_S = 10.0
+"""A server that shuts down waits for its walsenders to have sent everything and to have it confirmed, without a limit. So a stream
+on which nothing moves for this long lets the server go; the slot keeps what was not confirmed."""
 POLL_S = 0.005
 _STATUS = struct.Struct(">IcQQQqB")
 
@@ -40,6 +43,7 @@ class StreamOptions:
     """A larger frame cannot travel."""
     hold_bytes: int = HOLD_BYTES
     status_s: float = STATUS_S
+    still_s: float = STILL_S
 
 
 def stream_options(slot: str, publication: str, message_bytes: int) -> StreamOptions:
@@ -52,6 +56,7 @@ class ChangeStream:
 
     - ``cut`` waits until frames for a record have come, ``drop`` says how many were used.
     - ``confirm`` may be called at any time; what is confirmed is what the lane holds, never what was received.
+    - Where nothing moves for ``still_s``, the session ends by itself: ``cut`` gives what is in hand, then raises StreamEnded.
     """
 
     def __init__(self, connection: asyncpg.Connection, wire: Wire, options: StreamOptions, confirmed: int) -> None:
@@ -62,6 +67,9 @@ class ChangeStream:
         self._confirmed = confirmed
         self._started = False
         self._status_task: asyncio.Task[None] | None = None
+        self._asked_at = 0.0
+        self._asked_since: float | None = None
+        """Since when the server has been asking for replies: as we report by ourselves, it does so only to shut down."""
 
     @classmethod
     async def open(cls, server: SourceServer, options: StreamOptions, start_lsn: int = 0) -> Self:
@@ -176,7 +184,27 @@ class ChangeStream:
     async def _keep_reporting(self) -> None:
         while True:
             await asyncio.sleep(self._options.status_s)
+            self._answer()
             self.report()
+            if self._stands_still(time.monotonic()):
+                self._wire.close()
+                return
+
+    def _answer(self) -> None:
+        buffer = self._wire.buffer
+        if buffer.reply_wanted:
+            buffer.reply_wanted = False
+            self._asked_at = time.monotonic()
+            self.report()
+
+    def _stands_still(self, now: float) -> bool:
+        """Nobody takes what is in hand, or the server asks and asks for what is not confirmed: for too long."""
+        if now - self._asked_at > 2 * self._options.status_s or self._confirmed >= self._wire.buffer.keepalive_lsn:
+            self._asked_since = None
+        elif self._asked_since is None:
+            self._asked_since = now
+        since = [s for s in (self._asked_since, self._wire.waiting_since) if s is not None]
+        return bool(since) and now - min(since) >= self._options.still_s
 
     def _heed(self) -> None:
         """What the server says beside frames."""
@@ -189,9 +217,7 @@ class ChangeStream:
                 raise server_failure(message.body, self._options.slot, self._options.publication, started=self._started)
             elif message.tag == "c":
                 raise StreamEnded
-        if buffer.reply_wanted:
-            buffer.reply_wanted = False
-            self.report()
+        self._answer()
 
     def _fail_if_ended(self) -> None:
         failure: TailraceError

@@ -45,8 +45,8 @@ class Wire(asyncio.BufferedProtocol):
         self._transport = transport
         self._hold_bytes = hold_bytes
         self._pause_s = pause_s
-        self._waiting = False
-        """Reading waits until frames are dropped."""
+        self.waiting_since: float | None = None
+        """Since when reading waits until frames are dropped (monotonic)."""
         self._loop = asyncio.get_running_loop()
         transport.set_protocol(self)
 
@@ -59,8 +59,8 @@ class Wire(asyncio.BufferedProtocol):
         """Done with the first frames."""
         self.buffer.drop(count)
         self.since = time.monotonic()
-        if self._waiting:
-            self._waiting = False
+        if self.waiting_since is not None:
+            self.waiting_since = None
             self._resume()
 
     def close(self) -> None:
@@ -97,6 +97,6 @@ class Wire(asyncio.BufferedProtocol):
         if self.closed:
             return
         if len(self.buffer) and self.buffer.held >= self._hold_bytes:
-            self._waiting = True
+            self.waiting_since = time.monotonic()
             return
         self._transport.resume_reading()
