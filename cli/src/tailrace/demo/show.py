@@ -32,7 +32,7 @@ _MASK_SECRET = "the demo's secret is no secret"  # noqa: S105
 _CLUSTER = "demo"
 SOURCE_URL = "TAILRACE_DEMO_SOURCE"
 DESTINATION_URL = "TAILRACE_DEMO_DESTINATION"
-CANARIES_OF = "TAILRACE_DEMO_CANARIES"
+CANARIES_OF = "DEMO_CANARIES"
 """The variables that the demo's job refers to."""
 CANARIES = ("MARY.SMITH@sakilacustomer.org", "PATRICIA.JOHNSON@sakilacustomer.org")
 """Two customers of pagila, who are nobody."""
