@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from fractions import Fraction
 from typing import Any, Final, Literal
 
 import asyncpg
 
 from tailrace_shared.catalogue import queries
 from tailrace_shared.catalogue.columns import Row, column_of, domain_checks
+from tailrace_shared.catalogue.indexes import index_extras
 from tailrace_shared.catalogue.model import (
     Catalogue,
     CheckConstraint,
     ForeignKey,
     Index,
-    Partition,
     Rule,
     Table,
     TableName,
     Trigger,
 )
 from tailrace_shared.catalogue.model import Sequence as OwnedSequence
+from tailrace_shared.catalogue.partitions import estimated_rows, pages_of, partition_of, takes_all
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified, quote_ident
 
 EVENTS: Final[dict[str, Literal["insert", "update", "delete"]]] = {"2": "update", "3": "insert", "4": "delete"}
-MODULUS: Final = re.compile(r"modulus (\d+)")
 OLDEST: Final = 140000
 """The oldest major version that has TID range scans, which ordered reads need."""
 TABLES_PER_QUESTION: Final = 200
@@ -181,8 +179,8 @@ class _Reader:
             kind=row["kind"],
             replica_identity=row["replica_identity"],
             filenode=row["filenode"],
-            pages=sum(map(_pages, leaves)) if partitioned else _pages(row),
-            rows=_estimated_rows(leaves) if partitioned else row["rows"],
+            pages=sum(map(pages_of, leaves)) if partitioned else pages_of(row),
+            rows=estimated_rows(leaves) if partitioned else row["rows"],
             bytes=sum(r["heap"] + r["toast"] for r in (leaves if partitioned else [row])),
             columns=tuple(column_of(r, self.types) for r in of["columns"]),
             indexes=tuple(self._index(r) for r in of["indexes"] if r["parent"] is None),
@@ -190,9 +188,11 @@ class _Reader:
             triggers=tuple(
                 Trigger(name=r["name"], enabled=r["enabled"], on=self._on(r["relation"])) for r in of["triggers"]
             ),
-            partitions=tuple(self._partition(r) for r in leaves),
+            partitions=tuple(partition_of(r, self.names[r["oid"]], self.members) for r in leaves),
             partition_columns=tuple(sorted({r["name"] for r in of["partition_keys"]})),
-            bounded_columns=tuple(sorted({r["name"] for r in of["partition_keys"] if not self._takes_all(r)})),
+            bounded_columns=tuple(
+                sorted({r["name"] for r in of["partition_keys"] if not takes_all(r, self.children[r["relation"]])})
+            ),
             rules=tuple(
                 Rule(name=r["name"], event=EVENTS[r["event"]], enabled=r["enabled"], on=self._on(r["relation"]))
                 for r in of["rules"]
@@ -204,30 +204,6 @@ class _Reader:
             owner_rules_all=row["owner_rules_all"],
             has_rows=self.has_rows.get(oid),
         )
-
-    def _partition(self, row: Row) -> Partition:
-        return Partition(
-            name=self.names[row["oid"]],
-            oid=row["oid"],
-            filenode=row["filenode"],
-            pages=_pages(row),
-            rows=row["rows"],
-            bytes=row["heap"] + row["toast"],
-            kind="f" if row["kind"] == "f" else "r",
-            bounds=tuple(self._bounds(row)),
-        )
-
-    def _bounds(self, row: Row) -> list[str]:
-        """From the top down."""
-        above = self.members.get(row["parent"])
-        return [*(self._bounds(above) if above else []), row["bound"]] if row["bound"] else []
-
-    def _takes_all(self, key: Row) -> bool:
-        """Whether every value has a partition at this level: a default one, or all remainders of a hash."""
-        if key["strategy"] != "h":
-            return bool(key["has_default"])
-        shares = (MODULUS.search(child["bound"]) for child in self.children[key["relation"]])
-        return sum(Fraction(1, int(share[1])) for share in shares if share) == 1
 
     def _index(self, row: Row) -> Index:
         table = self.names[row["relation"]]
@@ -248,7 +224,7 @@ class _Reader:
             exclusion=row["constraint_kind"] == "x",
             uses=tuple(row["uses"]),
             on=self._on(row["relation"]),
-            extras=tuple(_index_extras(row, table)),
+            extras=tuple(index_extras(row, table)),
         )
         attached = self.attached.get(row["oid"], ())
         if not attached or not index.droppable:
@@ -306,29 +282,5 @@ class _Reader:
         return found
 
 
-def _pages(row: Row) -> int:
-    """Blocks of the heap as it is now; statistics may be stale."""
-    return int(row["heap"] // row["block"])
-
-
-def _estimated_rows(leaves: Sequence[Row]) -> float:
-    """Sum of the leaves' estimates; unknown when one of them is."""
-    return -1.0 if any(r["rows"] < 0 for r in leaves) else float(sum(r["rows"] for r in leaves))
-
-
 def _foreign_key_order(key: ForeignKey) -> tuple[str, str, str]:
     return key.table.schema_name, key.table.name, key.name
-
-
-def _index_extras(row: Row, table: TableName) -> Iterable[str]:
-    """What CREATE INDEX does not say."""
-    index = qualified(table.schema_name, row["name"])
-    if row["tablespace"]:
-        yield f"ALTER INDEX {index} SET TABLESPACE {quote_ident(row['tablespace'])}"
-    for statistic in row["statistics"]:
-        number, target = statistic.split()
-        yield f"ALTER INDEX {index} ALTER COLUMN {number} SET STATISTICS {target}"
-    if row["clustered"]:
-        yield f"ALTER TABLE {qualified(table.schema_name, table.name)} CLUSTER ON {quote_ident(row['name'])}"
-    if row["comment"]:
-        yield f"COMMENT ON INDEX {index} IS {row['comment']}"

@@ -108,7 +108,8 @@ FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid IN (SEL
 INDEXES = """
 SELECT x.indexrelid::bigint AS oid, h.inhparent::bigint AS parent,
        x.indrelid::bigint AS relation, i.relname::text AS name, pg_get_indexdef(x.indexrelid) AS definition,
-       i.relkind::text AS kind, x.indisunique AS "unique", x.indisprimary AS "primary", x.indisreplident AS identifies, x.indimmediate AS immediate,
+       i.relkind::text AS kind, x.indisunique AS "unique", x.indisprimary AS "primary",
+       x.indisreplident AS identifies, x.indimmediate AS immediate,
        x.indisvalid AND x.indisready AS valid, {nulls_not_distinct} AS nulls_not_distinct,
        pg_get_expr(x.indpred, x.indrelid) AS predicate, k.conname::text AS "constraint", k.contype::text AS constraint_kind,
        x.indisclustered AS clustered, s.spcname::text AS tablespace,
@@ -191,7 +192,8 @@ WITH used AS (
 )
 SELECT n.nspname::text AS schema, s.relname::text AS name, u.relation::bigint AS relation, a.attname::text AS "column",
        format_type(q.seqtypid, NULL) AS type, q.seqincrement AS increment, q.seqmax AS maximum,
-       has_sequence_privilege(s.oid, 'SELECT') AS may_read, has_sequence_privilege(s.oid, 'UPDATE') AS may_set, pg_has_role(s.relowner, 'USAGE') AS own
+       has_sequence_privilege(s.oid, 'SELECT') AS may_read, has_sequence_privilege(s.oid, 'UPDATE') AS may_set,
+       pg_has_role(s.relowner, 'USAGE') AS own
 FROM used u JOIN pg_class s ON s.oid = u.sequence AND s.relkind = 'S' JOIN pg_namespace n ON n.oid = s.relnamespace
 JOIN pg_sequence q ON q.seqrelid = s.oid JOIN pg_attribute a ON a.attrelid = u.relation AND a.attnum = u.number
 ORDER BY n.nspname, s.relname, u.relation, a.attnum
