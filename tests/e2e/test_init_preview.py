@@ -22,6 +22,7 @@ from tailrace.init_rules import Preset
 
 DUMPS = shared_databases()
 CORNERS = Path(__file__).parent.parent / "integration" / "catalogue_corner_cases.sql"
+NASTY = Path(__file__).parent / "databases" / "nasty.sql"
 RUN_SECONDS = 120
 
 
@@ -155,3 +156,12 @@ def test_a_run_of_a_drafted_job_writes_what_the_preview_showed(
     }
     assert len(written) == 200
     assert written == {tuple(row["after"][c] for c in columns) for row in shown["rows"]}
+
+
+@pytest.mark.parametrize("script", [CORNERS, NASTY], ids=["corners", "nasty"])
+def test_a_difficult_schema_is_drafted_from_nothing_and_planned(bench: Bench, script: Path) -> None:
+    structure = script.read_text().partition("INSERT INTO")[0]
+    bench.fill(f"scratch_{script.stem[:12]}", structure, structure)
+    text = bench.init("--preset", "scratch", "--rows", "50")
+    assert bench.plan() == (0, []), text
+    assert len(bench.preview()) > 3

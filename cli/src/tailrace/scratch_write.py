@@ -19,7 +19,7 @@ def scratch_text(draft: ScratchDraft, notes: Iterable[str] = ()) -> str:
         "# Drafted by `tailrace init`, preset scratch.",
         "# Every row is made: no row of the source is read, only its structure. The same secret makes the same rows.",
         f"# {len(made)} of {len(draft.tables)} tables, {total:,} rows. Change `rows` as you like.",
-        *(commented("#", note).replace("#" + " " * 45, "#") for note in notes),
+        *(f"# {' '.join(note.split())}" for note in notes),
         "version: 1",
         f"name: {head.name}",
         f"source: {{url: {scalar(head.source.url)}}}",

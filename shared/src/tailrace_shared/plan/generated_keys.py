@@ -138,7 +138,7 @@ def _prove(tables: Sequence[PlannedTable], link: Link, context: Generation) -> N
     ]
     if len(nulls) == len(columns) if link.full else nulls:
         context.proofs.append(Proof(about=link.about, verdict="proved", reason="a NULL points nowhere"))
-    elif nulls or (link.full and any(may_be_null(column) for column in columns) and len(columns) > 1):
+    elif nulls or (link.full and len(set(map(_null_pattern, columns))) > 1):
         context.problems.error(
             "match-full", link.about, "all its columns must be NULL or none", "Give all of them null, or none NULLs."
         )
@@ -170,6 +170,12 @@ def _outside(link: Link, columns: Sequence[PlannedColumn], context: Generation) 
             f"Generate {link.parent} too, give {made} the rule null, or make.choice with keys that it has.",
         )  # fmt: skip
     context.proofs.append(Proof(about=link.about, verdict="verified-after", reason=f"{link.parent} is not generated"))
+
+
+def _null_pattern(column: PlannedColumn) -> tuple[float, bool]:
+    """What decides in which rows it is NULL: columns of one foreign key that agree in it are NULL together."""
+    share = column.rule.null_share if isinstance(column.rule, MakeReference) else 0.0
+    return share, column.parent is not None and column.parent.earlier and may_be_null(column)
 
 
 def _reference(column: PlannedColumn) -> bool:
