@@ -68,11 +68,13 @@ def test_a_service_sees_its_own_secrets_and_no_other_of_ours() -> None:
         "SOURCE_URL": "canary",
         "TAILRACE_MASK_SECRET": "canary",
         "PGPASSWORD": "canary",
+        "TAILRACE_PG_DUMP": "/opt/pg_dump",
     }
     seen = service_environment({"TAILRACE_KAFKA": "b:1"}, {"DESTINATION_URL": "mine"}, ours)
     assert "canary" not in seen.values()
     assert seen["PATH"] == "/bin"
     assert seen["LC_ALL"] == "C"
+    assert seen["TAILRACE_PG_DUMP"] == "/opt/pg_dump"
     assert seen["TAILRACE_KAFKA"] == "b:1"
     assert seen["DESTINATION_URL"] == "mine"
     assert seen["MALLOC_MMAP_THRESHOLD_"] == "33554432"

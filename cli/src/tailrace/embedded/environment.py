@@ -17,6 +17,8 @@ _INHERITED = (
     ),
 )
 _INHERITED_PREFIXES = ("LC_",)
+_OF_SERVICES = ("TAILRACE_PG_DUMP",)
+"""Settings that are places on this machine, so that they hold for every service that runs on it."""
 
 MALLOC_SETTINGS: Mapping[str, str] = {
     # Kafka buffers of 0.5-1 MB lie above glibc's mmap threshold: each would be mapped, faulted in and unmapped. These
@@ -37,4 +39,5 @@ def service_environment(
     common: Mapping[str, str], own_secrets: Mapping[str, str], environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """A service's whole environment; what is given wins over what is inherited."""
-    return {**plain_environment(environ), **MALLOC_SETTINGS, "PYTHONUNBUFFERED": "1", **common, **own_secrets}
+    places = {name: environ[name] for name in _OF_SERVICES if name in environ}
+    return {**plain_environment(environ), **places, **MALLOC_SETTINGS, "PYTHONUNBUFFERED": "1", **common, **own_secrets}
