@@ -2,7 +2,8 @@
 
 asyncpg signs on (TLS, SCRAM, all that its URLs can say) and cannot speak COPY BOTH; after the sign-on its transport gets this
 protocol instead. That is private to asyncpg, so its version is pinned and tests fail when it changes. psycopg's ``pgconn`` is the
-public way and hands out message by message: it took several times the CPU (``bench/capture.py`` has the figures of this way).
+public way. Measured on 170,000 messages with the pause below: 2.0 µs of CPU per message against 1.0 to 1.6 here, cutting included,
+and 15,000 messages a second against 35,000 to 90,000, since libpq reads 16 KB at a time.
 
 A walsender sends message by message, and each wakes a reader that waits. So reading pauses for a few milliseconds after every
 read: nearly all of the saving on both sides.
