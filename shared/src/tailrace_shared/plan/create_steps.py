@@ -63,9 +63,8 @@ def _step(number: int, made: SchemaObject, destination: Catalogue, names: Mappin
     table = made.on or TableName(schema_name=made.schema_name, name=made.name)
     makes = (made.takes,) if made.takes else ()
     if made.kind in BEFORE:
-        alone = made.kind not in PARTS_BEFORE and not made.statements[0].startswith(
-            "ALTER TABLE "
-        )  # an identity's sequence
+        identity = made.statements[0].startswith("ALTER TABLE ")  # its sequence is a part of the column
+        alone = made.kind not in PARTS_BEFORE and not identity
         drop = f"DROP {_droppable(made.kind)} IF EXISTS {made.identity}" if alone else ""
         return DdlStep(
             number=number, kind="create", table=table, name=str(made), drop=drop, rebuild=(), create=made.statements,
