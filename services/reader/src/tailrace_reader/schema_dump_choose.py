@@ -24,8 +24,6 @@ KINDS: Final = frozenset(
     | TYPES | ROUTINES | OPERATORS | TEXT_SEARCH | RELATIONS | PARTS
 )  # fmt: skip
 """What is made. Publications, subscriptions, event triggers, foreign servers and rights are not a table's structure."""
-SAID: Final = frozenset({"COMMENT", "SEQUENCE OWNED BY", "ROW SECURITY"})
-"""What is said of another object, which it names by number."""
 
 
 @dataclass(frozen=True)
