@@ -72,5 +72,4 @@ EXTENSIONS = (
     TypeCase("query_int", "extension.query_int", "extensions", ("1&(2|!3)", None), extension="intarray"),
     TypeCase("vector", "extension.vector(3)", "extensions", ("[1,-0.5,1e-30]", None), extension="vector"),
     TypeCase("sparsevec", "extension.sparsevec(5)", "extensions", ("{1:1,3:2.5}/5", None), extension="vector"),
-    TypeCase("geometry", "extension.geometry", "extensions", ("POINT(1 2)", None), extension="postgis"),
 )  # fmt: skip
