@@ -68,6 +68,8 @@ class ScratchDraft:
     nulled: dict[ColumnRef, str] = field(default_factory=dict)
     left: tuple[Problem, ...] = ()
     """Errors that a draft cannot mend."""
+    doubts: tuple[Problem, ...] = ()
+    """Checks that nobody can judge beforehand."""
 
     @property
     def job(self) -> Job:
@@ -131,6 +133,7 @@ def settle_scratch(draft: ScratchDraft) -> ScratchDraft:
     while _mend(draft, errors):
         errors = _errors(draft)
     draft.left = tuple(errors)
+    draft.doubts = tuple(p for p in _problems(draft) if p.code == "plan.check" and p.severity == "warning")
     return draft
 
 
@@ -151,14 +154,19 @@ def _rows(table: Table | None, rows: int, scale: float | None) -> int:
 
 
 def _errors(draft: ScratchDraft) -> list[Problem]:
-    """What stands against the draft, whatever the destination's tables hold now."""
+    """What stands against the draft."""
+    return [p for p in _problems(draft) if p.severity == "error"]
+
+
+def _problems(draft: ScratchDraft) -> tuple[Problem, ...]:
+    """What planning says, whatever the destination's tables hold now."""
     job = draft.job
     emptied = job.destination.model_copy(update={"mode": "truncate"})
     result = build_plan(
         job.model_copy(update={"destination": emptied}), draft.source, draft.destination, run="", attempt=1,
         fingerprints=Fingerprints(mask_secret="", catalogue="", pools=""), key=DataKey(id="", wrapped=""), facts=SourceFacts(),
     )  # fmt: skip
-    return [p for p in result.problems if p.severity == "error"]
+    return result.problems
 
 
 def _mend(draft: ScratchDraft, errors: Iterable[Problem]) -> bool:

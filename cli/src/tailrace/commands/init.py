@@ -154,6 +154,7 @@ async def _scratch(
     notes = [] if destination else ["No destination was read: it is taken to have the source's structure."]
     notes += _full(draft.destination, [name for name in draft.tables if name not in draft.modes])
     notes += [f"The plan will stop at {p.where}: {p.message}. {p.remedy}" for p in draft.left]
+    notes += [f"Look at {p.where}: {p.message}." for p in draft.doubts]
     made = len(draft.tables) - len(draft.modes)
     return scratch_text(draft, notes), f"{made} of {len(draft.tables)} tables are made"
 

@@ -99,6 +99,7 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
         estimated_rows=rows,
         rows_per_batch=cut.rows_per_batch,
         rows=rows,
+        only=table.kind == "r" and bool(table.inherited_by),
     )
 
 
