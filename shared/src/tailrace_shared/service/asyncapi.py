@@ -12,7 +12,7 @@ from faststream.specification import AsyncAPI
 
 from tailrace_shared import __version__, topics
 from tailrace_shared.kafka import Kafka, KafkaSettings
-from tailrace_shared.messages import Fact, RunRecord, Task, Work
+from tailrace_shared.messages import Fact, MakeRows, RunRecord, Task, Work
 from tailrace_shared.service.control import control_broker
 
 NAMESPACE = "tailrace"
@@ -54,7 +54,11 @@ def document() -> dict[str, Any]:
             bytes,
             "Masked batches: Arrow IPC stream, same partition as their raw batch.",
         ),
-        (topics.of_run(NAMESPACE, run, "orders"), bytes, "Rows to sample from a model; unused by this release."),
+        (
+            topics.of_run(NAMESPACE, run, "orders"),
+            MakeRows,
+            "Rows of generated tables to make, released within the credit.",
+        ),
         (topics.of_run(NAMESPACE, run, "training"), bytes, "Samples to learn from, encrypted; unused by this release."),
         (topics.of_run(NAMESPACE, run, "models"), bytes, "Learnt models under their digest; unused by this release."),
     ):
