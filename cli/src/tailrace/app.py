@@ -10,7 +10,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from tailrace.commands import cancel, check, demo, init, plan, preview, report, run, schema, status, verify
+from tailrace.commands import (
+    cancel,
+    check,
+    demo,
+    init,
+    pause,
+    plan,
+    preview,
+    report,
+    resume,
+    resync,
+    run,
+    schema,
+    status,
+    stop,
+    verify,
+)
 from tailrace.console import Output
 from tailrace.failures import report as report_failure
 from tailrace.failures import report_unexpected
@@ -52,6 +68,10 @@ def create_app() -> typer.Typer:
         ("preview", preview.preview),
         ("run", run.run),
         ("status", status.status),
+        ("pause", pause.pause),
+        ("resume", resume.resume),
+        ("resync", resync.resync),
+        ("stop", stop.stop),
         ("cancel", cancel.cancel),
         ("check", check.check),
         ("verify", verify.verify),

@@ -1,4 +1,4 @@
-"""Following a run to its end: shows progress, turns Ctrl-C into a request to cancel, then into leaving it alone."""
+"""Following a run: shows progress, and turns Ctrl-C into what it means for a run of its kind."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from tailrace.interrupts import Interrupts
 from tailrace.live import Display
 from tailrace.progress import Progress
 from tailrace.runs import Runs
-from tailrace_shared.messages import RunRecord
+from tailrace_shared.messages import CancelRequested, RunRecord, State, StopRequested
 
 HINT_AFTER_SECONDS = 15.0
 """A run that no writer has picked up for so long probably has none."""
+FOLLOWING: frozenset[State] = frozenset({"streaming", "paused", "stopping"})
+"""States in which a continuous run's destination is of use: it is ended in good order, not undone."""
 
 
 class Ended(NamedTuple):
-    """A run that has ended, as it was watched."""
+    """A run that has ended, or come to what was waited for, as it was watched."""
 
     record: RunRecord
     loading_seconds: float
@@ -29,8 +31,17 @@ class LeftAlone(Exception):
     """The person went away; the run goes on by itself."""
 
 
+Until = Callable[[RunRecord], bool]
+_Interrupted = Callable[[int, RunRecord | None], Awaitable[None]]
+
+
 def _never() -> None:
     """No reason to give up."""
+
+
+def ended(record: RunRecord) -> bool:
+    """Nothing more comes of the run."""
+    return record.terminal
 
 
 async def follow(
@@ -47,32 +58,70 @@ async def follow(
     ``check`` is called between records and raises to give up.
     """
 
-    async def interrupted(count: int) -> None:
+    async def interrupted(count: int, latest: RunRecord | None) -> None:
         if count > 1:
             raise LeftAlone
-        await runs.cancel(run)
+        await runs.ask(CancelRequested(run=run))
         display.message("cancelling: what was loaded is undone first. Ctrl-C again leaves the run to itself.")
 
-    return await _until_terminal(runs, run, display, interrupts, interrupted, check, clock)
+    return await _watch(runs, run, display, interrupts, interrupted, ended, check, clock)
 
 
-async def watch(
-    runs: Runs, run: str, display: Display, interrupts: Interrupts, *, clock: Callable[[], float] = time.monotonic
-) -> Ended:
-    """How the run ended, without a say in it: raises LeftAlone at the first Ctrl-C."""
-
-    async def interrupted(count: int) -> None:
-        raise LeftAlone
-
-    return await _until_terminal(runs, run, display, interrupts, interrupted, _never, clock)
-
-
-async def _until_terminal(
+async def attend(
     runs: Runs,
     run: str,
     display: Display,
     interrupts: Interrupts,
-    interrupted: Callable[[int], Awaitable[None]],
+    *,
+    check: Callable[[], None] = _never,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ended:
+    """How a continuous run ended whose services end with this command: the first Ctrl-C stops it in good order.
+
+    Before it has begun to follow its source there is nothing to keep, and it is cancelled. Raises LeftAlone at the second.
+    """
+
+    async def interrupted(count: int, latest: RunRecord | None) -> None:
+        if count > 1:
+            raise LeftAlone
+        if latest is not None and latest.state in FOLLOWING:
+            await runs.ask(StopRequested(run=run))
+            display.message(
+                "stopping: the last changes are applied and everything is verified first. Ctrl-C again ends at once."
+            )
+        else:
+            await runs.ask(CancelRequested(run=run))
+            display.message("cancelling: what was loaded is undone first. Ctrl-C again ends at once.")
+
+    return await _watch(runs, run, display, interrupts, interrupted, ended, check, clock)
+
+
+async def watch(
+    runs: Runs,
+    run: str,
+    display: Display,
+    interrupts: Interrupts,
+    *,
+    until: Until = ended,
+    clock: Callable[[], float] = time.monotonic,
+) -> Ended:
+    """How the run ended, or came to what ``until`` says, without a say in it: raises LeftAlone at the first Ctrl-C."""
+
+    async def interrupted(count: int, latest: RunRecord | None) -> None:
+        raise LeftAlone
+
+    return await _watch(
+        runs, run, display, interrupts, interrupted, lambda record: record.terminal or until(record), _never, clock
+    )
+
+
+async def _watch(
+    runs: Runs,
+    run: str,
+    display: Display,
+    interrupts: Interrupts,
+    interrupted: _Interrupted,
+    until: Until,
     check: Callable[[], None],
     clock: Callable[[], float],
 ) -> Ended:
@@ -85,7 +134,7 @@ async def _until_terminal(
             latest = record or latest
             if latest is not None:
                 display.show(progress.view(latest, clock()))
-                if latest.terminal:
+                if until(latest):
                     return Ended(latest, progress.loading_seconds)
             elif not hinted and clock() - started > HINT_AFTER_SECONDS:
                 hinted = True
@@ -93,5 +142,5 @@ async def _until_terminal(
             check()
             if interrupts.count > seen:
                 seen = interrupts.count
-                await interrupted(seen)
+                await interrupted(seen, latest)
     raise LeftAlone

@@ -13,10 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.console import Output, duration, number, size
-from tailrace.progress import ProgressView
+from tailrace.lane_view import alarms, lag, lane_panel, lane_words
+from tailrace.progress import ProgressView, follows
+from tailrace_shared.messages import RunRecord
 
 PLAIN_EVERY_SECONDS = 3.0
 """A line at every change of state and otherwise at most so often: logs should not fill."""
+FOLLOWING_EVERY_SECONDS = 10.0
+"""The same while a run follows its source: that lasts for months."""
 _BAR_COLUMNS = 28
 _REDRAWS_PER_SECOND = 8
 
@@ -46,12 +50,12 @@ class PlainDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._said: tuple[str, int] | None = None
+        self._said: tuple[object, ...] | None = None
         self._last_seconds = 0.0
 
     def show(self, view: ProgressView) -> None:
-        key = (view.words, view.attempt)
-        if key == self._said and (view.state != "loading" or view.seconds - self._last_seconds < PLAIN_EVERY_SECONDS):
+        key = (view.words, view.attempt, tuple(alarms(view.lane)) if view.lane else ())
+        if key == self._said and view.seconds - self._last_seconds < _every_seconds(view):
             return
         self._said, self._last_seconds = key, view.seconds
         self.message(line(view))
@@ -91,11 +95,24 @@ class LiveDisplay:
         self._live.stop()
 
 
+def _every_seconds(view: ProgressView) -> float:
+    if view.state == "loading":
+        return PLAIN_EVERY_SECONDS
+    return FOLLOWING_EVERY_SECONDS if view.state == "streaming" else float("inf")
+
+
+def following(record: RunRecord) -> str:
+    """How far a run that follows its source is behind, in a few words; empty for any other."""
+    return f"lag {lag(record.lanes[0])}" if record.lanes and follows(record) else ""
+
+
 def line(view: ProgressView) -> str:
     """One line: ``12.0 s  loading: read 1,200 masked 1,100 loaded 1,000 of 2,000 rows, 500 rows/s, …``."""
     text = f"{duration(view.seconds):>8}  {view.words}"
     if view.attempt > 1:
         text += f" (attempt {view.attempt})"
+    if view.lane is not None:
+        return f"{text}: {lane_words(view.lane)}"
     if view.state != "loading" or not view.tables:
         return text
     parts = [f"{stage.name} {number(stage.rows)}" for stage in view.stages]
@@ -113,6 +130,9 @@ def panel(view: ProgressView) -> Table:
     if view.attempt > 1:
         head.append(f"  attempt {view.attempt}", "yellow")
     outer.add_row(head)
+    if view.lane is not None:
+        outer.add_row(lane_panel(view.lane))
+        return outer
     stages = Table.grid(padding=(0, 2))
     stages.add_column(width=8)
     stages.add_column(width=_BAR_COLUMNS)

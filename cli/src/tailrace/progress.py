@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from tailrace.lane_view import LaneView, lane_of
 from tailrace_shared.messages import RunRecord, State
 
 RATE_WINDOW_SECONDS = 8.0
@@ -16,6 +17,8 @@ STATE_WORDS: dict[State, str] = {
     "preparing": "preparing the destination",
     "loading": "loading",
     "finishing": "rebuilding indexes and keys",
+    "streaming": "following",
+    "paused": "paused",
     "verifying": "verifying",
     "stopping": "undoing what was loaded",
     "done": "done",
@@ -52,6 +55,8 @@ class ProgressView(NamedTuple):
     credit_bytes: int
     tables_loaded: int
     tables: int
+    lane: LaneView | None = None
+    """Of a continuous run, once its source is followed."""
 
 
 class Rate:
@@ -80,6 +85,7 @@ class Progress:
         self._loading_since: float | None = None
         self._loading_until: float | None = None
         self._rates = {name: Rate() for name in ("read", "masked", "loaded")}
+        self._changes = Rate()
 
     @property
     def loading_seconds(self) -> float:
@@ -116,7 +122,13 @@ class Progress:
             credit_bytes=record.credit_bytes,
             tables_loaded=sum(t.state == "loaded" for t in record.tables),
             tables=len(record.tables),
+            lane=self._lane(record, now),
         )
+
+    def _lane(self, record: RunRecord, now: float) -> LaneView | None:
+        if not follows(record):
+            return None
+        return lane_of(record, self._changes.take(now, record.lanes[0].changes if record.lanes else 0))
 
     def _time_loading(self, record: RunRecord, now: float) -> None:
         if record.state in ("submitted", "planned"):
@@ -125,6 +137,15 @@ class Progress:
             self._loading_since = now if self._loading_since is None else self._loading_since
         elif self._loading_since is not None and self._loading_until is None:
             self._loading_until = now
+
+
+def follows(record: RunRecord) -> bool:
+    """Whether the run follows its source, or applies the last of it."""
+    return record.state in ("streaming", "paused") or _ends_well(record)
+
+
+def _ends_well(record: RunRecord) -> bool:
+    return record.state == "stopping" and record.stop_requested and not record.cancel_requested
 
 
 def stage_rows(record: RunRecord) -> dict[str, int]:
@@ -137,11 +158,17 @@ def stage_rows(record: RunRecord) -> dict[str, int]:
 
 
 def _words(record: RunRecord) -> str:
-    words = STATE_WORDS[record.state]
+    words = "applying the last changes" if _ends_well(record) else STATE_WORDS[record.state]
     if record.queued:
         words = "queued behind other runs"
     if record.waiting_for:
         words += f", waiting for {record.waiting_for}"
+    if record.state == "paused" and record.failure is not None:
+        words += f": {record.failure.message}"
     if record.cancel_requested and not record.terminal:
         words += ", cancel requested"
+    elif record.stop_requested and record.state != "stopping" and not record.terminal:
+        words += ", stop requested"
+    elif record.pause_requested and record.state not in ("paused", "stopping") and not record.terminal:
+        words += ", pause requested"
     return words

@@ -1,4 +1,4 @@
-"""Runs as the command sees them: submitted and cancelled by facts, followed on the published copy of their rows."""
+"""Runs as the command sees them: submitted and told what to do by facts, followed on the published copy of their rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ from tailrace_shared import topics
 from tailrace_shared.errors import TransientError, UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka, translated
-from tailrace_shared.messages import CancelRequested, RunRecord, RunSubmitted
+from tailrace_shared.messages import (
+    CancelRequested,
+    PauseRequested,
+    ResumeRequested,
+    ResyncRequested,
+    RunRecord,
+    RunSubmitted,
+    StopRequested,
+)
 from tailrace_shared.service.control import Control, control_session
 
 PUBLISH_DEADLINE_SECONDS = 30.0
@@ -24,14 +32,18 @@ _POLL_MILLISECONDS = 500
 _SNAPSHOT_DEADLINE_SECONDS = 30.0
 
 
+Request = CancelRequested | PauseRequested | ResumeRequested | StopRequested | ResyncRequested
+"""What a person may ask of a run that is there."""
+
+
 class Runs(Protocol):
     """What the commands ask of an installation."""
 
     async def submit(self, job: Job) -> str:
         """Publish a new run of the job; its id. Durable when it returns."""
 
-    async def cancel(self, run: str) -> None:
-        """Ask for a run's cancellation. Durable when it returns; harmless for a run that has ended."""
+    async def ask(self, request: Request) -> None:
+        """Ask something of a run. Durable when it returns; harmless for a run that has ended."""
 
     async def latest(self) -> dict[str, RunRecord]:
         """The newest record of every run that has one."""
@@ -113,8 +125,8 @@ class PublishedRuns(PublishedRecords):
         await _acknowledged(self._control.fact(RunSubmitted(run=run, job=job, at=datetime.now(UTC))))
         return run
 
-    async def cancel(self, run: str) -> None:
-        await _acknowledged(self._control.fact(CancelRequested(run=run)))
+    async def ask(self, request: Request) -> None:
+        await _acknowledged(self._control.fact(request))
 
 
 @asynccontextmanager

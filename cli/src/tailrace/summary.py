@@ -62,7 +62,12 @@ def headline(record: RunRecord, loading_seconds: float = 0.0) -> Text:
     words = "refused by its plan, nothing was changed" if refused(record) else record.state
     text = Text.assemble((words, STATE_STYLE.get(record.state, "bold")))
     if record.state == "done":
-        text.append(f": {len(record.tables)} tables, {number(loaded)} rows in {duration(seconds)}")
+        text.append(f": {len(record.tables)} tables, {number(loaded)} rows")
+    if record.state == "done" and record.job.mode == "continuous":
+        changes = sum(lane.changes for lane in record.lanes)
+        text.append(f" loaded and {number(changes)} changes followed in {duration(seconds)}")
+    elif record.state == "done":
+        text.append(f" in {duration(seconds)}")
         text.append(f" ({_rate(loaded, seconds)}")
         text.append(
             f"; loading {duration(loading_seconds)}, {_rate(loaded, loading_seconds)}" if loading_seconds else ""
@@ -87,7 +92,8 @@ def table_rows(record: RunRecord) -> Table:
     table.add_column("rows loaded", justify="right")
     table.add_column("state")
     for entry in record.tables:
-        table.add_row(escape(entry.name), number(entry.rows_read), number(entry.rows_loaded), entry.state)
+        state = f"{entry.state}: {escape(entry.why)}" if entry.why else entry.state
+        table.add_row(escape(entry.name), number(entry.rows_read), number(entry.rows_loaded), state)
     return table
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, field_serializer
 
 from tailrace_shared.catalogue.model import Catalogue
+from tailrace_shared.generators import Rule
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.model import Fingerprints, Problem
 from tailrace_shared.types import Frozen
@@ -75,6 +76,8 @@ class ResyncRequested(Frozen):
     run: str
     table: str
     """``schema.table``."""
+    columns: dict[str, Rule] = Field(default_factory=dict)
+    """Rules for columns that have appeared, as if the job had had them."""
 
 
 class ReplicaSeen(Frozen):
@@ -130,6 +133,8 @@ class SnapshotHeld(Frozen):
     attempt: int
     replica: str
     snapshot: str
+    resync: int = 0
+    """Number of the resync that it belongs to; 0: the attempt's own."""
 
 
 class SnapshotUnavailable(Frozen):
@@ -247,6 +252,64 @@ class LaneBroken(Frozen):
     why: str
 
 
+class TableChanged(Frozen):
+    """A carried table is not what it was in the source, and no change of the lane says so: what was loaded of it is not right
+    any more."""
+
+    fact: Literal["table-changed"] = "table-changed"
+    run: str
+    attempt: int
+    table: int
+    plan: str
+    """Digest of the plan that the reader has compared with: what a later plan has caught up with changes nothing."""
+    why: str
+
+
+class TableAppeared(Frozen):
+    """The source has a table that matches the job and is not in the plan."""
+
+    fact: Literal["table-appeared"] = "table-appeared"
+    run: str
+    attempt: int
+    table: str
+    """``schema.table``."""
+    plan: str
+
+
+class ResyncPlanned(Frozen):
+    """The reader that captures has stopped between two transactions, made a snapshot there, and planned tables anew in it.
+
+    It goes on only when the record says what has become of the offer.
+    """
+
+    fact: Literal["resync-planned"] = "resync-planned"
+    run: str
+    attempt: int
+    number: int
+    replica: str
+    digest: str
+    """Of the plan, published: the one before with these tables as they are now."""
+    snapshot: str
+    tables: tuple[int, ...]
+    """Those that are to be loaded: the ordered ones, and others whose values would not fit theirs any more."""
+    refused: dict[int, str] = Field(default_factory=dict)
+    """Ordered ones that cannot be planned, and why."""
+
+
+class ResyncFailed(Frozen):
+    """Loading tables anew has failed, or could not begin. They stay in quarantine; the lane goes on without them."""
+
+    fact: Literal["resync-failed"] = "resync-failed"
+    run: str
+    attempt: int
+    number: int
+    service: ServiceName
+    replica: str
+    failure: Failure
+    refused: dict[int, str] = Field(default_factory=dict)
+    """Why per table, where that differs."""
+
+
 class LaneEnded(Frozen):
     """Capture has ended on request: nothing comes behind ``at``, slot and publication are gone."""
 
@@ -289,6 +352,10 @@ Fact = Annotated[
     | CaptureSeen
     | LaneBroken
     | LaneEnded
+    | TableChanged
+    | TableAppeared
+    | ResyncPlanned
+    | ResyncFailed
     | TrainingRefused,
     Field(discriminator="fact"),
 ]
@@ -342,6 +409,10 @@ class ReadRange(Frozen):
     leaf: int
     low: Bound
     high: Bound | None
+    plan: str = ""
+    """Digest of the plan by which the table is read; empty: the attempt's first."""
+    resync: int = 0
+    """Number of the resync in whose snapshot it is read; 0: the attempt's own."""
 
 
 class CheckLeaks(Frozen):
@@ -394,12 +465,15 @@ class StageProgress(Frozen):
 class TableProgress(Frozen):
     table: int
     name: str
-    state: Literal["waiting", "loading", "loaded", "quarantined"] = "waiting"
+    state: Literal["waiting", "loading", "loaded", "quarantined", "resync"] = "waiting"
+    """resync: it is loaded again while the run streams."""
     why: str = ""
     """What keeps a quarantined table from following its source."""
     estimated_rows: float = -1
     rows_read: int = 0
     rows_loaded: int = 0
+    load: int = 0
+    """Times that it has been loaded again in this attempt."""
 
 
 class LaneProgress(Frozen):
@@ -437,6 +511,18 @@ class Snapshot(Frozen):
     id: str
 
 
+class ResyncProgress(Frozen):
+    """Tables of a continuous run that are loaded anew while the others wait or flow."""
+
+    number: int
+    """Of the run's resyncs; grows."""
+    order: str
+    """Digest of the ``plan.resync.ResyncOrder`` on the run's ``plan`` topic."""
+    tables: tuple[int, ...]
+    loading: bool = False
+    """The plan is accepted (it is the record's ``revision``): the record's snapshots are this resync's."""
+
+
 class RunRecord(Frozen):
     """Published by the leader on ``jobs`` (key = run) from the run's row; never the truth. A lower version is ignored."""
 
@@ -450,6 +536,9 @@ class RunRecord(Frozen):
     leader: str = ""
     digest: str = ""
     """Of the plan, from ``planned`` on."""
+    revision: str = ""
+    """Of the newest plan of the attempt, where tables have been planned anew since."""
+    resync: ResyncProgress | None = None
     queued: bool = False
     """More than the allowed number of runs are active; it waits its turn."""
     waiting_for: str = ""

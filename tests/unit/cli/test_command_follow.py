@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tailrace.follow import LeftAlone, follow, watch
+from tailrace.follow import LeftAlone, attend, follow, watch
 from tailrace.interrupts import Interrupts
 from tailrace.progress import ProgressView
-from tailrace.runs import Newest, find
+from tailrace.runs import Newest, Request, find
 from tailrace_shared.errors import TerminalError, UsageError
 from tailrace_shared.job.spec import Destination, Job, Source
-from tailrace_shared.messages import RunRecord, State
+from tailrace_shared.messages import CancelRequested, RunRecord, State
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job(name="demo", source=Source(url="${S}"), destination=Destination(url="${D}"))
@@ -32,12 +32,13 @@ class ScriptedRuns:
     ) -> None:
         self.steps, self.interrupts, self.signals_at = list(steps), interrupts, set(signals_at)
         self.cancelled: list[str] = []
+        self.stopped: list[str] = []
 
     async def submit(self, job: Job) -> str:
         return "01JRUN"
 
-    async def cancel(self, run: str) -> None:
-        self.cancelled.append(run)
+    async def ask(self, request: Request) -> None:
+        (self.cancelled if isinstance(request, CancelRequested) else self.stopped).append(request.run)
 
     async def latest(self) -> dict[str, RunRecord]:
         return {}
@@ -100,6 +101,28 @@ async def test_who_only_watches_never_cancels() -> None:
     with pytest.raises(LeftAlone):
         await watch(runs, "01JRUN", Shown(), interrupts)
     assert runs.cancelled == []
+
+
+async def test_who_waits_for_something_is_told_when_it_is_so() -> None:
+    interrupts = Interrupts()
+    runs = ScriptedRuns([record(1, "streaming"), record(2, "paused"), record(3, "streaming")], interrupts)
+    found = await watch(runs, "01JRUN", Shown(), interrupts, until=lambda r: r.state == "paused")
+    assert found.record.version == 2
+
+
+async def test_a_run_that_follows_is_stopped_in_good_order_by_whom_its_services_end_with() -> None:
+    interrupts, shown = Interrupts(), Shown()
+    steps = [record(1, "streaming"), None, record(2, "stopping"), record(3, "done")]
+    runs = ScriptedRuns(steps, interrupts, signals_at=[1])
+    assert (await attend(runs, "01JRUN", shown, interrupts)).record.state == "done"
+    assert (runs.stopped, runs.cancelled) == (["01JRUN"], [])
+
+
+async def test_before_it_follows_there_is_nothing_to_keep_and_it_is_cancelled() -> None:
+    interrupts = Interrupts()
+    runs = ScriptedRuns([record(1, "loading"), None, record(2, "cancelled")], interrupts, signals_at=[1])
+    assert (await attend(runs, "01JRUN", Shown(), interrupts)).record.state == "cancelled"
+    assert (runs.stopped, runs.cancelled) == ([], ["01JRUN"])
 
 
 async def test_a_check_that_fails_ends_the_waiting() -> None:

@@ -14,14 +14,29 @@ from typer.testing import CliRunner
 
 from tailrace import __main__ as entry
 from tailrace.app import create_app
-from tailrace.commands import cancel, run, status
+from tailrace.commands import cancel, pause, resume, resync, run, status, stop
+from tailrace.runs import Request
 from tailrace_shared.errors import TransientError
 from tailrace_shared.job.spec import Destination, Job, Source
-from tailrace_shared.messages import Failure, RunRecord, TableProgress
+from tailrace_shared.messages import (
+    CancelRequested,
+    Failure,
+    LaneProgress,
+    PauseRequested,
+    ResumeRequested,
+    ResyncRequested,
+    RunRecord,
+    SlotState,
+    StopRequested,
+    TableProgress,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB_TEXT = 'version: 1\nname: shop\nsource: {url: "${NO_SRC}"}\ndestination: {url: "${NO_DST}"}\n'
-COMMANDS = ("init", "plan", "preview", "run", "status", "cancel", "check", "verify", "report", "demo", "schema")
+COMMANDS = (
+    "init", "plan", "preview", "run", "status", "pause", "resume", "resync", "stop", "cancel", "check", "verify", "report", "demo",
+    "schema",
+)  # fmt: skip
 
 
 def record(run_id: str, **changes: Any) -> RunRecord:
@@ -38,13 +53,15 @@ class KnownRuns:
         self.outcome = outcome
         self.submitted: list[Job] = []
         self.cancelled: list[str] = []
+        self.asked: list[Request] = []
 
     async def submit(self, job: Job) -> str:
         self.submitted.append(job)
         return "01JNEW"
 
-    async def cancel(self, run_id: str) -> None:
-        self.cancelled.append(run_id)
+    async def ask(self, request: Request) -> None:
+        self.asked.append(request)
+        self.cancelled += [request.run] if isinstance(request, CancelRequested) else []
 
     async def latest(self) -> dict[str, RunRecord]:
         return self.records
@@ -68,7 +85,7 @@ def given(monkeypatch: pytest.MonkeyPatch, runs: KnownRuns) -> KnownRuns:
     async def connect(*_: object) -> AsyncIterator[KnownRuns]:
         yield runs
 
-    for module in (run, status, cancel):
+    for module in (run, status, cancel, pause, resume, resync, stop):
         monkeypatch.setattr(module, "connect", connect)
     return runs
 
@@ -211,3 +228,107 @@ def test_what_nobody_foresaw_shows_no_trace(monkeypatch: pytest.MonkeyPatch, tmp
 @pytest.mark.parametrize("kind", [(), ("job",), ("plan",), ("report",)])
 def test_what_is_read_and_written_as_json_has_a_schema(kind: tuple[str, ...]) -> None:
     assert "properties" in json.loads(invoke("schema", *kind).stdout)
+
+
+# --- continuous runs -------------------------------------------------------------------------------------------------
+
+CONTINUOUS = Job(
+    name="shop", mode="continuous", source=Source(url="${NO_SRC}"), destination=Destination(url="${NO_DST}")
+)
+
+
+def followed(version: int, state: str, **changes: Any) -> RunRecord:
+    lane = LaneProgress(lane=0, position="0/1", lag_s=0.25, lag_bytes=2048, changes=12, slot=SlotState(name="s"))
+    table = TableProgress(table=0, name="public.customer", state="loaded")
+    given = {"version": version, "state": state, "job": CONTINUOUS, "lanes": (lane,), "tables": (table,)}
+    return record("01JAAA", **(given | changes))
+
+
+@pytest.mark.parametrize(
+    ("command", "before", "request_", "after"),
+    [
+        ("pause", "streaming", PauseRequested(run="01JAAA"), "paused"),
+        ("resume", "paused", ResumeRequested(run="01JAAA"), "streaming"),
+        ("stop", "streaming", StopRequested(run="01JAAA"), "done"),
+    ],
+)
+def test_what_is_asked_of_a_continuous_run_is_waited_for(
+    command: str, before: str, request_: Request, after: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = given(monkeypatch, KnownRuns(followed(1, before), outcome=followed(2, after)))
+    result = invoke(command, "01JA", "--json")
+    assert result.exit_code == 0, result.output
+    assert runs.asked == [request_]
+    assert json.loads(result.stdout)["state"] == after
+
+
+@pytest.mark.parametrize("command", ["pause", "stop"])
+def test_a_run_that_ends_otherwise_is_a_failure(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "failed")))
+    assert invoke(command, "01JA").exit_code == 1
+
+
+def test_a_table_is_loaded_again_when_its_load_has_gone_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = TableProgress(table=0, name="public.customer", state="loaded", load=1)
+    runs = given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "streaming", tables=(again,))))
+    assert invoke("resync", "01JA", "public.customer").exit_code == 0
+    assert runs.asked == [ResyncRequested(run="01JAAA", table="public.customer")]
+    failed = again.model_copy(update={"state": "quarantined", "why": "it has no key any more"})
+    given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "streaming", tables=(failed,))))
+    result = invoke("resync", "01JA", "public.customer")
+    assert result.exit_code == 1
+    assert "it has no key any more" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("pause", "01JONCE"), "run.not-continuous"),
+        (("stop", "01JONCE"), "run.not-continuous"),
+        (("pause", "01JAAA"), "run.over"),
+        (("resume", "01JAAA"), "run.over"),
+        (("resync", "01JAAA", "public.customer"), "run.over"),
+        (("pause", "01JBBB"), "run.not-streaming"),
+        (("resync", "01JBBB", "public.customer"), "run.not-streaming"),
+        (("resync", "01JCCC", "customer"), "run.unknown-table"),
+        (("resync", "01JCCC", "sales.customer"), "run.unknown-table"),
+    ],
+)
+def test_what_a_run_cannot_do_is_said(arguments: tuple[str, ...], code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = given(
+        monkeypatch,
+        KnownRuns(
+            record("01JONCE", state="loading"),
+            followed(1, "done"),
+            followed(1, "planned", run="01JBBB"),
+            followed(1, "streaming", run="01JCCC"),
+        ),
+    )
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert code in result.stderr
+    assert runs.asked == []
+
+
+def test_a_continuous_job_that_runs_already_is_followed_and_not_started_again(
+    job_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(job_file).write_text(JOB_TEXT + "mode: continuous\n")
+    runs = given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "done")))
+    result = invoke("run", job_file)
+    assert result.exit_code == 0, result.output
+    assert "already running: run 01JAAA" in result.stderr
+    assert runs.submitted == []
+    assert invoke("run", job_file, "--detach").stdout.strip() == "01JAAA"
+    runs.records = {"01JAAA": followed(3, "done")}
+    runs.outcome = record("01JNEW", job=CONTINUOUS)
+    assert invoke("run", job_file).exit_code == 0
+    assert len(runs.submitted) == 1
+
+
+def test_the_status_of_a_run_that_follows_shows_how_far_it_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, KnownRuns(followed(1, "streaming")))
+    assert "lag 0.2 s, 2.0 KiB behind" in " ".join(invoke("status").stdout.split())
+    detail = invoke("status", "01JAAA").stdout
+    assert "12 applied" in detail
+    assert "the slot is gone" in detail

@@ -155,8 +155,17 @@ def test_what_looks_personal_is_never_duplicated(preset: Preset) -> None:
 
 def test_a_partition_key_is_duplicated_and_one_that_is_personal_is_asked_about() -> None:
     whole = catalogue(
-        table("payment", "id int8!", "paid date!", primary=["id", "paid"], partition_columns=("paid",), bounded_columns=("paid",)),
-        table("people", "id int8!", "birth_date date!", partition_columns=("birth_date",), bounded_columns=("birth_date",)),
+        table(
+            "payment",
+            "id int8!",
+            "paid date!",
+            primary=["id", "paid"],
+            partition_columns=("paid",),
+            bounded_columns=("paid",),
+        ),
+        table(
+            "people", "id int8!", "birth_date date!", partition_columns=("birth_date",), bounded_columns=("birth_date",)
+        ),
     )
     draft = drafted(whole, "mask")
     assert rules(draft, "payment")["paid"] == "duplicate"

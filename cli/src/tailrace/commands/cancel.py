@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
 
 import typer
 
-from tailrace.commands.options import AsJson
+from tailrace.commands.options import AsJson, NoWait, RunName
 from tailrace.console import Output
 from tailrace.follow import LeftAlone, watch
 from tailrace.interrupts import Interrupts
@@ -17,18 +16,15 @@ from tailrace.settings import CommandSettings
 from tailrace.summary import headline
 from tailrace_shared.errors import ExitCode
 from tailrace_shared.kafka import Kafka
-from tailrace_shared.messages import RunRecord
+from tailrace_shared.messages import CancelRequested, RunRecord
 from tailrace_shared.settings import kafka_settings, load_settings
 
 
-def cancel(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of the run, or the beginning or end of it.")],
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Ask for it and return at once.")] = False,
-    as_json: AsJson = False,
-) -> None:
+def cancel(run: RunName, no_wait: NoWait = False, as_json: AsJson = False) -> None:
     """Cancel a run: what it loaded is truncated, what it dropped is rebuilt.
 
-    Waits until that is done. Ends with 0 when the run is cancelled, with 1 when it had ended otherwise.
+    Waits until that is done. `tailrace stop` ends a continuous run and keeps its rows. Ends with 0 when the run is cancelled,
+    with 1 when it had ended otherwise.
 
     Example: [bold]tailrace cancel 01JDC9[/bold]
     """
@@ -40,7 +36,7 @@ async def _cancel(run: str, output: Output, *, wait: bool) -> ExitCode:
     async with connect(Kafka(kafka_settings()), load_settings(CommandSettings).namespace) as runs:
         record = find(await runs.latest(), run)
         if not record.terminal:
-            await runs.cancel(record.run)
+            await runs.ask(CancelRequested(run=record.run))
             if not wait:
                 output.say(f"asked for the cancellation of run {record.run}")
                 output.data({"run": record.run, "cancel_requested": True})

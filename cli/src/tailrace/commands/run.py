@@ -12,7 +12,10 @@ import typer
 from tailrace.commands.options import AsJson, JobFile
 from tailrace.console import Output
 from tailrace.execute import execute
+from tailrace.follow import LeftAlone, watch
+from tailrace.interrupts import Interrupts
 from tailrace.live import display
+from tailrace.operating import running
 from tailrace.runs import Runs, connect
 from tailrace.settings import CommandSettings
 from tailrace.summary import closing, exit_code
@@ -20,6 +23,7 @@ from tailrace_shared.errors import ExitCode, UsageError
 from tailrace_shared.job.load import load_job
 from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka
+from tailrace_shared.messages import RunRecord
 from tailrace_shared.settings import kafka_settings, load_settings
 
 
@@ -42,6 +46,9 @@ def run(
     """Run a job: read, mask, load, verify.
 
     Follows the run until it has ended. Ctrl-C asks for its cancellation, a second one leaves it to itself.
+
+    A job with `mode: continuous` goes on following its source: Ctrl-C leaves it running, `tailrace stop` ends it. Where it runs
+    already it is followed, not started again. With --embedded, Ctrl-C stops it in good order.
 
     Example: [bold]tailrace run job.yaml --embedded --replicas generator=2[/bold]
     """
@@ -87,9 +94,10 @@ async def _run(job: Job, output: Output, *, detach: bool) -> ExitCode:
     namespace = load_settings(CommandSettings).namespace
     async with connect(Kafka(kafka_settings()), namespace) as runs:
         if detach:
-            run_id = await runs.submit(job)
+            there = await _running(runs, job, output)
+            run_id = await runs.submit(job) if there is None else there.run
             output.say(run_id)
-            output.data({"run": run_id})
+            output.data({"run": run_id} if there is None else {"run": run_id, "already_running": True})
             return ExitCode.OK
         return await _follow(runs, job, output)
 
@@ -98,15 +106,61 @@ async def _follow(
     runs: Runs, job: Job, output: Output, *, embedded: bool = False, check: Callable[[], None] = lambda: None
 ) -> ExitCode:
     """Submit, see it through, close with the summary."""
+    there = await _running(runs, job, output)
+    if there is not None:
+        return await _join(runs, there, output)
     run_id, ended = await execute(
-        runs, job, display(output), submitted=lambda run_id: output.note(f"run {run_id} of job {job.name}"), check=check
-    )
+        runs, job, display(output), submitted=lambda run_id: output.note(f"run {run_id} of job {job.name}"), check=check,
+        embedded=embedded,
+    )  # fmt: skip
     if ended is None:
-        if embedded:
+        if embedded and job.mode == "continuous":
+            output.note(
+                "The embedded services end with this command: the run stops where it is, and its slot may be left in the source. "
+                "`tailrace check` lists what is left, with the statements that remove it."
+            )
+        elif embedded:
             output.note("The embedded services end with this command: the run stops where it is.")
         else:
-            output.note(f"The run goes on by itself. See it with `tailrace status {run_id}`.")
+            output.note(_goes_on(run_id, job))
         return ExitCode.INTERRUPTED
     output.say(closing(*ended))
     output.data(ended.record)
     return exit_code(ended.record)
+
+
+async def _running(runs: Runs, job: Job, output: Output) -> RunRecord | None:
+    """The run that follows the job's source already, and says so."""
+    if job.mode != "continuous":
+        return None
+    there = running(await runs.latest(), job)
+    if there is not None:
+        output.note(f"job {job.name} is already running: run {there.run}, {there.state}")
+        if there.job != job:
+            output.note(
+                f"The job file differs from what that run was started with. To apply it: `tailrace stop {there.run}`, then run."
+            )
+    return there
+
+
+async def _join(runs: Runs, there: RunRecord, output: Output) -> ExitCode:
+    """Follow a run that somebody else has started: Ctrl-C leaves it alone."""
+    with Interrupts() as interrupts, display(output) as shown:
+        try:
+            ended = await watch(runs, there.run, shown, interrupts)
+        except LeftAlone:
+            output.note(_goes_on(there.run, there.job))
+            return ExitCode.INTERRUPTED
+    output.say(closing(*ended))
+    output.data(ended.record)
+    return exit_code(ended.record)
+
+
+def _goes_on(run: str, job: Job) -> str:
+    """How to go on with a run that is left to itself."""
+    if job.mode == "continuous":
+        return (
+            f"The run goes on by itself. `tailrace status {run}` shows it, `tailrace run` of the same job follows it again, "
+            f"`tailrace stop {run}` ends it and keeps its rows."
+        )
+    return f"The run goes on by itself. See it with `tailrace status {run}`."

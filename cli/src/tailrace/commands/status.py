@@ -13,7 +13,7 @@ from rich.table import Table
 
 from tailrace.commands.options import AsJson
 from tailrace.console import Output, duration, number
-from tailrace.live import panel
+from tailrace.live import following, panel
 from tailrace.progress import Progress, stage_rows
 from tailrace.runs import connect, find
 from tailrace.settings import CommandSettings
@@ -57,7 +57,7 @@ def _list(records: list[RunRecord]) -> Table:
         table.add_column(name, justify="right" if name in ("rows loaded", "time") else "left", no_wrap=name == "run")
     for record in records:
         state = "queued" if record.queued else record.state
-        why = record.failure.message if record.failure else record.waiting_for
+        why = record.failure.message if record.failure else record.waiting_for or following(record)
         shown = f"[{STATE_STYLE.get(state, 'cyan')}]{state}[/]" + (f"  {escape(why)}" if why else "")
         table.add_row(
             record.run,

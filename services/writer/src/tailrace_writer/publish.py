@@ -73,6 +73,7 @@ def progress_of(picture: Picture, former: dict[str, Any]) -> dict[str, Any]:
             name=f"{t['schema_name']}.{t['name']}",
             state=_table_state(t, opened),
             why=t["why"],
+            load=t["load"],
             estimated_rows=t["estimated_rows"],
             rows_read=t["rows_read"] + opened.get(t["table_no"], (0, 0))[0],
             rows_loaded=t["rows_loaded"] + opened.get(t["table_no"], (0, 0))[1],

@@ -51,7 +51,7 @@ WHERE r.run = $1 AND r.attempt = $2 AND r.state IN ('released', 'read')
 ORDER BY r.table_no, r.range_no
 """
 _TABLES = """
-SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state, t.why,
+SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state, t.why, t.load,
        t.state = 'loaded' AS loaded, t.estimated_rows, t.rows_loaded,
        t.rows_read,
        t.state <> 'loaded' AND EXISTS (
