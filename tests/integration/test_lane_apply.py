@@ -101,6 +101,7 @@ async def test_a_table_ends_as_its_source_whatever_that_went_through(
         if not source.said:
             continue
         await connection.execute(f"BEGIN; {BY_INDEX}")
+        applier.begin()
         await applier.apply(fold(source.changes(), lane.identity))
         await connection.execute("COMMIT")
         assert await stored(connection, name) == source.rows
@@ -127,3 +128,26 @@ async def test_of_equal_rows_without_a_key_as_many_go_as_went(connection: asyncp
     await connection.execute("COMMIT")
     left = await connection.fetch("SELECT n, t, j::text, count(*) FROM log GROUP BY 1, 2, 3 ORDER BY 1")
     assert [tuple(row) for row in left] == [(1, None, '{"a": 1}', 3), (3, "y", "[]", 1), (4, "z", None, 1)]
+
+
+@pytest.mark.parametrize("name", ["entry", "item"])
+@pytest.mark.parametrize("seed", range(6))
+async def test_pieces_of_one_transaction_do_not_meet_again(
+    connection: asyncpg.Connection, name: str, seed: int
+) -> None:
+    """What was deleted or set by one piece, and came back or changed by the next, stays as the last one made it."""
+    dice = random.Random(seed)
+    lane = LaneTable(table(0, name, COLUMNS), ("id", "part"), partitioned=name == "item")
+    applier = LaneApplier(connection, lane)
+    await applier.prepare()
+    source = Source({})
+    await connection.execute(f"BEGIN; {BY_INDEX}")
+    applier.begin()
+    for _ in range(12):
+        source.said.clear()
+        for _ in range(dice.randint(1, 12)):
+            work_on(source, dice, 20)
+        if source.said:
+            await applier.apply(fold(source.changes(), lane.identity))
+    await connection.execute("COMMIT")
+    assert await stored(connection, name) == source.rows

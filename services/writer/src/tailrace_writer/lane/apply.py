@@ -36,6 +36,12 @@ class LaneApplier:
         self._into_table = _encoder(lane, lane.table.columns)
         self._into_rows = _encoder(lane, rows)
         self._into_keys = _encoder(lane, keys)
+        self._filled: set[str] = set()
+        """Temporary tables that hold what an earlier call of this transaction has put there."""
+
+    def begin(self) -> None:
+        """A transaction has begun: the temporary tables are empty."""
+        self._filled.clear()
 
     async def prepare(self) -> None:
         """Make the temporary tables, once per session and outside of any transaction that could be rolled back."""
@@ -134,6 +140,10 @@ class LaneApplier:
         await self._copy(lane.rows, None, self._into_rows, batch)
 
     async def _copy(self, table: str, schema: str | None, encoder: TableEncoder, batch: pa.RecordBatch) -> None:
+        if table in self._filled and schema is None:
+            await self._connection.execute(f"TRUNCATE {table}")
+        if schema is None:
+            self._filled.add(table)
         data = encoder.encode(batch)
         await self._connection.copy_to_table(
             table, schema_name=schema, source=data.slices(), columns=encoder.columns, format=data.format

@@ -192,6 +192,8 @@ class Follower:
         if row.tables_version != self._version or any(self._follows.values()):
             self._follows = await rows.followed(self._connection, self._plan.run, self._plan.attempt, row.position.lsn)
             self._version = row.tables_version
+        for applier in self._appliers.values():
+            applier.begin()
         return row.position
 
     async def _undo(self) -> None:
