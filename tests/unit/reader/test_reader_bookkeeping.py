@@ -7,8 +7,8 @@ from collections import Counter
 
 from tailrace_reader.attempts import PlannedAttempt, PlannedAttempts
 from tailrace_reader.patience import SourcePatience
-from tailrace_shared.batch import partition_of
 from tailrace_reader.ranges import RangeQuery
+from tailrace_shared.batch import partition_of
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.job.spec import Job

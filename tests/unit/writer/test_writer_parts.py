@@ -148,7 +148,8 @@ def test_the_record_of_a_run_that_is_not_over_says_what_it_waits_for(state: str)
     now = datetime.now(UTC)
     row: dict[str, object] = {
         "run": RUN, "version": 3, "state": state, "attempt": 1, "submitted_at": now, "leader": "w", "digest": "",
-        "queued": False, "waiting_for": "postgres.lock: held", "cancel_requested": True, "progress": "{}", "checks": "[]", "pause_requested": False, "stop_requested": False,
+        "queued": False, "waiting_for": "postgres.lock: held", "cancel_requested": True, "progress": "{}", "checks": "[]",
+        "pause_requested": False, "stop_requested": False,
         "problems": "[]", "failure": None, "started_at": None, "finished_at": None,
     }  # fmt: skip
     assert record_of_row(cast(asyncpg.Record, row), job()).waiting_for == "postgres.lock: held"

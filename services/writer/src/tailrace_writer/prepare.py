@@ -170,7 +170,8 @@ async def _lay_out(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> No
         ],
     )  # fmt: skip
     await connection.executemany(
-        "INSERT INTO tailrace.range (run, attempt, table_no, load, range_no, leaf, low_block, high_block, high_item, estimated_bytes) "
+        "INSERT INTO tailrace.range (run, attempt, table_no, load, range_no, leaf, low_block, high_block, high_item, "
+        "estimated_bytes) "
         "VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9)",
         [
             (seat.run, seat.attempt, t.number, r.number, r.leaf, r.low, r.high, r.high_item, max(1, r.estimated_bytes))

@@ -87,7 +87,8 @@ async def _rows(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[
             Check(
                 name=f"rows {table.name}",
                 passed=read == ledger == there and (not made or there == table.rows),
-                detail=f"{read:,} {f'of {table.rows:,} made' if made else 'read'}, {ledger:,} in the ledger, {there:,} in the table",
+                detail=f"{read:,} {f'of {table.rows:,} made' if made else 'read'}, {ledger:,} in the ledger, "
+                f"{there:,} in the table",
             )
         )
     return checks

@@ -41,8 +41,8 @@ class Destination(Frozen):
     url: Reference = Field(description="Variable that holds the destination's PostgreSQL URL.")
     mode: Literal["existing", "create", "truncate", "append"] = Field(
         default="existing",
-        description="existing: the carried tables exist and must be empty. create: they do not exist and are made as the source has "
-        "them. truncate: they are emptied first, never with CASCADE. append: rows are added to those that are there, in one "
+        description="existing: the carried tables exist and must be empty. create: they do not exist and are made as the "
+        "source has them. truncate: they are emptied first, never with CASCADE. append: rows are added to those that are there, in one "
         "transaction at the end: they come all or not at all.",
     )
     constraints: Literal["bypass", "respect"] = Field(
@@ -65,14 +65,15 @@ class TableRule(Frozen):
     )
     where: str = Field(
         default="",
-        description="SQL condition over the source's rows: only those that meet it are carried. `${NAME}` stands for the value of that "
-        "variable, which the reader puts in as a literal; what is written here itself travels with the job.",
+        description="SQL condition over the source's rows: only those that meet it are carried. `${NAME}` stands for the value "
+        "of that variable, which the reader puts in as a literal; what is written here itself travels with the job.",
     )
     rows: int | None = Field(
         default=None,
         ge=0,
         le=10**12,
-        description="At most so many rows are carried, the first of those that `where` leaves. Mode generate: so many rows are made.",
+        description="At most so many rows are carried, the first of those that `where` leaves. Mode generate: so many rows "
+        "are made.",
     )
     missing_parents: MissingParents | None = Field(
         default=None,
@@ -124,7 +125,8 @@ class Continuous(Frozen):
     disk_bytes: int = Field(
         default=8 << 30,
         ge=1 << 20,
-        description="Changes kept on Kafka that the destination has not taken yet; above it the source keeps them, within its own limit.",
+        description="Changes kept on Kafka that the destination has not taken yet; above it the source keeps them, within "
+        "its own limit.",
     )
     replay_bytes: int = Field(
         default=64 << 20, ge=0, description="Changes kept on Kafka behind what the destination has taken."
@@ -219,8 +221,8 @@ class Job(Frozen):
     )
     foreign_keys_file: str | None = Field(
         default=None,
-        description="JSON file with more of them, a list of the same form, beside the job file. It is read with the job and does not "
-        "travel.",
+        description="JSON file with more of them, a list of the same form, beside the job file. It is read with the job and "
+        "does not travel.",
     )
     continuous: Continuous = Field(default_factory=Continuous, description="Of `mode: continuous`.")
     verify: Verification = Field(default_factory=Verification)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import tailrace_shared
-from tailrace_shared.catalogue.model import Catalogue, Table, TableName
+from tailrace_shared.catalogue.model import Catalogue, Table
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.append import check_job, plan_append, temper_proofs
 from tailrace_shared.plan.columns import plan_columns
@@ -61,8 +61,10 @@ def build_plan(
     key: DataKey,
     facts: SourceFacts,
     schema: SourceSchema | None = None,
+    tolerant: bool = False,
 ) -> PlanResult:
-    """The plan of a job, and all problems; no plan where one of them is an error.
+    """The plan of a job, and all problems; no plan where one of them is an error, unless ``tolerant``: whoever asks for that
+    judges the problems himself, and takes no table that one of them is about.
 
     ``schema`` is what the mode create makes; without it a plan says only what can be known of its tables.
     The same arguments give the same plan, byte by byte.
@@ -133,7 +135,7 @@ def build_plan(
         tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role
     )
     _check_widths(job, facts, problems)
-    if problems.failed:
+    if problems.failed and not tolerant:
         return PlanResult(plan=None, problems=problems.all)
     limits = job.limits
     plan = Plan(
