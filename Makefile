@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture torch clean help
+.PHONY: demo test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -57,6 +57,9 @@ bench-kernels: $(VENV)/.test ## nanoseconds per value of every generator
 
 bench-capture: $(VENV)/.test ## what capturing a change costs, beside built-in replication
 	$(BIN)/python -m bench.capture
+
+bench-cdc: $(VENV)/.test ## following a source with masked keys, beside built-in replication
+	$(BIN)/python -m bench.cdc
 
 torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
 	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch
