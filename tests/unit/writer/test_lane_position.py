@@ -69,6 +69,15 @@ def test_pieces_that_come_twice_or_begin_anew_are_told_apart() -> None:
     assert judge(HELD, head(100, 200, piece=2, sequence=9)) == Skip()
 
 
+def test_a_former_capture_that_wakes_up_says_nothing_new_among_the_pieces_of_its_successor() -> None:
+    successor = 1 << 32
+    under_way = Position("s", 1, 100, (200, 2, successor + 1))
+    for piece in range(5):
+        assert judge(under_way, head(100, 200, piece=piece, final=piece == 4, sequence=7 + piece)) == Skip()
+    assert judge(under_way, head(200, 300, piece=0, final=False, sequence=12)) == Skip()
+    assert isinstance(judge(under_way, head(100, 200, piece=2, final=False, sequence=successor + 2)), Apply)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_whatever_captures_die_and_generators_repeat_every_transaction_is_applied_once(seed: int) -> None:
     """Captures cut the same transactions anew from where the slot or the tail stands; records are delivered again in order."""

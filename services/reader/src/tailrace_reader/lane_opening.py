@@ -152,6 +152,12 @@ def lsn_text(lsn: int) -> str:
     return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
 
 
+def lsn_of(text: str) -> int:
+    """Bytes of WAL from PostgreSQL's ``16/B374D848``. Raises ValueError."""
+    high, low = text.split("/")
+    return (int(high, 16) << 32) | int(low, 16)
+
+
 async def _plain(source: SourceServer) -> asyncpg.Connection:
     return await connect(
         source.url,

@@ -78,10 +78,12 @@ def judge(position: Position, head: ChangeHead) -> Verdict:
 
 
 def _within(position: Position, last: int, piece: int, sequence: int, head: ChangeHead) -> Verdict:
+    if head.sequence <= sequence:
+        return Skip()  # what came before comes again, or a former capture says what its successor has said
     if head.piece == 0:
         return Again()
-    if head.last != last or head.sequence <= sequence:
-        return Skip()  # a piece that came before comes again
+    if head.last != last:
+        return Skip()
     if head.piece != piece or head.sequence != sequence + 1:
         return Gap("gap", f"a piece of the transaction that commits at {lsn_text(last)} is missing")
     if head.final:

@@ -1,0 +1,180 @@
+"""One session of a capture: decode, seal, send, confirm; until the lane is to end, or something fails."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from typing import TYPE_CHECKING
+
+from tailrace_reader.capture.decode import Decoder
+from tailrace_reader.capture.held import Held
+from tailrace_reader.capture.lease import Lease
+from tailrace_reader.capture.record import Lane, Record, Recorder
+from tailrace_reader.capture.relations import Relation, RelationColumn
+from tailrace_reader.capture.slots import slot_state, source_position
+from tailrace_reader.capture.stream import ChangeStream
+from tailrace_reader.capture.tables import CapturedTable
+from tailrace_reader.capture.tail import LaneEnd
+from tailrace_reader.lane_opening import lsn_text
+from tailrace_shared.crash import crash_point
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.messages import CaptureSeen, SlotState
+from tailrace_shared.plan.model import PlannedTable
+
+if TYPE_CHECKING:
+    from tailrace_reader.capture.worker import Capture
+
+SEEN_S = 2.0
+CUT_S = 0.5
+"""The loop looks around this often while nothing comes."""
+
+
+class CaptureSession:
+    """One stream's work under the lease."""
+
+    def __init__(self, capture: Capture, stream: ChangeStream, sender: Sender, lease: Lease, end: LaneEnd) -> None:
+        self._of = capture
+        plan, follow = capture.plan, capture.follow
+        self._stream = stream
+        self._sender = sender
+        self._lease = lease
+        self._decoder = Decoder([captured(t) for t in plan.tables if t.relation is not None], end.tail.last)
+        lane = Lane(plan.run, follow.lane, follow.system, follow.timeline, capture.digest, plan.key.id)
+        self.recorder = Recorder(lane, capture.cipher, end.tail)
+        self._held = Held(end.tail.last, time.time())
+        for last, size, committed in end.kept:
+            self._held.add(last, size, committed)
+        self._budget = capture.record.job.continuous.disk_bytes
+        self._heartbeat_s = capture.record.job.continuous.heartbeat_s
+        self._idle_since = time.monotonic()
+        self._held_back = False
+        self._ends_at: int | None = None
+
+    async def work(self) -> None:
+        """Until the lane has ended. Raises what streaming and sending raise."""
+        seen = asyncio.create_task(self._say_seen(), name=f"capture seen {self._of.plan.run}")
+        try:
+            while not await self._ended():
+                self._of.turn()
+                self._lease.check()
+                if seen.done():
+                    seen.result()
+                if self._over_budget():
+                    await asyncio.sleep(CUT_S)
+                    continue
+                frames = await self._stream.cut(self._decoder.inside, CUT_S)
+                if frames is None:
+                    await self._idle()
+                    continue
+                segment = await asyncio.to_thread(self._decoder.decode, frames)
+                record = await asyncio.to_thread(self.recorder.record, segment)
+                if record is not None:
+                    await self._send(record)
+                self._stream.drop(segment.frames)
+                self._stream.confirm(self.recorder.tail.end)
+        finally:
+            seen.cancel()
+            await asyncio.gather(seen, return_exceptions=True)
+
+    async def _send(self, record: Record) -> None:
+        crash_point("reader.before-changes")
+        stored = await self._sender.enqueue(self._of.topic, record.value, partition=0, headers=record.headers)
+        while not stored.done():
+            await asyncio.wait({stored}, timeout=CUT_S)
+            self._of.turn()
+        stored.result()
+        crash_point("reader.after-changes-before-confirm")
+        self._idle_since = time.monotonic()
+        size, head, run = len(record.value), record.head, self._of.plan.run
+        self._held.add(head.last, size, head.first_time)
+        self._of.changes += head.changes
+        self._of.bytes += size
+        metrics = self._of.context.metrics
+        metrics.rows.labels(run).inc(head.changes)
+        metrics.lane.changes.labels(run, head.lane).inc(head.changes)
+        metrics.bytes.labels(run, "out").inc(size)
+        metrics.batches.labels(run, "done").inc()
+        metrics.last_commit.labels(run).set_to_current_time()
+
+    async def _idle(self) -> None:
+        """Now and then say how far the source is although nothing comes: its WAL is let go, and the lag is known to be none."""
+        due = time.monotonic() - self._idle_since >= self._heartbeat_s
+        if not due and self._ends_at is None:
+            return
+        self._stream.report(reply=True)
+        if not self._decoder.inside and (lsn := self._stream.idle_lsn) and (record := self.recorder.position(lsn)):
+            await self._send(record)
+            self._stream.confirm(self.recorder.tail.end)
+
+    async def _ended(self) -> bool:
+        """Whether everything is in the lane that was committed before the run was asked to stop."""
+        if not self._of.ends:
+            return False
+        if self._ends_at is None:
+            async with self._lease.asking() as connection:
+                _, _, self._ends_at = await source_position(connection)
+        return not self._decoder.inside and self.recorder.tail.end >= self._ends_at
+
+    def _over_budget(self) -> bool:
+        """More waits on Kafka than the job allows. Looked at between transactions: half of one helps nobody."""
+        self._held.applied(self._of.applied)
+        self._held_back = not self._decoder.inside and self._held.bytes > self._budget
+        return self._held_back
+
+    async def _say_seen(self) -> None:
+        """How slot and lane are, by the lease's session."""
+        of = self._of
+        while True:
+            async with self._lease.asking() as connection:
+                state = await slot_state(connection, of.follow.slot)
+                _, _, end = await source_position(connection)
+            if state is not None:
+                slot = SlotState(
+                    name=state.name,
+                    status=state.wal_status or "",
+                    confirmed=lsn_text(state.confirmed_lsn or 0),
+                    retained_bytes=max(0, state.retained_bytes or 0),
+                    safe_bytes=state.safe_wal_size,
+                )
+                await of.context.control.fact(
+                    CaptureSeen(
+                        run=of.plan.run,
+                        attempt=of.plan.attempt,
+                        lane=of.follow.lane,
+                        replica=of.context.replica,
+                        slot=slot,
+                        tail=lsn_text(self.recorder.tail.last),
+                        source_end=lsn_text(end),
+                        changes=of.changes,
+                        bytes=of.bytes,
+                        held_back=self._held_back,
+                    )
+                )
+                self._measure(slot, end)
+            await asyncio.sleep(SEEN_S)
+
+    def _measure(self, slot: SlotState, end: int) -> None:
+        """What an alarm needs while the destination, whose leader tells the lag otherwise, is away."""
+        of, metrics = self._of, self._of.context.metrics.lane
+        run, lane, applied = of.plan.run, of.follow.lane, of.applied
+        metrics.retained.labels(run, lane).set(slot.retained_bytes)
+        assert metrics.safe is not None
+        metrics.safe.labels(run, lane).set(math.inf if slot.safe_bytes is None else slot.safe_bytes)
+        metrics.held.labels(run, lane).set(self._held.bytes)
+        metrics.lag_bytes.labels(run, lane).set(max(0, end - applied))
+        metrics.lag_seconds.labels(run, lane).set(self._held.lag_s(applied, time.time()))
+
+
+def captured(table: PlannedTable) -> CapturedTable:
+    """A planned table as capture knows it."""
+    given = table.relation
+    assert given is not None
+    relation = Relation(
+        given.oid,
+        table.name.schema_name,
+        table.name.name,
+        given.identity,
+        tuple(RelationColumn(c.name, c.type_oid, c.typmod, c.key) for c in given.columns),
+    )
+    return CapturedTable.of(table, relation, key=table.identity if given.identity == "f" else ())
