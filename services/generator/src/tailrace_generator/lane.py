@@ -104,6 +104,7 @@ class LaneMasker:
         self.rows += head.changes
         self.bytes += len(data)
         metrics.rows.labels(run).inc(head.changes)
+        metrics.lane.changes.labels(run, head.lane).inc(head.changes)
         metrics.bytes.labels(run, "in").inc(delivery.size)
         metrics.bytes.labels(run, "out").inc(len(data))
         metrics.batches.labels(run, "done").inc()

@@ -59,8 +59,8 @@ def record_of_row(row: asyncpg.Record, job: Job | None = None) -> RunRecord:
     )
 
 
-def progress_of(picture: Picture, former: dict[str, Any]) -> dict[str, Any]:
-    """What is stored with a publication: counts that would otherwise go with the working rows."""
+def progress_of(picture: Picture, former: dict[str, Any], lag_s: float | None = None) -> dict[str, Any]:
+    """What is stored with a publication: counts that would otherwise go with the working rows. ``lag_s``: its lane's."""
     if picture.view.state in TERMINAL_STATES:
         return former | {"snapshots": []}
     opened: dict[int, list[int]] = {}
@@ -86,7 +86,7 @@ def progress_of(picture: Picture, former: dict[str, Any]) -> dict[str, Any]:
         "snapshots": [{"replica": replica, "id": snapshot} for replica, snapshot in live_snapshots(picture)],
         "stages": _stages(picture, sum(t["rows_loaded"] for t in tables)),
         "tables": tables or former.get("tables", []),
-        "lanes": [] if picture.lane is None else [lane_progress(picture.lane, picture.now).model_dump(mode="json")],
+        "lanes": [] if picture.lane is None else [lane_progress(picture.lane, lag_s).model_dump(mode="json")],
     }
 
 

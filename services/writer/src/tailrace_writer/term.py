@@ -24,6 +24,7 @@ from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions, Hindered
 from tailrace_writer.beats import Arrivals, Beats
 from tailrace_writer.cleanup import delete_consumed
+from tailrace_writer.lane.lag import Lag
 from tailrace_writer.leader_lock import USE_S, LeaderLock
 from tailrace_writer.member import failure_of
 from tailrace_writer.publish import progress_of, record_of_row
@@ -69,6 +70,7 @@ class Term:
         self._doing: do.Decision | None = None
         self._decided: list[do.Decision] = []
         self._failures = 0
+        self._lag = Lag()
         self._not_before = 0.0
         self._hindrance = ""
         self._published: tuple[Any, ...] | None = None
@@ -194,7 +196,8 @@ class Term:
         """Raise the version and publish when something has changed; the topic follows the row."""
         wait = next((d for d in decided if isinstance(d, do.Wait)), None)
         waiting_for, queued = (wait.what or self._hindrance, wait.queued) if wait else (self._hindrance, False)
-        progress = progress_of(picture, self._progress)
+        lag_s = None if picture.lane is None else self._lag.look(picture.lane, picture.now)
+        progress = progress_of(picture, self._progress, lag_s)
         prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
         due = time.monotonic() - self._published_at >= self._settings.progress_s
         if prompt == self._published and not (due and progress != self._progress):
@@ -236,6 +239,16 @@ class Term:
         if picture.view.state in ("loading", "verifying") and due:
             self._housekept_at = time.monotonic()
             self._housekeeping = asyncio.create_task(self._delete_consumed(), name=f"housekeeping {self._office.run}")
+        if picture.lane is not None:
+            self._measure_lane(picture)
+
+    def _measure_lane(self, picture: Picture) -> None:
+        lane, run = self._office.context.metrics.lane, self._office.run
+        for told in self._progress["lanes"]:
+            lane.lag_seconds.labels(run, told["lane"]).set(told["lag_s"] or 0.0)
+            lane.lag_bytes.labels(run, told["lane"]).set(told["lag_bytes"])
+        assert lane.quarantined is not None
+        lane.quarantined.labels(run).set(sum(t["state"] == "quarantined" for t in picture.tables))
             self._housekeeping.add_done_callback(self._kept_house)
 
     def _kept_house(self, task: asyncio.Task[None]) -> None:

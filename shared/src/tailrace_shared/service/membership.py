@@ -140,7 +140,7 @@ class Membership:
 
     async def _follow(self, slot: _Slot) -> None:
         run = slot.record.run
-        self._context.metrics.join(run, self._steps)
+        self._context.metrics.join(run, self._steps, continuous=slot.record.job.mode == "continuous")
         failures = 0
         try:
             while True:

@@ -14,12 +14,14 @@ from prometheus_client.process_collector import ProcessCollector
 
 from tailrace_shared import __version__
 from tailrace_shared.messages import ServiceName, State
+from tailrace_shared.service.lane_metrics import LaneMetrics
 
 Outcome = Literal["done", "duplicate", "discarded", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("done", "duplicate", "discarded", "failed")
 Direction = Literal["in", "out"]
 STATES: tuple[State, ...] = (
-    "submitted", "planned", "preparing", "loading", "finishing", "verifying", "stopping", "done", "failed", "cancelled",
+    "submitted", "planned", "preparing", "loading", "finishing", "streaming", "paused", "verifying", "stopping", "done", "failed",
+    "cancelled",
 )  # fmt: skip
 STAGES: tuple[ServiceName, ...] = ("reader", "generator", "writer")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -54,6 +56,7 @@ class Metrics:
         self.last_commit = self._gauge("last_commit_timestamp_seconds", "When work was last made durable.", "run")
         self.runs = self._gauge("runs", "Runs that this replica takes part in.")
         self.up_to_date = self._gauge("ready", "1 when the replica is ready.")
+        self.lane = LaneMetrics(service, self._counter, self._gauge)
         self.runs.set(0)
         self.up_to_date.set(0)
         if service == "writer":
@@ -84,8 +87,10 @@ class Metrics:
         self._series.append(made)
         return made
 
-    def join(self, run: str, steps: Iterable[str] = ()) -> None:
+    def join(self, run: str, steps: Iterable[str] = (), *, continuous: bool = False) -> None:
         """Make the run's series, at zero."""
+        if continuous:
+            self.lane.join(run)
         for direction in ("in", "out"):
             self.bytes.labels(run, direction)
         for outcome in OUTCOMES:

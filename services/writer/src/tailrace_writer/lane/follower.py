@@ -331,6 +331,7 @@ class Follower:
         self._metrics.batch_seconds.labels(run, "apply").observe(time.perf_counter() - started)
         self._metrics.batches.labels(run, "done").inc(len(done))
         self._metrics.rows.labels(run).inc(changes)
+        self._metrics.lane.changes.labels(run, self._lane).inc(changes)
         self._metrics.bytes.labels(run, "in").inc(size)
         self._metrics.last_commit.labels(run).set_to_current_time()
         return Applied(changes, size)

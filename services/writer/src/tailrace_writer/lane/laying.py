@@ -37,16 +37,14 @@ async def lay_out_lane(connection: asyncpg.Connection, seat: Seat, plan: Plan) -
     )  # fmt: skip
 
 
-def lane_progress(row: Any, now: float) -> LaneProgress:
-    """What a record says of a lane. ``row`` of ``tailrace.lane``; ``now`` by the destination's clock."""
-    behind = row["tail"] > row["position"]
-    committed = row["committed_at"]
+def lane_progress(row: Any, lag_s: float | None) -> LaneProgress:
+    """What a record says of a lane. ``row`` of ``tailrace.lane``; the lag as ``lag.Lag`` has found it."""
     return LaneProgress(
         lane=row["lane"],
         position=lsn_text(row["position"]),
-        committed_at=committed,
+        committed_at=row["committed_at"],
         applied_at=row["applied_at"],
-        lag_s=max(0.0, now - committed.timestamp()) if behind and committed else 0.0,
+        lag_s=lag_s,
         lag_bytes=max(0, row["source_end"] - row["position"]),
         changes=row["changes"],
         capture=row["capture"],
