@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from tailrace.init_create import creating
 from tailrace.init_links import Links
 from tailrace.init_rules import Candidate, Preset, Subject, candidates
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
@@ -137,6 +138,7 @@ def begin(
     head = Job(name=name, source=Source(url=source_url), destination=Destination(url=destination_url), schemas=schemas)
     problems = Problems()  # whatever they are, the plan of the draft finds them again
     scope = scope_of(head, source, problems)
+    head, destination = creating(head, scope, source, destination)
     domains = domains_of(scope, source, destination, partition_owners(source, destination))
     carried = {n: carried_columns(t, destination, problems) for n, t in scope.items()}
     found = {ColumnRef(n, c.name): detect(c, n.name) for n, columns in carried.items() for c in columns}

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
+from tailrace.init_create import as_if_empty
 from tailrace.init_draft import Draft
 from tailrace_shared.catalogue.model import ForeignKey, Index, TableName
 from tailrace_shared.generators import Constant, Duplicate, Key, MaskDate, MaskHash, MaskNumber, Mock
@@ -40,7 +41,7 @@ def settle(draft: Draft, facts: SourceFacts) -> Draft:
 
 def gentler(draft: Draft, facts: SourceFacts) -> Draft:
     """With constraints respected where the destination's role may not drop them, if that leaves less in the way."""
-    if not draft.left:
+    if not draft.left or draft.head.destination.mode == "create":
         return draft
     destination = draft.head.destination.model_copy(update={"constraints": "respect"})
     other = replace(draft, head=draft.head.model_copy(update={"destination": destination}))
@@ -79,9 +80,8 @@ class Places:
 def _errors(draft: Draft, facts: SourceFacts) -> list[Problem]:
     """What stands against the draft, whatever the destination's tables hold now."""
     job = draft.job
-    emptied = job.destination.model_copy(update={"mode": "truncate"})
     result = build_plan(
-        job.model_copy(update={"destination": emptied}),
+        job.model_copy(update={"destination": as_if_empty(job.destination)}),
         draft.source,
         draft.destination,
         run="",

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any, Final
 
+from tailrace.init_create import destination_text
 from tailrace.init_draft import Choice, Draft
 from tailrace_shared.catalogue.model import Table, TableName
 from tailrace_shared.generators import GeneratorSpec
@@ -38,8 +39,7 @@ def job_text(draft: Draft, notes: Iterable[str] = ()) -> str:
         "version: 1",
         f"name: {head.name}",
         f"source: {{url: {scalar(head.source.url)}}}",
-        f"destination: {{url: {scalar(head.destination.url)}, mode: {head.destination.mode}, "
-        f"constraints: {head.destination.constraints}}}",
+        destination_text(head.destination, scalar(head.destination.url)),
         f"policy: {head.policy}  # a column without a rule, today or later, stops the plan",
         f"schemas: [{', '.join(scalar(s) for s in head.schemas)}]",
         "tables:",
@@ -120,7 +120,7 @@ def _summary(draft: Draft) -> list[str]:
     return lines
 
 
-NOT_CARRIED: Final = {"v": "carried if named here", "m": "carried if named here", "f": "not carried"}
+VIEWS: Final = "its rows travel if it is named here"
 
 
 def _passed_over(draft: Draft) -> list[str]:
@@ -134,7 +134,9 @@ def _passed_over(draft: Draft) -> list[str]:
         and t.name.schema_name in draft.head.schemas
         and t.name.schema_name != RESERVED_SCHEMA
     ]
-    return [commented(f"  # {_clean(str(t.name))}", f"{kinds[t.kind]}: {NOT_CARRIED[t.kind]}") for t in passed]
+    made = "made, " if draft.head.destination.mode == "create" else ""
+    said = {"v": made + VIEWS, "m": made + VIEWS, "f": "not carried"}
+    return [commented(f"  # {_clean(str(t.name))}", f"{kinds[t.kind]}: {said[t.kind]}") for t in passed]
 
 
 def _listed(names: list[str], most: int = 12) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from tailrace.init_create import as_if_empty, creating
 from tailrace.init_draft import BOOKKEEPING
 from tailrace.scratch_rules import Proposal, proposals
 from tailrace_shared.catalogue.model import Catalogue, Column, Index, Table, TableName
@@ -20,7 +21,7 @@ from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.links import Link, links_of
 from tailrace_shared.plan.model import DataKey, Fingerprints, Problem
 from tailrace_shared.plan.problems import Problems
-from tailrace_shared.plan.scope import RESERVED_SCHEMA, ColumnRef
+from tailrace_shared.plan.scope import RESERVED_SCHEMA, ColumnRef, scope_of
 
 OUT: Final = frozenset(
     {"plan.missing-table", "plan.inheritance", "plan.not-a-table", "plan.no-partition", "plan.no-columns"}
@@ -108,6 +109,7 @@ def begin_scratch(
 ) -> ScratchDraft:  # fmt: skip
     """The first draft: every column's best proposal. ``scale``: rows in proportion to the source's, where they are known."""
     head = Job(name=name, source=Source(url=source_url), destination=Destination(url=destination_url), schemas=schemas)
+    head, destination = creating(head, scope_of(head, source, Problems()), source, destination)
     owners = partition_owners(source, destination)
     tables = {
         t.name: destination.table(t.name) or t
@@ -161,9 +163,8 @@ def _errors(draft: ScratchDraft) -> list[Problem]:
 def _problems(draft: ScratchDraft) -> tuple[Problem, ...]:
     """What planning says, whatever the destination's tables hold now."""
     job = draft.job
-    emptied = job.destination.model_copy(update={"mode": "truncate"})
     result = build_plan(
-        job.model_copy(update={"destination": emptied}), draft.source, draft.destination, run="", attempt=1,
+        job.model_copy(update={"destination": as_if_empty(job.destination)}), draft.source, draft.destination, run="", attempt=1,
         fingerprints=Fingerprints(mask_secret="", catalogue="", pools=""), key=DataKey(id="", wrapped=""), facts=SourceFacts(),
     )  # fmt: skip
     return result.problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tailrace.init_create import destination_text
 from tailrace.init_write import commented, rule_text, scalar
 from tailrace.scratch_draft import ScratchDraft
 from tailrace_shared.catalogue.model import TableName
@@ -23,8 +24,7 @@ def scratch_text(draft: ScratchDraft, notes: Iterable[str] = ()) -> str:
         "version: 1",
         f"name: {head.name}",
         f"source: {{url: {scalar(head.source.url)}}}",
-        f"destination: {{url: {scalar(head.destination.url)}, mode: {head.destination.mode}, "
-        f"constraints: {head.destination.constraints}}}",
+        destination_text(head.destination, scalar(head.destination.url)),
         f"policy: {head.policy}  # a column without a rule, today or later, stops the plan",
         f"schemas: [{', '.join(scalar(s) for s in head.schemas)}]",
         "tables:",

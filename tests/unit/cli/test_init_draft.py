@@ -196,6 +196,23 @@ def test_a_table_that_the_destination_lacks_stays_out_with_the_reason() -> None:
     assert "the destination has no such table" in job_text(draft)
 
 
+def test_a_destination_that_holds_none_of_the_tables_has_them_made() -> None:
+    view = table("summary", "id int8", kind="v")
+    draft = drafted(
+        catalogue(*SHOP.tables, view, keys=SHOP.foreign_keys), destination=catalogue(table("other", "id int8"))
+    )
+    assert (draft.job.destination.mode, draft.left) == ("create", ())
+    assert rules(draft) == rules(drafted(SHOP))
+    text = job_text(draft)
+    assert 'destination: {url: "${D}", mode: create}' in text
+    assert "a view: made, its rows travel if it is named here" in text
+
+
+def test_an_older_destination_in_which_the_tables_would_have_to_be_made_is_said() -> None:
+    old = catalogue().model_copy(update={"server_version": 140_000})
+    assert [p.code for p in drafted(SHOP, destination=old).left] == ["plan.create-version"]
+
+
 def test_references_to_a_table_that_stays_out_become_null_or_keep_their_table_out() -> None:
     parent = table("parent", "id int8!", primary=["id"], row_security=True)
     loose, tight = (

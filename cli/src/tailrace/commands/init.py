@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tailrace.init_draft import Draft
     from tailrace.init_rules import Preset
     from tailrace_shared.catalogue.model import Catalogue, TableName
+    from tailrace_shared.job.spec import Job
 
 PRESETS: Final[tuple[Preset, ...]] = ("deidentify", "mask", "mock")
 SCRATCH: Final = "scratch"
@@ -151,7 +152,7 @@ async def _scratch(
     if not draft.tables:
         raise _no_table(ends.schemas)
     settle_scratch(draft)
-    notes = [] if destination else ["No destination was read: it is taken to have the source's structure."]
+    notes = _of_destination(draft.head, given=destination is not None)
     notes += _full(draft.destination, [name for name in draft.tables if name not in draft.modes])
     notes += [f"The plan will stop at {p.where}: {p.message}. {p.remedy}" for p in draft.left]
     notes += [f"Look at {p.where}: {p.message}." for p in draft.doubts]
@@ -184,11 +185,18 @@ def job_name(database: str, preset: str) -> str:
     return (slug if slug[:1].isalpha() else f"job-{slug}")[:63].rstrip("-")
 
 
+def _of_destination(head: Job, *, given: bool) -> list[str]:
+    from tailrace.init_create import MADE_NOTE
+
+    if not given:
+        return ["No destination was read: it is taken to have the source's structure."]
+    return [MADE_NOTE] if head.destination.mode == "create" else []
+
+
 def _notes(draft: Draft, *, destination_given: bool) -> list[str]:
     """What the draft cannot mend, each with its remedy."""
-    notes = [] if destination_given else ["No destination was read: it is taken to have the source's structure."]
     return (
-        notes
+        _of_destination(draft.head, given=destination_given)
         + _full(draft.destination, draft.carried)
         + [f"The plan will stop at {p.where}: {p.message}. {p.remedy}" for p in draft.left]
     )
