@@ -59,6 +59,7 @@ class Term:
         self._log = structlog.get_logger().bind(run=office.run, epoch=lock.epoch)
         self._beats = Beats(office.settings.stale_s)
         self._arrivals = Arrivals()
+        self._lag = Lag()
         self._over = False
         self._patience = Patience(
             plan_s=office.settings.replan_s,
@@ -70,7 +71,6 @@ class Term:
         self._doing: do.Decision | None = None
         self._decided: list[do.Decision] = []
         self._failures = 0
-        self._lag = Lag()
         self._not_before = 0.0
         self._hindrance = ""
         self._published: tuple[Any, ...] | None = None
@@ -228,6 +228,16 @@ class Term:
         metrics.credit.labels(run).set(view.credit_bytes)
         metrics.credit_used.labels(run).set(view.outstanding_bytes)
         metrics.rows_expected.labels(run).set(sum(max(0.0, t["estimated_rows"]) for t in picture.tables))
+        if picture.lane is not None:
+            self._measure_lane(picture)
+
+    def _measure_lane(self, picture: Picture) -> None:
+        lane, run = self._office.context.metrics.lane, self._office.run
+        for told in self._progress["lanes"]:
+            lane.lag_seconds.labels(run, told["lane"]).set(told["lag_s"] or 0.0)
+            lane.lag_bytes.labels(run, told["lane"]).set(told["lag_bytes"])
+        assert lane.quarantined is not None
+        lane.quarantined.labels(run).set(sum(t["state"] == "quarantined" for t in picture.tables))
 
     # --- in between --------------------------------------------------------------------------------------------------
 
@@ -239,16 +249,6 @@ class Term:
         if picture.view.state in ("loading", "verifying") and due:
             self._housekept_at = time.monotonic()
             self._housekeeping = asyncio.create_task(self._delete_consumed(), name=f"housekeeping {self._office.run}")
-        if picture.lane is not None:
-            self._measure_lane(picture)
-
-    def _measure_lane(self, picture: Picture) -> None:
-        lane, run = self._office.context.metrics.lane, self._office.run
-        for told in self._progress["lanes"]:
-            lane.lag_seconds.labels(run, told["lane"]).set(told["lag_s"] or 0.0)
-            lane.lag_bytes.labels(run, told["lane"]).set(told["lag_bytes"])
-        assert lane.quarantined is not None
-        lane.quarantined.labels(run).set(sum(t["state"] == "quarantined" for t in picture.tables))
             self._housekeeping.add_done_callback(self._kept_house)
 
     def _kept_house(self, task: asyncio.Task[None]) -> None:
