@@ -10,6 +10,7 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka import Kafka, translated
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.topics import RunTopic, topics_of
+from tailrace_writer.lane.replay import Consumed, ReplayWindow
 
 GROUPS: tuple[tuple[ServiceName, RunTopic], ...] = (
     ("reader", "work"),
@@ -18,6 +19,10 @@ GROUPS: tuple[tuple[ServiceName, RunTopic], ...] = (
     ("writer", "masked"),
 )
 """Who consumes what of a run."""
+CHANGES: tuple[ServiceName, RunTopic] = ("generator", "changes")
+"""The same of a continuous run. Who owns its lane is in no group: the lane's row says how far the destination is."""
+TAIL_RECORDS = 64
+"""Newest records of ``changes`` that always stay: whoever takes the capture over looks there for the lane's end."""
 _LOOK_S = 0.25
 
 
@@ -34,7 +39,7 @@ async def delete_topics(kafka: Kafka, namespace: str, run: str, wait_s: float) -
             return 0
         while True:
             members = 0
-            for service, topic in GROUPS:
+            for service, topic in (*GROUPS, CHANGES):
                 members += await admin.group_members(
                     topics.group(namespace, service, topics.of_run(namespace, run, topic))
                 )
@@ -62,6 +67,28 @@ async def delete_consumed(kafka: Kafka, namespace: str, run: str) -> dict[Servic
             )
             await admin.delete_records({p: o for p, o in consumed.items() if o > begin.get(p, 0)})
     return behind
+
+
+async def delete_followed(
+    kafka: Kafka, namespace: str, run: str, window: ReplayWindow, made: int, applied: int
+) -> dict[ServiceName, int]:
+    """The same for a continuous run's lane: masked by a generator, or held by the destination, and behind the window.
+
+    ``made``: bytes that generators have made so far; ``applied``: offset of the last record that the destination holds.
+    """
+    changes, masked = (topics.of_run(namespace, run, topic) for topic in topics.LANE_TOPICS)
+    async with kafka.admin() as admin:
+        committed = await admin.committed(topics.group(namespace, CHANGES[0], changes))
+        begin, end = await admin.begin_offsets([changes, masked]), await admin.end_offsets([changes, masked])
+        here, there = (changes, 0), (masked, 0)
+        consumed = Consumed(committed.get(here, 0), applied + 1)
+        due = window.look(made, consumed)
+        before = {here: min(due.changes, end[here] - TAIL_RECORDS), there: min(due.masked, end[there])}
+        await admin.delete_records({place: offset for place, offset in before.items() if offset > begin[place]})
+        return {
+            "generator": end[here] - max(consumed.changes, begin[here]),
+            "writer": end[there] - max(consumed.masked, begin[there]),
+        }
 
 
 async def trim_facts(kafka: Kafka, namespace: str) -> None:

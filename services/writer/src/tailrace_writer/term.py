@@ -23,8 +23,9 @@ from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions, Hindered
 from tailrace_writer.beats import Arrivals, Beats
-from tailrace_writer.cleanup import delete_consumed
+from tailrace_writer.cleanup import delete_consumed, delete_followed
 from tailrace_writer.lane.lag import Lag
+from tailrace_writer.lane.replay import ReplayWindow
 from tailrace_writer.leader_lock import USE_S, LeaderLock
 from tailrace_writer.member import failure_of
 from tailrace_writer.publish import progress_of, record_of_row
@@ -45,6 +46,8 @@ _PATIENT_TRIES = 2
 """Transient errors in a row that nobody need hear of."""
 _TELLING = (do.Move, do.MarkDone, do.CompleteTables, do.Fail)
 """Short decisions after which there is something else to decide: ranges to release, a table or the loading to end."""
+_FLOWING = frozenset({"loading", "finishing", "streaming", "paused", "stopping", "verifying"})
+"""States in which something is on the run's topics that may have been consumed."""
 _PROMPT = ("state", "attempt", "digest", "cancel_requested", "failure", "checks", "problems")
 """Columns of the run's row whose change is published at once. Counts wait their turn."""
 
@@ -60,6 +63,7 @@ class Term:
         self._beats = Beats(office.settings.stale_s)
         self._arrivals = Arrivals()
         self._lag = Lag()
+        self._window: ReplayWindow | None = None
         self._over = False
         self._patience = Patience(
             plan_s=office.settings.replan_s,
@@ -246,9 +250,11 @@ class Term:
         if self._housekeeping is not None and not self._housekeeping.done():
             return
         due = time.monotonic() - self._housekept_at >= self._settings.housekeeping_s
-        if picture.view.state in ("loading", "verifying") and due:
+        if picture.view.state in _FLOWING and due:
             self._housekept_at = time.monotonic()
-            self._housekeeping = asyncio.create_task(self._delete_consumed(), name=f"housekeeping {self._office.run}")
+            self._housekeeping = asyncio.create_task(
+                self._delete_consumed(picture), name=f"housekeeping {self._office.run}"
+            )
             self._housekeeping.add_done_callback(self._kept_house)
 
     def _kept_house(self, task: asyncio.Task[None]) -> None:
@@ -256,10 +262,17 @@ class Term:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._office.context.fail(error)
 
-    async def _delete_consumed(self) -> None:
+    async def _delete_consumed(self, picture: Picture) -> None:
         try:
-            run = self._office.run
-            behind = await delete_consumed(self._office.context.kafka, self._settings.namespace, run)
+            run, kafka, namespace = self._office.run, self._office.context.kafka, self._settings.namespace
+            behind = await delete_consumed(kafka, namespace, run)
+            if picture.lane is not None:
+                self._window = self._window or ReplayWindow(picture.job.continuous.replay_bytes)
+                made = sum(r["bytes"] for r in picture.replicas if r["service"] == "generator")
+                lane = await delete_followed(
+                    kafka, namespace, run, self._window, made, picture.lane["kafka_offset"]
+                )
+                behind = {stage: records + lane.get(stage, 0) for stage, records in behind.items()}
             for stage, records in behind.items():
                 self._office.context.metrics.lag.labels(run, stage).set(records)
         except TailraceError as error:
