@@ -1,17 +1,23 @@
-"""One session of a capture: decode, seal, send, confirm; until the lane is to end, or something fails."""
+"""One session of a capture: decode, seal, send, confirm; until the lane is to end, or something fails.
+
+While a record is sealed, sent and acknowledged, the next one is decoded. Nothing is sent before the former record is acknowledged:
+after a failure the lane has no hole.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from tailrace_reader.capture.decode import Decoder
 from tailrace_reader.capture.held import Held
 from tailrace_reader.capture.lease import Lease
 from tailrace_reader.capture.record import Lane, Record, Recorder
 from tailrace_reader.capture.relations import Relation, RelationColumn
+from tailrace_reader.capture.segment import Segment
 from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream
 from tailrace_reader.capture.tables import CapturedTable
@@ -25,9 +31,13 @@ from tailrace_shared.plan.model import PlannedTable
 if TYPE_CHECKING:
     from tailrace_reader.capture.worker import Capture
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 SEEN_S = 2.0
 CUT_S = 0.5
 """The loop looks around this often while nothing comes."""
+THREAD_CHANGES = 2_048
+"""Smaller records are done on the spot, in a few milliseconds: handing them to a thread and back takes as long."""
 
 
 class CaptureSession:
@@ -50,6 +60,8 @@ class CaptureSession:
         self._idle_since = time.monotonic()
         self._held_back = False
         self._ends_at: int | None = None
+        self._sending: asyncio.Task[None] | None = None
+        """What makes a record of the last segment and sends it."""
 
     async def work(self) -> None:
         """Until the lane has ended. Raises what streaming and sending raise."""
@@ -65,25 +77,41 @@ class CaptureSession:
                     continue
                 frames = await self._stream.cut(self._decoder.inside, CUT_S)
                 if frames is None:
+                    await self._sent()
                     await self._idle()
                     continue
-                segment = await asyncio.to_thread(self._decoder.decode, frames)
-                record = await asyncio.to_thread(self.recorder.record, segment)
-                if record is not None:
-                    await self._send(record)
+                segment = await _aside(len(frames.starts), self._decoder.decode, frames)
+                await self._sent()
                 self._stream.drop(segment.frames)
-                self._stream.confirm(self.recorder.tail.end)
+                self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")
         finally:
-            seen.cancel()
-            await asyncio.gather(seen, return_exceptions=True)
+            tasks = [seen] if self._sending is None else [seen, self._sending]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _sent(self) -> None:
+        """Wait until the record under way is acknowledged. Raises what sending it has raised."""
+        if self._sending is not None:
+            sending, self._sending = self._sending, None
+            try:
+                while not sending.done():
+                    await asyncio.wait({sending}, timeout=CUT_S)
+                    self._of.turn()
+                    self._lease.check()
+            finally:
+                sending.cancel()
+            await sending
+
+    async def _pass_on(self, segment: Segment) -> None:
+        record = await _aside(segment.changes, self.recorder.record, segment)
+        if record is not None:
+            await self._send(record)
+        self._stream.confirm(self.recorder.tail.end)
 
     async def _send(self, record: Record) -> None:
         crash_point("reader.before-changes")
-        stored = await self._sender.enqueue(self._of.topic, record.value, partition=0, headers=record.headers)
-        while not stored.done():
-            await asyncio.wait({stored}, timeout=CUT_S)
-            self._of.turn()
-        stored.result()
+        await self._sender.send(self._of.topic, record.value, partition=0, headers=record.headers)
         crash_point("reader.after-changes-before-confirm")
         self._idle_since = time.monotonic()
         size, head, run = len(record.value), record.head, self._of.plan.run
@@ -111,6 +139,7 @@ class CaptureSession:
         """Whether everything is in the lane that was committed before the run was asked to stop."""
         if not self._of.ends:
             return False
+        await self._sent()
         if self._ends_at is None:
             async with self._lease.asking() as connection:
                 _, _, self._ends_at = await source_position(connection)
@@ -164,6 +193,11 @@ class CaptureSession:
         metrics.held.labels(run, lane).set(self._held.bytes)
         metrics.lag_bytes.labels(run, lane).set(max(0, end - applied))
         metrics.lag_seconds.labels(run, lane).set(self._held.lag_s(applied, time.time()))
+
+
+async def _aside(changes: int, call: Callable[[Given], Made], given: Given) -> Made:
+    """In a thread where it takes long: the source is answered meanwhile."""
+    return call(given) if changes < THREAD_CHANGES else await asyncio.to_thread(call, given)
 
 
 def captured(table: PlannedTable) -> CapturedTable:

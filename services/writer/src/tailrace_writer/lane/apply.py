@@ -7,7 +7,7 @@ on its own: all touched rows are then taken out and put back whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 import numpy as np
@@ -51,17 +51,12 @@ class LaneApplier:
         """Make the table what the changes have made of it. Raises the driver's errors; the transaction is then over."""
         if folded.empty:
             return
-        connection, lane = self._connection, self._lane
-        if folded.updates.num_rows:
-            await connection.execute("SAVEPOINT updates")
-            try:
-                await self._in_place(folded)
-            except asyncpg.UniqueViolationError:
-                await connection.execute("ROLLBACK TO SAVEPOINT updates")
-                await self._whole(folded)
-            await connection.execute("RELEASE SAVEPOINT updates")
-        else:
-            await self._in_place(folded)
+        lane = self._lane
+        if folded.deletes.num_rows:
+            await self._copy(lane.keys, None, self._into_keys, folded.deletes)
+            await self._connection.execute(lane.delete())
+        if folded.moves.num_rows or folded.updates.num_rows:
+            await self._staged(folded)
         if folded.inserts.num_rows:
             await self._copy(lane.table.name.name, lane.table.name.schema_name, self._into_table, folded.inserts)
 
@@ -87,49 +82,41 @@ class LaneApplier:
             await self._connection.execute(f"DELETE FROM {self._lane.only}")
         await self._connection.execute("RELEASE SAVEPOINT emptied")
 
-    async def _in_place(self, folded: Folded) -> None:
-        connection, lane = self._connection, self._lane
-        await self._delete(folded)
-        moves, updates = folded.moves.num_rows, folded.updates.num_rows
-        if not moves and not updates:
-            return
-        lacking = np.concatenate([folded.moves_gone, folded.updates_gone])
-        patterns, pattern = _patterns(lacking)
+    async def _staged(self, folded: Folded) -> None:
+        """Rows that were there and stay. What the server does with them is asked in one message: the temporary table is the same
+        for both ways."""
+        moves = folded.moves.num_rows
+        patterns, pattern = _patterns(np.concatenate([folded.moves_gone, folded.updates_gone]))
         # Patterns of rows that move get numbers of their own, behind those of rows that stay.
         pattern[:moves] += len(patterns)
         await self._stage(folded, pattern)
-        moved = sorted({int(n) for n in pattern[:moves]})
-        for number in moved:
-            await self._fill(number, patterns[number - len(patterns)])
-        if moved:
-            await connection.execute(lane.delete_origins(moved))
-        for number in sorted({int(n) for n in pattern[moves:]}):
-            present = [n for n, absent in zip(lane.columns, patterns[number], strict=True) if not absent]
-            if statement := lane.update(number, present):
-                await connection.execute(statement)
-        if moved:
-            await connection.execute(lane.insert(moved))
+        moving = {int(n): patterns[int(n) - len(patterns)] for n in np.unique(pattern[:moves])}
+        staying = {int(n): patterns[int(n)] for n in np.unique(pattern[moves:])}
+        updates = [self._lane.update(n, self._named(~absent)) for n, absent in staying.items()]
+        goes, comes = self._whole(moving)
+        if not staying:
+            await self._execute(*goes, *comes)
+            return
+        try:
+            await self._execute("SAVEPOINT updates", *goes, *updates, *comes, "RELEASE SAVEPOINT updates")
+        except asyncpg.UniqueViolationError:
+            goes, comes = self._whole(moving | staying)
+            await self._execute("ROLLBACK TO SAVEPOINT updates", *goes, *comes, "RELEASE SAVEPOINT updates")
 
-    async def _whole(self, folded: Folded) -> None:
-        """Every touched row goes, and comes back with all its values."""
-        await self._delete(folded)
-        patterns, pattern = _patterns(np.concatenate([folded.moves_gone, folded.updates_gone]))
-        await self._stage(folded, pattern)
-        for number, absent in enumerate(patterns):
-            await self._fill(number, absent)
-        every = range(len(patterns))
-        await self._connection.execute(self._lane.delete_origins(every))
-        await self._connection.execute(self._lane.insert(every))
+    def _whole(self, patterns: Mapping[int, Flags]) -> tuple[list[str], list[str]]:
+        """Statements by which the rows of these patterns go, and those by which they come back with all their values."""
+        if not patterns:
+            return [], []
+        lane, every = self._lane, list(patterns)
+        fills = [lane.fill(n, self._named(absent)) for n, absent in patterns.items() if absent.any()]
+        return [*fills, lane.delete_origins(every)], [lane.insert(every)]
 
-    async def _fill(self, number: int, absent: Flags) -> None:
-        names = [n for n, gone in zip(self._lane.columns, absent, strict=True) if gone]
-        if names:
-            await self._connection.execute(self._lane.fill(number, names))
+    def _named(self, columns: Flags) -> list[str]:
+        return [name for name, wanted in zip(self._lane.columns, columns, strict=True) if wanted]
 
-    async def _delete(self, folded: Folded) -> None:
-        if folded.deletes.num_rows:
-            await self._copy(self._lane.keys, None, self._into_keys, folded.deletes)
-            await self._connection.execute(self._lane.delete())
+    async def _execute(self, *statements: str) -> None:
+        """In one message. An empty statement is one that has nothing to do."""
+        await self._connection.execute(";".join(filter(None, statements)))
 
     async def _stage(self, folded: Folded, pattern: npt.NDArray[np.int64]) -> None:
         """Moves, then updates, into the temporary table."""
