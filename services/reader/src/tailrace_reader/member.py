@@ -90,7 +90,9 @@ class ReaderMember:
         )
         self._capture = None
         if plan.continuous is not None:
-            self._capture = Capture(context, self._source, record, plan, self._cipher, settings.namespace)
+            self._capture = Capture(
+                context, self._source, record, plan, self._cipher, settings.namespace, settings.stale_s
+            )
         self._capturing: asyncio.Task[None] | None = None
         self._rows = 0
         self._bytes = 0
