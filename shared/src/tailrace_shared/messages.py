@@ -80,6 +80,53 @@ class ResyncRequested(Frozen):
     """Rules for columns that have appeared, as if the job had had them."""
 
 
+class ComparisonRequested(Frozen):
+    """A continuous run's destination shall be compared with its source, while both go on."""
+
+    fact: Literal["comparison-requested"] = "comparison-requested"
+    run: str
+    id: str
+    """Of whoever asks, to know the answer by."""
+    tables: tuple[str, ...] = ()
+    """``schema.table``; none: all that follow the source."""
+
+
+class ComparisonPoint(Frozen):
+    """A reader holds a snapshot of the source that has every commit below ``point``, and no other."""
+
+    fact: Literal["comparison-point"] = "comparison-point"
+    run: str
+    attempt: int
+    number: int
+    replica: str
+    point: str
+
+
+class ComparisonRead(Frozen):
+    """A table was read in that snapshot, and all its batches are acknowledged by Kafka; or why it was not."""
+
+    fact: Literal["comparison-read"] = "comparison-read"
+    run: str
+    attempt: int
+    number: int
+    replica: str
+    table: int
+    rows: int = 0
+    batches: int = 0
+    left_out: str = ""
+
+
+class ComparisonFailed(Frozen):
+    """A stage cannot go on with a comparison. Nothing else suffers: it is begun again, or given up."""
+
+    fact: Literal["comparison-failed"] = "comparison-failed"
+    run: str
+    attempt: int
+    number: int
+    replica: str
+    failure: Failure
+
+
 class ReplicaSeen(Frozen):
     """Heartbeat of a reader, generator or trainer in a run (writers heartbeat in the table themselves)."""
 
@@ -192,17 +239,23 @@ class StageFailed(Frozen):
     failure: Failure
 
 
-class LeaksChecked(Frozen):
+class LeakCount(Frozen):
     """Of ``sampled`` distinct destination values of a column, ``found`` are in the source's ``source_distinct`` values."""
 
-    fact: Literal["leaks-checked"] = "leaks-checked"
-    run: str
-    attempt: int
     table: int
     column: str
     sampled: int
     found: int
     source_distinct: int
+
+
+class LeaksChecked(Frozen):
+    """The answer to one question of the leak scan, all of its columns at once."""
+
+    fact: Literal["leaks-checked"] = "leaks-checked"
+    run: str
+    attempt: int
+    counts: tuple[LeakCount, ...]
     replica: str
 
 
@@ -339,6 +392,10 @@ Fact = Annotated[
     | ResumeRequested
     | StopRequested
     | ResyncRequested
+    | ComparisonRequested
+    | ComparisonPoint
+    | ComparisonRead
+    | ComparisonFailed
     | ReplicaSeen
     | ReplicaRefused
     | Planned
@@ -415,22 +472,41 @@ class ReadRange(Frozen):
     """Number of the resync in whose snapshot it is read; 0: the attempt's own."""
 
 
-class CheckLeaks(Frozen):
-    """Look up values that the destination holds in a source column, report only counts.
+class LeakSample(Frozen):
+    """Distinct values of a destination column, as text."""
 
-    ``values`` are the destination's, as text: masked ones. Where masking had failed they would be originals, on the topic
-    ``work`` in clear: exactly what is being looked for, and already in the destination by then.
-    """
-
-    work: Literal["check-leaks"] = "check-leaks"
-    run: str
-    attempt: int
     table: int
     column: str
     values: tuple[str, ...]
 
 
-Work = Annotated[ReadRange | CheckLeaks, Field(discriminator="work")]
+class CheckLeaks(Frozen):
+    """Look up values that the destination holds in source columns, report only counts. Columns of small tables go together.
+
+    The values are the destination's: masked ones. Where masking had failed they would be originals, on the topic ``work`` in
+    clear: exactly what is being looked for, and already in the destination by then.
+    """
+
+    work: Literal["check-leaks"] = "check-leaks"
+    run: str
+    attempt: int
+    samples: tuple[LeakSample, ...]
+
+
+class ReadToCompare(Frozen):
+    """Take a snapshot of the source at a point of its WAL and send these tables through the pipeline. ``load`` of their batches is
+    −``number``: nobody applies them."""
+
+    work: Literal["read-to-compare"] = "read-to-compare"
+    run: str
+    attempt: int
+    number: int
+    plan: str
+    """Digest of the plan by which the tables are read and masked."""
+    tables: tuple[int, ...]
+
+
+Work = Annotated[ReadRange | CheckLeaks | ReadToCompare, Field(discriminator="work")]
 WORK: TypeAdapter[Work] = TypeAdapter(Work)
 
 
@@ -506,6 +582,36 @@ class Check(Frozen):
     detail: str = ""
 
 
+class LeftOut(Frozen):
+    """A table that a comparison says nothing of."""
+
+    table: str
+    why: str
+
+
+class ComparisonProgress(Frozen):
+    """The newest comparison of a continuous run's destination with its source."""
+
+    id: str
+    number: int
+    state: Literal["asked", "reading", "done", "failed", "refused"]
+    reader: str = ""
+    """Who reads the source for it: the first that has told a point."""
+    point: str = ""
+    """Both sides hold every source transaction that commits below, and none that does not."""
+    cut_at: datetime | None = None
+    """When the destination was there."""
+    tables: int = 0
+    bytes: int = 0
+    """Of the source's rows that have arrived: what its reader waits for."""
+    rows: int = 0
+    checks: tuple[Check, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    why: str = ""
+    """What it was begun anew for, or has failed of."""
+    tries: int = 1
+
+
 class Snapshot(Frozen):
     replica: str
     id: str
@@ -551,6 +657,7 @@ class RunRecord(Frozen):
     tables: tuple[TableProgress, ...] = ()
     lanes: tuple[LaneProgress, ...] = ()
     """Of a continuous run."""
+    comparison: ComparisonProgress | None = None
     pause_requested: bool = False
     stop_requested: bool = False
     checks: tuple[Check, ...] = ()

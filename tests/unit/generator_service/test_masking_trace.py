@@ -37,7 +37,7 @@ def member(planned: PlannedTable, message_bytes: int) -> GeneratorMember:
     made._context, made._run = SimpleNamespace(metrics=Metrics("generator")), RUN
     made._cipher = DataCipher(bytes(32))
     made._plan = Plan.model_construct(tables=(planned,), message_bytes=message_bytes)
-    made._maskers = {0: TableMasker(planned, MaskSecret.of("a secret for tests"))}
+    made._maskers = {("d", 0): TableMasker(planned, MaskSecret.of("a secret for tests"))}
     masker: GeneratorMember = made
     return masker
 
@@ -50,6 +50,7 @@ def test_the_trace_context_is_kept(rule: str, several: bool) -> None:
     headers = headers_of(head)
     value = bytes(DataCipher(bytes(32)).seal(ipc.encode(batch), associated_data(headers)))
     delivery = Delivery("raw", 0, 0, None, value, tuple(headers), len(value))
-    masked = [made for made, _ in member(table(rule), 100_000)._mask(head, delivery)]
+    one = member(table(rule), 100_000)
+    masked = [made for made, _ in one._mask(one._plan, head, delivery)]
     assert (len(masked) > 1) is several
     assert {made.traceparent for made in masked} == {traceparent_of(identity)}

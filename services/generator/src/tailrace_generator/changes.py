@@ -38,8 +38,9 @@ class ChangeMasker:
             if isinstance(made, TailraceError):
                 log.error("changes.quarantined", run=self._plan.run, table=number, code=made.code, message=made.message)
                 controls.append(
+                    # Of the last row: a table that was loaded anew behind all of them lacks none.
                     Quarantined(
-                        seq=int(rows.seq[0]), lsn=int(rows.lsn[0]), table=number, code=made.code, why=made.message
+                        seq=int(rows.seq[0]), lsn=int(rows.lsn[-1]), table=number, code=made.code, why=made.message
                     )
                 )
             else:

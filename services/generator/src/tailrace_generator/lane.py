@@ -25,6 +25,7 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.lineage import Lineage
 
 _KERNEL_TRIES = 3
 _WINDOW_RECORDS_BYTES = 32 << 20
@@ -48,9 +49,11 @@ class LaneMasker:
     ) -> None:
         self._context = context
         self._plan = plan
-        self._digest = digest
+        self._lineage = Lineage(context.kafka, settings.namespace, plan, digest)
+        self._secret = secret
         self._cipher = cipher
-        self._masker = ChangeMasker(plan, secret)
+        self._maskers: dict[str, ChangeMasker] = {}
+        """By digest: of every plan by which records were made."""
         self._masked = topics.of_run(settings.namespace, plan.run, "masked-changes")
         # Of its own: what fails there must not take other batches' sends with it.
         self._sender = Sender(context.kafka, plan.message_bytes)
@@ -91,11 +94,13 @@ class LaneMasker:
     async def _handle(self, delivery: Delivery) -> None:
         head = change_head_of(delivery.headers)
         metrics, run = self._context.metrics, self._plan.run
-        if head.plan != self._digest:  # of an attempt that has ended
+        plan = await self._lineage.of(head.plan)
+        if plan is None:  # of an attempt that has ended
             metrics.batches.labels(run, "discarded").inc()
             return
+        masker = self._maskers.setdefault(head.plan, ChangeMasker(plan, self._secret))
         started = time.perf_counter()
-        masked, data = await asyncio.to_thread(self._mask, head, delivery)
+        masked, data = await asyncio.to_thread(self._mask, masker, head, delivery)
         made = time.perf_counter()
         await self._sender.send(self._masked, data, partition=0, headers=headers_of_change(masked))
         crash_point("generator.after-changes-before-commit")
@@ -110,9 +115,9 @@ class LaneMasker:
         metrics.batches.labels(run, "done").inc()
         metrics.last_commit.labels(run).set_to_current_time()
 
-    def _mask(self, head: ChangeHead, delivery: Delivery) -> tuple[ChangeHead, bytes]:
+    def _mask(self, masker: ChangeMasker, head: ChangeHead, delivery: Delivery) -> tuple[ChangeHead, bytes]:
         data = self._cipher.open(delivery.value, associated_data(delivery.headers))
-        made = self._masker.mask(decode_body(data, head.tables), _KERNEL_TRIES)
+        made = masker.mask(decode_body(data, head.tables), _KERNEL_TRIES)
         encoded = encode_body(made.controls, [rows for _, rows in made.tables])
         masked = head._replace(
             kind="masked-changes",

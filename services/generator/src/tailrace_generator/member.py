@@ -23,9 +23,10 @@ from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.envelope import DataCipher, TransportKey
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError, UsageError
-from tailrace_shared.messages import Failure, RunRecord, StageFailed
+from tailrace_shared.messages import Failure, ResyncFailed, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.lineage import Lineage
 from tailrace_shared.service.membership import Progress, ReplicaDiffers
 from tailrace_shared.settings import secret_setting
 
@@ -43,7 +44,9 @@ class GeneratorMember:
         self._run = record.run
         self._secret: MaskSecret = mask_secret(record.job)
         self._cipher = DataCipher(_transport_key().unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
-        self._maskers: dict[int, TableMasker] = {}
+        self._maskers: dict[tuple[str, int], TableMasker] = {}
+        """By plan and table."""
+        self._lineage = Lineage(context.kafka, settings.namespace, plan, record.digest)
         self._workshop = Workshop(plan, self._secret)
         self._masked = topics.of_run(settings.namespace, record.run, "masked")
         raw = topics.of_run(settings.namespace, record.run, "raw")
@@ -109,11 +112,12 @@ class GeneratorMember:
         metrics = self._context.metrics
         if head.id.attempt > self._plan.attempt:  # this member is about to leave; the next one masks it
             raise TransientError("batch.newer-attempt", f"run {self._run} is on a newer attempt", "It is tried again.")
-        if head.plan != self._digest or head.id.attempt != self._plan.attempt:  # of an attempt that has ended
+        plan = await self._planned(head)
+        if plan is None:  # of an attempt that has ended
             metrics.batches.labels(self._run, "discarded").inc()
             return
         metrics.bytes.labels(self._run, "in").inc(delivery.size)
-        bodies = self._tried(head, delivery)
+        bodies = self._tried(plan, head, delivery)
         started = time.perf_counter()
         acks = [
             await self._sender.enqueue(self._masked, body, partition=delivery.partition, headers=headers_of(part))
@@ -131,23 +135,29 @@ class GeneratorMember:
         metrics.batches.labels(self._run, "done").inc()
         metrics.last_commit.labels(self._run).set_to_current_time()
 
-    def _tried(self, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
+    async def _planned(self, head: BatchHead) -> Plan | None:
+        """The plan by which a batch was read: the attempt's, or a revision of it."""
+        if head.id.attempt != self._plan.attempt:
+            return None
+        return self._plan if head.plan == self._digest else await self._lineage.of(head.plan)
+
+    def _tried(self, plan: Plan, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
         """Mask; a kernel's failure is tried again at once, then it is terminal. (Sending is tried for as long as it takes.)"""
         for left in reversed(range(_KERNEL_TRIES)):
             try:
-                return self._mask(head, delivery)
+                return self._mask(plan, head, delivery)
             except TransientError as error:
                 self._context.metrics.retries.labels(self._run).inc()
                 if left == 0:
                     raise TerminalError(error.code, error.message, error.remedy) from None
         raise AssertionError("unreachable")
 
-    def _mask(self, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
+    def _mask(self, plan: Plan, head: BatchHead, delivery: Delivery) -> list[tuple[BatchHead, bytes]]:
         """Decrypt, mask, encode; synchronous: about 10 ms per batch."""
         observe = self._context.metrics.batch_seconds.labels
         clock = [time.perf_counter()]
         data = self._cipher.open(delivery.value, associated_data(delivery.headers))
-        masker = self._masker(head.id.table)
+        masker = self._masker(plan, head.plan, head.id.table)
         masked = head._replace(kind="masked", key="")
         if masker.passes:
             return [(masked, data)]
@@ -155,7 +165,7 @@ class GeneratorMember:
         clock.append(time.perf_counter())
         made = masker(batch)
         clock.append(time.perf_counter())
-        where = f"batch {head.id.batch} of range {head.id.range} of {self._plan.table(head.id.table).name}"
+        where = f"batch {head.id.batch} of range {head.id.range} of {plan.table(head.id.table).name}"
         parts = split(made, part_limit(self._plan.message_bytes), where)
         bodies = [
             (masked._replace(id=head.id._replace(part=number), parts=len(parts), rows=part.num_rows), ipc.encode(part))
@@ -166,10 +176,10 @@ class GeneratorMember:
             observe(self._run, step).observe(end - begin)
         return bodies
 
-    def _masker(self, table: int) -> TableMasker:
-        if table not in self._maskers:
-            self._maskers[table] = TableMasker(self._plan.table(table), self._secret, self._workshop)
-        return self._maskers[table]
+    def _masker(self, plan: Plan, digest: str, table: int) -> TableMasker:
+        if (digest, table) not in self._maskers:
+            self._maskers[digest, table] = TableMasker(plan.table(table), self._secret, self._workshop)
+        return self._maskers[digest, table]
 
     async def _failed(self, error: BaseException, delivery: Delivery | None) -> bool:
         if isinstance(error, TailraceError):
@@ -183,6 +193,18 @@ class GeneratorMember:
         self._context.log.error("batch.failed", run=self._run, code=failure.code, exc_info=error)
         self._context.metrics.batches.labels(self._run, "failed").inc()
         self._context.metrics.failures.labels(self._run).inc()
+        if resync := self._lineage.resync_of(delivery):
+            await self._context.control.fact(
+                ResyncFailed(
+                    run=self._run,
+                    attempt=self._plan.attempt,
+                    number=resync,
+                    service="generator",
+                    replica=self._context.replica,
+                    failure=failure,
+                )
+            )
+            return True  # it is given up; the run goes on
         await self._context.control.fact(
             StageFailed(
                 run=self._run,

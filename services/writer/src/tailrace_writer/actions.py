@@ -12,19 +12,20 @@ import asyncpg
 
 from tailrace_shared import topics
 from tailrace_shared.catalogue.ground import with_ground
-from tailrace_shared.catalogue.model import Catalogue
+from tailrace_shared.catalogue.model import Catalogue, TableName
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.job.spec import Job
-from tailrace_shared.messages import Check, CheckLeaks, Failure, PlanTask, State
+from tailrace_shared.messages import Check, Failure, PlanTask, State
 from tailrace_shared.plan.model import Fingerprints, Plan
+from tailrace_shared.plan.resync import OrderedTable, ResyncOrder
 from tailrace_shared.postgres import translated
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
 from tailrace_shared.types import qualified
 from tailrace_shared.verify.canaries import resolve_canaries
-from tailrace_writer import append, ending, leaks, prepare, undo
+from tailrace_writer import append, ending, leaks, prepare, resync, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
 from tailrace_writer.destinations import Destination
@@ -132,18 +133,29 @@ class Actions:
                 await self._lock.use(
                     lambda c: moves.move(c, seat, source, "stopping", "outcome = 'stopped', failure = NULL")
                 )
+            case do.OrderResync(numbers):
+                await self._order_resync(seat, picture, numbers)
+            case do.BeginResync(number):
+                await self._begin_resync(seat, picture, number)
+            case do.EndResync(number):
+                async with self._session() as connection:
+                    await resync.end(connection, seat, number, patience)
+            case do.AbandonResync(number, why):
+                self._context.log.warning("resync.abandoned", run=seat.run, number=number, why=why)
+                async with self._session() as connection:
+                    await resync.abandon(connection, seat, number, why, patience)
             case do.Settle():
-                await self._settle(seat, await self._plans.fetch(seat.run, view.digest))
+                await self._settle(seat, await self._plans.fetch(seat.run, picture.plan))
             case do.Finish():
                 await self._finish(seat, await self._plans.fetch(seat.run, view.digest))
             case do.Verify():
-                await self._verify(seat, await self._plans.fetch(seat.run, view.digest))
+                await self._verify(seat, await self._plans.fetch(seat.run, picture.plan))
             case do.AskLeaks(columns):
-                plan = await self._plans.fetch(seat.run, view.digest)
+                plan = await self._plans.fetch(seat.run, picture.plan)
                 async with self._session() as connection:
                     await self._ask(connection, seat, plan, frozenset(columns))
             case do.Judge():
-                await self._judge(seat, await self._plans.fetch(seat.run, view.digest), picture)
+                await self._judge(seat, await self._plans.fetch(seat.run, picture.plan), picture)
             case do.Stop(outcome):
                 async with self._session() as connection:
                     await ending.stop(
@@ -235,6 +247,44 @@ class Actions:
                 await asyncio.sleep(_CATALOGUE_WAIT_S)
         raise AssertionError("unreachable")
 
+    # --- tables that are loaded anew ---------------------------------------------------------------------------------
+
+    async def _order_resync(self, seat: Seat, picture: Picture, numbers: tuple[int, ...]) -> None:
+        """The reader that captures reads the order from the plan topic; the record tells it that there is one."""
+        async with self._session() as connection:
+            tables = await resync.ordered(connection, seat, numbers)
+        order = ResyncOrder(
+            run=seat.run,
+            attempt=seat.attempt,
+            number=picture.row["resync_no"] + 1,
+            plan=picture.plan,
+            tables=tuple(
+                OrderedTable(number=number, name=TableName(schema_name=schema, name=name))
+                for number, schema, name in tables
+            ),
+            job=picture.job,
+            destination=await self._catalogue(picture.job),
+        )
+        namespace = self._settings.namespace
+        await resync.publish_order(self._context.kafka, namespace, order, picture.job.limits.message_bytes)
+        async with self._session() as connection:
+            await resync.note_order(connection, seat, order)
+        self._context.log.info(
+            "resync.ordered", run=seat.run, number=order.number, tables=[str(t.name) for t in order.tables]
+        )
+
+    async def _begin_resync(self, seat: Seat, picture: Picture, number: int) -> None:
+        """Accept the offer; where the destination does not take it, that is why the tables stay in quarantine."""
+        digest = picture.row["resync_plan"]
+        plan = await self._plans.fetch(seat.run, digest)
+        try:
+            async with self._session() as connection:
+                await resync.begin(connection, seat, plan, digest, self._settings.lock_timeout_s)
+        except TerminalError as error:
+            async with self._session() as connection:
+                why = f"{error.message}. {error.remedy}".strip()
+                await resync.abandon(connection, seat, number, why, self._settings.lock_timeout_s)
+
     # --- finishing and verifying -------------------------------------------------------------------------------------
 
     async def _finish(self, seat: Seat, plan: Plan) -> None:
@@ -296,18 +346,13 @@ class Actions:
     ) -> list[Check]:
         """Put the questions; the checks of columns that there is nothing to ask about."""
         settled: list[Check] = []
-        for table, column in leaks.scanned(plan):
-            if columns is None or (table.number, column.name) in columns:
-                asked = await leaks.question(connection, seat, plan, table, column)
-                if isinstance(asked, Check):
-                    settled.append(asked)
-                else:
-                    await self._question(connection, *asked)
+        async for asked in leaks.questions(connection, seat, plan, columns):
+            if isinstance(asked, Check):
+                settled.append(asked)
+                continue
+            await leaks.note_question(connection, seat, asked)  # first: an answer must find its rows
+            await self._work.send([leaks.message(seat, asked)])
         return settled
-
-    async def _question(self, connection: asyncpg.Connection, ask: CheckLeaks, weight: float) -> None:
-        await leaks.note_question(connection, ask, weight)  # first: an answer must find its row
-        await self._work.send([ask])
 
     async def _judge(self, seat: Seat, plan: Plan, picture: Picture) -> None:
         checks = [Check.model_validate(check) for check in json.loads(picture.row["checks"])]

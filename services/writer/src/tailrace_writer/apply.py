@@ -26,7 +26,18 @@ BATCH_S = 120.0
 class Applier:
     """Applies batches of one run through a few sessions."""
 
-    def __init__(self, sessions: Sessions, *, lock_timeout_s: float, stale_s: float, replica_role: bool) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        lock_timeout_s: float,
+        stale_s: float,
+        replica_role: bool,
+        resync_silent: bool = False,
+    ) -> None:
+        self._resync_silent = resync_silent
+        """Tables that are loaded again while the run streams meet foreign keys and triggers that are back: under the replica role
+        these are silent."""
         self._sessions = sessions
         self._lock_timeout_s = lock_timeout_s
         self._stale_s = stale_s
@@ -40,7 +51,8 @@ class Applier:
         ``duplicate``: the ledger has it. ``discarded``: the run is not loading this any more. Raises the mapped driver
         error; when fence or ledger were held for too long, the sessions of stopped replicas are ended first.
         """
-        statement = opening(head, lock_timeout_s=self._lock_timeout_s, replica_role=self._replica_role)
+        silent = self._replica_role or (self._resync_silent and head.id.load > 0)
+        statement = opening(head, lock_timeout_s=self._lock_timeout_s, replica_role=silent)
         try:
             async with self._sessions.session() as connection:
                 started = time.perf_counter()

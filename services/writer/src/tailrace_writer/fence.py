@@ -34,10 +34,12 @@ def opening(head: BatchHead, *, lock_timeout_s: float, replica_role: bool) -> st
         f"SELECT pg_catalog.pg_advisory_xact_lock_shared({lock_key('fence', i.run)}); "
         "INSERT INTO tailrace.ledger (run, attempt, table_no, load, range_no, batch_no, part_no, parts, last, rows, bytes, plan) "
         f"SELECT r.run, r.attempt, t.table_no, t.load, {int(i.range)}, {int(i.batch)}, {int(i.part)}, {int(head.parts)}, "
-        f"{bool(head.last)}, {int(head.rows)}, {int(head.bytes)}, r.digest "
+        f"{bool(head.last)}, {int(head.rows)}, {int(head.bytes)}, '{head.plan}' "
         'FROM tailrace.run r JOIN tailrace."table" t ON t.run = r.run AND t.attempt = r.attempt '
-        f"WHERE r.run = '{i.run}' AND r.state = 'loading' AND r.attempt = {int(i.attempt)} AND r.digest = '{head.plan}' "
-        f"AND t.table_no = {int(i.table)} AND t.load = {int(i.load)} AND t.state = 'loading' ON CONFLICT DO NOTHING"
+        f"WHERE r.run = '{i.run}' AND r.attempt = {int(i.attempt)} "
+        f"AND (r.state = 'loading' AND t.state = 'loading' AND r.digest = '{head.plan}' "
+        f"OR r.state IN ('streaming', 'paused') AND t.state = 'resync' AND t.plan = '{head.plan}') "
+        f"AND t.table_no = {int(i.table)} AND t.load = {int(i.load)} ON CONFLICT DO NOTHING"
     )
 
 

@@ -12,9 +12,10 @@ from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import RetrySchedule
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
-from tailrace_shared.messages import Failure, LaneBroken, RunRecord, StageFailed
+from tailrace_shared.messages import Failure, LaneBroken, ResyncFailed, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.lineage import Lineage
 from tailrace_shared.service.membership import Progress
 from tailrace_writer.apply import Applier
 from tailrace_writer.destinations import Destination
@@ -41,7 +42,9 @@ class WriterMember:
         self._plan = plan
         self._run = record.run
         self._digest = record.digest
-        self._encoders: dict[int, TableEncoder] = {}
+        self._lineage = Lineage(context.kafka, settings.namespace, plan, record.digest)
+        self._encoders: dict[tuple[str, int], TableEncoder] = {}
+        """By plan and table."""
         self._hindrance = Hindrance(record.run, context.replica, destination)
         self._sessions = Sessions(destination, settings.connections)
         self._applier = Applier(
@@ -49,6 +52,7 @@ class WriterMember:
             lock_timeout_s=settings.lock_timeout_s,
             stale_s=settings.stale_s,
             replica_role=plan.replica_role and plan.mode != "append",
+            resync_silent=plan.continuous is not None and plan.continuous.apply == "replica-role",
         )
         masked = topics.of_run(settings.namespace, record.run, "masked")
         self._pump = Pump(
@@ -144,11 +148,12 @@ class WriterMember:
     async def _apply(self, delivery: Delivery) -> None:
         metrics, run = self._context.metrics, self._run
         head = head_of(delivery.headers)
-        if not self._ours(head):
+        plan = await self._ours(head)
+        if plan is None:
             metrics.batches.labels(run, "discarded").inc()
             return
         metrics.bytes.labels(run, "in").inc(delivery.size)
-        encoder, data = self._encode(head, delivery.value)
+        encoder, data = self._encode(plan, head, delivery.value)
         outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
         metrics.batch_seconds.labels(run, "apply").observe(seconds)
         metrics.batches.labels(run, outcome).inc()
@@ -162,8 +167,9 @@ class WriterMember:
         else:
             self._context.log.info("batch.skipped", outcome=outcome, **head.id._asdict())
 
-    def _ours(self, head: BatchHead) -> bool:
-        """Whether the batch is of this attempt. One of a later attempt is for the member that this replica is about to become."""
+    async def _ours(self, head: BatchHead) -> Plan | None:
+        """The plan by which it was read, if the batch is of this attempt. One of a later attempt is for the member that this
+        replica is about to become."""
         if head.id.run != self._run:
             raise TerminalError(
                 "batch.foreign",
@@ -172,9 +178,11 @@ class WriterMember:
             )
         if head.id.attempt > self._plan.attempt:
             raise TransientError("batch.ahead", f"a batch of attempt {head.id.attempt} came before its plan")
-        return head.id.attempt == self._plan.attempt and head.plan == self._digest
+        if head.id.attempt != self._plan.attempt:
+            return None
+        return self._plan if head.plan == self._digest else await self._lineage.of(head.plan)
 
-    def _encode(self, head: BatchHead, value: bytes) -> tuple[TableEncoder, Encoded]:
+    def _encode(self, plan: Plan, head: BatchHead, value: bytes) -> tuple[TableEncoder, Encoded]:
         """Decode and encode; synchronous, about 10 ms per batch: threads gain nothing on the cores that a replica has."""
         observe = self._context.metrics.batch_seconds.labels
         started = time.perf_counter()
@@ -186,9 +194,10 @@ class WriterMember:
                 "Let nothing but Tailrace write to its topics.",
             )
         decoded = time.perf_counter()
-        encoder = self._encoders.get(head.id.table)
+        encoder = self._encoders.get((head.plan, head.id.table))
         if encoder is None:
-            encoder = self._encoders[head.id.table] = TableEncoder(placed(self._plan, self._plan.table(head.id.table)))
+            encoder = TableEncoder(placed(plan, plan.table(head.id.table)))
+            self._encoders[head.plan, head.id.table] = encoder
         data = encoder.encode(batch)
         observe(self._run, "decode").observe(decoded - started)
         observe(self._run, "encode").observe(time.perf_counter() - decoded)
@@ -199,6 +208,18 @@ class WriterMember:
         self._context.log.error("batch.failed", run=self._run, code=failure.code, where=failure.where, exc_info=error)
         self._context.metrics.batches.labels(self._run, "failed").inc()
         self._context.metrics.failures.labels(self._run).inc()
+        if resync := self._lineage.resync_of(delivery):
+            await self._context.control.fact(
+                ResyncFailed(
+                    run=self._run,
+                    attempt=self._plan.attempt,
+                    number=resync,
+                    service="writer",
+                    replica=self._context.replica,
+                    failure=failure,
+                )
+            )
+            return True  # it is given up; the run goes on
         await self._context.control.fact(
             StageFailed(
                 run=self._run,

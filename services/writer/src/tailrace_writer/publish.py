@@ -14,6 +14,7 @@ from tailrace_shared.messages import (
     Check,
     Failure,
     LaneProgress,
+    ResyncProgress,
     RunRecord,
     ServiceName,
     Snapshot,
@@ -40,6 +41,8 @@ def record_of_row(row: asyncpg.Record, job: Job | None = None) -> RunRecord:
         updated_at=datetime.now(UTC),
         leader=row["leader"],
         digest=row["digest"],
+        revision=row["revision"],
+        resync=_resync(row),
         queued=row["queued"],
         waiting_for="" if row["state"] in TERMINAL_STATES else row["waiting_for"],
         cancel_requested=row["cancel_requested"],
@@ -90,9 +93,23 @@ def progress_of(picture: Picture, former: dict[str, Any], lag_s: float | None = 
     }
 
 
-def _table_state(table: Any, opened: dict[int, list[int]]) -> Literal["waiting", "loading", "loaded", "quarantined"]:
-    if table["state"] in ("loaded", "quarantined"):
-        return "loaded" if table["state"] == "loaded" else "quarantined"
+def _resync(row: Any) -> ResyncProgress | None:
+    if not row["resync_state"]:
+        return None
+    return ResyncProgress(
+        number=row["resync_no"],
+        order=row["resync_order"],
+        tables=tuple(row["resync_tables"]),
+        loading=row["resync_state"] == "loading",
+    )
+
+
+def _table_state(
+    table: Any, opened: dict[int, list[int]]
+) -> Literal["waiting", "loading", "loaded", "quarantined", "resync"]:
+    for state in ("loaded", "quarantined", "resync"):
+        if table["state"] == state:
+            return state
     return "loading" if table["table_no"] in opened or table["rows_loaded"] else "waiting"
 
 

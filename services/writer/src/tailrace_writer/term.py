@@ -32,7 +32,7 @@ from tailrace_writer.publish import progress_of, record_of_row
 from tailrace_writer.state import decisions as do
 from tailrace_writer.state.machine import Patience, decide
 from tailrace_writer.state.moves import Deposed
-from tailrace_writer.state.read import Picture, read_picture
+from tailrace_writer.state.read import KnownJob, Picture, read_picture
 
 if TYPE_CHECKING:
     from tailrace_writer.leader import Office
@@ -42,13 +42,27 @@ _IDLE_TICKS = 3
 """Where a run waits for somebody, three times the tick is soon enough."""
 _LEAK_SLACK_S = 30.0
 """What a leak question and its answer may be under way."""
+_PUBLISHED_BYTES_PER_S = 256 << 10
+"""Every replica reads and validates every record, and a record carries the job and a line per table: where that is much, counts are
+told less often."""
 _PATIENT_TRIES = 2
 """Transient errors in a row that nobody need hear of."""
 _TELLING = (do.Move, do.MarkDone, do.CompleteTables, do.Fail)
 """Short decisions after which there is something else to decide: ranges to release, a table or the loading to end."""
 _FLOWING = frozenset({"loading", "finishing", "streaming", "paused", "stopping", "verifying"})
 """States in which something is on the run's topics that may have been consumed."""
-_PROMPT = ("state", "attempt", "digest", "cancel_requested", "failure", "checks", "problems")
+_PROMPT = (
+    "state",
+    "attempt",
+    "digest",
+    "revision",
+    "resync_no",
+    "resync_state",
+    "cancel_requested",
+    "failure",
+    "checks",
+    "problems",
+)
 """Columns of the run's row whose change is published at once. Counts wait their turn."""
 
 
@@ -62,6 +76,7 @@ class Term:
         self._log = structlog.get_logger().bind(run=office.run, epoch=lock.epoch)
         self._beats = Beats(office.settings.stale_s)
         self._arrivals = Arrivals()
+        self._known = KnownJob()
         self._lag = Lag()
         self._window: ReplayWindow | None = None
         self._over = False
@@ -109,7 +124,8 @@ class Term:
         active = runs.active(run, self._settings.max_active_runs)
         async with asyncio.timeout(USE_S):
             picture = await read_picture(
-                connection, run, active=active, stale_s=self._settings.stale_s, settled=self._beats.settled
+                connection, run, active=active, stale_s=self._settings.stale_s, settled=self._beats.settled,
+                known=self._known,
             )
         if picture.view.epoch != self._lock.epoch:
             raise Deposed(run)
@@ -203,7 +219,8 @@ class Term:
         lag_s = None if picture.lane is None else self._lag.look(picture.lane, picture.now)
         progress = progress_of(picture, self._progress, lag_s)
         prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
-        due = time.monotonic() - self._published_at >= self._settings.progress_s
+        every_s = max(self._settings.progress_s, len(picture.row["job"]) / _PUBLISHED_BYTES_PER_S)
+        due = time.monotonic() - self._published_at >= every_s
         if prompt == self._published and not (due and progress != self._progress):
             return
         row = await self._lock.use(
@@ -269,9 +286,7 @@ class Term:
             if picture.lane is not None:
                 self._window = self._window or ReplayWindow(picture.job.continuous.replay_bytes)
                 made = sum(r["bytes"] for r in picture.replicas if r["service"] == "generator")
-                lane = await delete_followed(
-                    kafka, namespace, run, self._window, made, picture.lane["kafka_offset"]
-                )
+                lane = await delete_followed(kafka, namespace, run, self._window, made, picture.lane["kafka_offset"])
                 behind = {stage: records + lane.get(stage, 0) for stage, records in behind.items()}
             for stage, records in behind.items():
                 self._office.context.metrics.lag.labels(run, stage).set(records)
@@ -283,7 +298,7 @@ class Term:
         waiting: set[asyncio.Future[Any]] = {asyncio.ensure_future(self._lock.lost.wait())}
         if self._task is not None:
             waiting.add(self._task)
-        idle = picture.view.state != "loading" and isinstance(decided[0], do.Wait)
+        idle = picture.view.state != "loading" and picture.view.resync is None and isinstance(decided[0], do.Wait)
         tick = self._settings.tick_s * (_IDLE_TICKS if idle else 1)
         await asyncio.wait(waiting, timeout=tick, return_when=asyncio.FIRST_COMPLETED)
         for future in waiting - {self._task}:

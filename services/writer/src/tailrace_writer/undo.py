@@ -39,11 +39,12 @@ async def restart(
                 await _empty(connection, seat)
             await forget(connection, seat.run)
             await connection.execute(
-                "UPDATE tailrace.replica SET snapshot = '', refused = NULL WHERE run = $1", seat.run
+                "UPDATE tailrace.replica SET snapshot = '', resync = 0, refused = NULL WHERE run = $1", seat.run
             )
             await move(
                 connection, seat, state, "submitted",
                 "attempt = attempt + 1, digest = '', catalogue_at = NULL, tasked_at = NULL, prepared = false, "
+                "revision = '', resync_state = '', resync_plan = '', resync_why = '', "
                 "restart_because = '', unavailable = '{}', verified_at = NULL, checks = '[]'",
             )  # fmt: skip
 

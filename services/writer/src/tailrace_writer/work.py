@@ -17,8 +17,10 @@ from tailrace_writer.state.moves import Seat
 from tailrace_writer.state.view import RangeKey
 
 _RANGES = """
-SELECT r.table_no, r.load, r.range_no, leaf, low_block, low_item, high_block, high_item
-FROM tailrace.range r JOIN unnest($3::int[], $4::int[], $5::int[]) WITH ORDINALITY AS k(t, l, n, position)
+SELECT r.table_no, r.load, r.range_no, leaf, low_block, low_item, high_block, high_item,
+       t.plan, t.revision
+FROM tailrace.range r JOIN tailrace."table" t USING (run, attempt, table_no)
+JOIN unnest($3::int[], $4::int[], $5::int[]) WITH ORDINALITY AS k(t, l, n, position)
   ON r.table_no = k.t AND r.load = k.l AND r.range_no = k.n
 WHERE r.run = $1 AND r.attempt = $2 ORDER BY k.position
 """
@@ -79,4 +81,6 @@ def _item(seat: Seat, row: asyncpg.Record) -> ReadRange | MakeRows:
         leaf=row["leaf"],
         low=Bound(block=row["low_block"], item=row["low_item"]),
         high=None if row["high_block"] is None else Bound(block=row["high_block"], item=row["high_item"]),
+        plan=row["plan"],
+        resync=row["revision"],
     )

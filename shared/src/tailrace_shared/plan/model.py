@@ -129,6 +129,26 @@ class CapturedRelation(Frozen):
     columns: tuple[CapturedColumn, ...]
 
 
+class TableCut(Frozen):
+    """Of a table that was loaded anew while the run streamed: where its load stands in the stream."""
+
+    revision: int
+    """Of the plan that it was planned in."""
+    since: str
+    """Commit LSN up to which everything is in the snapshot: the capture stood still here."""
+    snapshot: str
+    """As ``pg_current_snapshot`` prints it."""
+    filter_until: str
+    """From this commit on no transaction can be in the snapshot."""
+
+
+class Alteration(Frozen):
+    """What a destination table needs before it is loaded anew, once it is empty."""
+
+    table: int
+    statements: tuple[str, ...]
+
+
 class Leaf(Frozen):
     """A heap that is read: the table itself, or one partition."""
 
@@ -168,6 +188,10 @@ class PlannedTable(Frozen):
     """Of a view: digest of its columns, its definition and the files under it. See ``catalogue.views``."""
     relation: CapturedRelation | None = None
     """Continuous: how the source describes it."""
+    cut: TableCut | None = None
+    """Continuous: where it was loaded anew; None: by the attempt's own snapshot."""
+    appeared: tuple[str, ...] = ()
+    """Continuous: columns that have come while the run streamed."""
     identity: tuple[str, ...] = ()
     """Continuous: the columns by which a change finds its row; empty: all of them (REPLICA IDENTITY FULL, no key)."""
     filtered: bool = False
@@ -306,6 +330,10 @@ class Plan(Frozen):
     """Respect: batch transactions set session_replication_role=replica (the destination role may)."""
     truncate_first: bool = False
     continuous: ContinuousPlan | None = None
+    revision: int = 0
+    """0: the attempt's first plan; else the number of the resync that has made this one of it."""
+    alterations: tuple[Alteration, ...] = ()
+    """Of a revision: what the tables that it plans anew need."""
     mode: Literal["existing", "create", "truncate", "append"] = "existing"
     tables: tuple[PlannedTable, ...]
     ddl: tuple[DdlStep, ...] = ()
@@ -346,7 +374,12 @@ class Plan(Frozen):
 
     def table(self, number: int) -> PlannedTable:
         """The table of that number. Raises IndexError."""
-        return self.tables[number]
+        if number < len(self.tables) and self.tables[number].number == number:
+            return self.tables[number]
+        found = next((table for table in self.tables if table.number == number), None)  # a revision may leave one out
+        if found is None:
+            raise IndexError(number)
+        return found
 
 
 class PlanResult(Frozen):

@@ -30,7 +30,7 @@ class Plans:
         if digest in self._known:
             self._known.move_to_end(digest)
             return self._known[digest]
-        data = await self._read(run, digest)
+        data = await self.document(run, digest)
         plan = await asyncio.to_thread(Plan.decode, data)
         if plan.version != PLAN_VERSION:
             raise TerminalError(
@@ -43,7 +43,8 @@ class Plans:
             self._known.popitem(last=False)
         return plan
 
-    async def _read(self, run: str, digest: str) -> bytes:
+    async def document(self, run: str, digest: str) -> bytes:
+        """Any document of the topic, by its digest. Raises TransientError when it is not there yet."""
         partition = TopicPartition(topics.of_run(self._namespace, run, "plan"), 0)
         consumer = self._kafka.consumer(group=None)
         await consumer.start()

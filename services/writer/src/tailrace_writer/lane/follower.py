@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import asyncpg
@@ -22,9 +23,10 @@ from tailrace_shared.changes.controls import Control, Quarantined, RelationChang
 from tailrace_shared.changes.head import ChangeHead, change_head_of
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TailraceError
-from tailrace_shared.plan.model import Plan
+from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.lineage import Lineage
 from tailrace_writer.lane import rows
 from tailrace_writer.lane.apply import LaneApplier
 from tailrace_writer.lane.fold import fold
@@ -72,6 +74,8 @@ class Record:
     offset: int
     head: ChangeHead
     value: bytes
+    plan: Plan
+    """By which it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ class Follower:
         self,
         context: ServiceContext,
         plan: Plan,
-        digest: str,
+        lineage: Lineage,
         connection: asyncpg.Connection,
         consumer: Any,
         place: TopicPartition,
@@ -98,17 +102,21 @@ class Follower:
         assert plan.continuous is not None
         self._metrics = context.metrics
         self._plan = plan
-        self._digest = digest
+        self._lineage = lineage
         self._lane = plan.continuous.lane
         self._replica_role = plan.continuous.apply == "replica-role"
         self._connection = connection
         self._consumer = consumer
         self._place = place
         self._lock_timeout_s = lock_timeout_s
-        self._identities = {t.number: t.identity for t in plan.tables}
         self._appliers: dict[int, LaneApplier] = {}
+        self._by = plan
+        """The plan of the records at hand."""
+        self._tables: dict[int, PlannedTable] = {}
+        """As the appliers know them."""
         self._version = -1
         self._follows: Mapping[int, Seen | None] = {}
+        self._marks: Mapping[int, rows.Mark] = {}
         self._waiting: list[Record] = []
         self._offset: int | None = None
         """Of the last record that was taken from the consumer, or that the destination holds."""
@@ -125,7 +133,7 @@ class Follower:
             await self._poll()
             if not self._waiting:
                 return Applied()
-            await self._get_ready(self._waiting)
+            await self._get_ready(self._alike())
             if self._waiting[0].head.final and self._waiting[0].head.piece == 0:
                 return await self._whole()
             return await self._pieces()
@@ -163,8 +171,8 @@ class Follower:
             taken = [record for records in polled.values() for record in records]
             for record in taken:
                 head = change_head_of(record.headers)
-                if head.plan == self._digest:
-                    self._waiting.append(Record(record.offset, head, record.value or b""))
+                if (plan := await self._lineage.of(head.plan)) is not None:
+                    self._waiting.append(Record(record.offset, head, record.value or b"", plan))
             if not taken:
                 return
             wait_ms = 0
@@ -190,7 +198,8 @@ class Follower:
             await self._connection.execute("ROLLBACK")
             raise rows.NotNow
         if row.tables_version != self._version or any(self._follows.values()):
-            self._follows = await rows.followed(self._connection, self._plan.run, self._plan.attempt, row.position.lsn)
+            found = await rows.followed(self._connection, self._plan.run, self._plan.attempt, row.position.lsn)
+            self._follows, self._marks = found.seen, found.marks
             self._version = row.tables_version
         for applier in self._appliers.values():
             applier.begin()
@@ -199,6 +208,7 @@ class Follower:
     async def _undo(self) -> None:
         await self._connection.execute("ROLLBACK")
         self._appliers.clear()
+        self._tables.clear()
         self._version = -1
 
     async def _close(self, after: Position, last: Record, changes: int) -> None:
@@ -213,10 +223,10 @@ class Follower:
         """All waiting records up to the first piece of a large transaction."""
         started = time.perf_counter()
         position = await self._open()
-        gathering = Gathering(self._identities, self._follows)
+        gathering = Gathering(_Identities(self._tables), self._follows)
         out: dict[int, str] = {}
         done: list[Record] = []
-        for record in self._waiting:
+        for record in self._alike():
             if not record.head.final or record.head.piece:
                 break
             match judge(position, record.head):
@@ -254,7 +264,7 @@ class Follower:
             match verdict:
                 case Apply(above, after):
                     position = after
-                    gathering = Gathering(self._identities, self._follows)
+                    gathering = Gathering(_Identities(self._tables), self._follows)
                     self._add(gathering, record, above, out)
                     changes += gathering.rows
                     await self._apply(gathering.take(), out)
@@ -274,11 +284,17 @@ class Follower:
                 await self._undo()
                 raise rows.NotNow
             await self._poll()
-        await self._get_ready(self._waiting)
+        await self._get_ready(self._alike())
+
+    def _alike(self) -> list[Record]:
+        """Waiting records that were made by one plan: tables may have another shape in the next one's."""
+        plan = self._waiting[0].head.plan
+        return list(takewhile(lambda record: record.head.plan == plan, self._waiting))
 
     def _add(self, gathering: Gathering, record: Record, above: int, out: dict[int, str]) -> None:
         body = decode_body(record.value, record.head.tables)
-        out |= dict(_leaving(body.controls, self._follows))
+        out |= dict(_leaving(body.controls, self._follows, self._marks))
+        out |= dict(_passed(record, self._marks))
         gathering.add(body, above)
 
     async def _apply(self, pending: Mapping[int, Pending], out: Mapping[int, str]) -> None:
@@ -301,11 +317,11 @@ class Follower:
                 raise TableFailed(number, failed) from None
 
     async def _table(self, number: int, pending: Pending) -> None:
-        applier = self._appliers[number]
+        applier = await self._applier(number)  # a TRUNCATE comes without rows
         if pending.truncate:
             await applier.empty()
         for changes in pending.parts:
-            if identity := self._identities[number]:
+            if identity := self._tables[number].identity:
                 await applier.apply(await asyncio.to_thread(fold, changes, identity))
             else:
                 await applier.replace(await asyncio.to_thread(fold_rows, changes))
@@ -315,12 +331,26 @@ class Follower:
     async def _get_ready(self, records: Iterable[Record]) -> None:
         """Temporary tables of all tables in these records. Made inside a large transaction they go with it if it is rolled back:
         that is why ``_undo`` forgets them."""
-        for number in sorted({n for r in records for n in r.head.tables} - self._appliers.keys()):
-            table = self._plan.table(number)
+        for record in records:
+            self._by = record.plan
+            for number in record.head.tables:
+                await self._applier(number)
+
+    async def _applier(self, number: int) -> LaneApplier:
+        """The table's, in the shape that it has in the plan at hand."""
+        table, known = self._by.table(number), self._tables.get(number)
+        if known is not table:
+            if known is None or (known.columns, known.identity) != (table.columns, table.identity):
+                self._appliers.pop(number, None)
+            self._tables[number] = table
+        if number not in self._appliers:
             partitioned = await rows.is_partitioned(self._connection, table.name)
-            applier = LaneApplier(self._connection, LaneTable(table, self._identities[number], partitioned=partitioned))
+            lane = LaneTable(table, table.identity, partitioned=partitioned)
+            await self._connection.execute(lane.drop())
+            applier = LaneApplier(self._connection, lane)
             await applier.prepare()
             self._appliers[number] = applier
+        return self._appliers[number]
 
     async def _quarantine(self, number: int, why: str) -> None:
         await rows.quarantine(self._connection, self._plan.run, self._plan.attempt, self._lane, number, why)
@@ -337,10 +367,47 @@ class Follower:
         return Applied(changes, size)
 
 
-def _leaving(controls: Iterable[Control], follows: Mapping[int, Seen | None]) -> Iterable[tuple[int, str]]:
-    """Tables that cannot follow any more from this record on, and why."""
+class _Identities(Mapping[int, tuple[str, ...]]):
+    """What identifies a table's rows, by the plan at hand."""
+
+    def __init__(self, tables: Mapping[int, PlannedTable]) -> None:
+        self._tables = tables
+
+    def __getitem__(self, number: int) -> tuple[str, ...]:
+        return self._tables[number].identity
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+
+def _leaving(
+    controls: Iterable[Control], follows: Mapping[int, Seen | None], marks: Mapping[int, rows.Mark]
+) -> Iterable[tuple[int, str]]:
+    """Tables that cannot follow any more from this record on, and why. What was so before a table was loaded anew is past."""
     for entry in controls:
-        if isinstance(entry, Quarantined) and entry.table in follows:
+        if not isinstance(entry, Quarantined | RelationChanged) or entry.table not in follows:
+            continue
+        if entry.table in marks and entry.lsn <= marks[entry.table].since:
+            continue
+        if isinstance(entry, Quarantined):
             yield entry.table, entry.why
-        elif isinstance(entry, RelationChanged) and entry.broken and entry.table in follows:
-            yield entry.table, "its definition has changed in the source: " + ", ".join(c.change for c in entry.changes)
+        elif entry.broken or any(change.change == "added" for change in entry.changes):
+            yield entry.table, f"its definition has changed in the source: {_told(entry)}"
+
+
+def _told(entry: RelationChanged) -> str:
+    words = []
+    for change in entry.changes:
+        column = getattr(change, "column", "")
+        words.append(f"column {column} {change.change}" if column else change.change)
+    return ", ".join(words)
+
+
+def _passed(record: Record, marks: Mapping[int, rows.Mark]) -> Iterable[tuple[int, str]]:
+    """Tables whose changes this record leaves out: a capture that had not heard of their new plan has made it."""
+    for number, mark in marks.items():
+        if record.plan.revision < mark.revision and record.head.last > mark.since:
+            yield number, "changes of it went by before the capture knew of its new plan"

@@ -28,8 +28,8 @@ async def lay_out_lane(connection: asyncpg.Connection, seat: Seat, plan: Plan) -
         return
     await connection.execute("DELETE FROM tailrace.lane WHERE run = $1", seat.run)
     await connection.execute(
-        "INSERT INTO tailrace.lane (run, lane, attempt, system, timeline, position) VALUES ($1, $2, $3, $4, $5, $6)",
-        seat.run, follow.lane, seat.attempt, follow.system, follow.timeline, lsn_of(follow.start),
+        "INSERT INTO tailrace.lane (run, lane, attempt, system, timeline, position, tables) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        seat.run, follow.lane, seat.attempt, follow.system, follow.timeline, lsn_of(follow.start), len(plan.tables),
     )  # fmt: skip
     await connection.execute(
         'UPDATE tailrace."table" SET snapshot = $3, filter_until = $4 WHERE run = $1 AND attempt = $2',

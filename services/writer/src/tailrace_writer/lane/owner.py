@@ -18,6 +18,7 @@ from tailrace_shared.kafka.errors import FOREIGN
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.lineage import Lineage
 from tailrace_writer.destinations import Destination
 from tailrace_writer.hindrance import Hindrance
 from tailrace_writer.lane.follower import Broken, Follower
@@ -54,7 +55,7 @@ class LaneOwner:
         self._settings = settings
         self._destination = destination
         self._plan = plan
-        self._digest = digest
+        self._lineage = Lineage(context.kafka, settings.namespace, plan, digest)
         self._broken = broken
         self._lane = plan.continuous.lane
         self._topic = topics.of_run(settings.namespace, plan.run, "masked-changes")
@@ -99,7 +100,7 @@ class LaneOwner:
             consumer.assign([place])
             await consumer.start()
             follower = Follower(
-                self._context, self._plan, self._digest, connection, consumer, place, self._settings.lock_timeout_s
+                self._context, self._plan, self._lineage, connection, consumer, place, self._settings.lock_timeout_s
             )
             while True:
                 self.last_turn = time.monotonic()

@@ -24,7 +24,7 @@ WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND l.held = '' AND l.broken
 FOR UPDATE OF l
 """
 _TABLES = """
-SELECT table_no, snapshot, filter_until FROM tailrace."table"
+SELECT table_no, snapshot, filter_until, revision, since FROM tailrace."table"
 WHERE run = $1 AND attempt = $2 AND state = 'loaded'
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,6 +38,25 @@ class LaneRow:
     offset: int
     """Of the last record that is applied; −1 before the first."""
     tables_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where a table was loaded anew while the run streamed."""
+
+    revision: int
+    """Of the plan by which its changes are carried from there on."""
+    since: int
+    """Commit LSN up to which its load has seen everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Tables that follow the lane."""
+
+    seen: Mapping[int, Seen | None]
+    """Transactions that a table's load has seen; None: every change is new to it."""
+    marks: Mapping[int, Mark]
 
 
 class NotNow(Exception):
@@ -62,15 +81,16 @@ async def open_lane(
     return LaneRow(position, row["kafka_offset"], row["tables_version"])
 
 
-async def followed(connection: asyncpg.Connection, run: str, attempt: int, position: int) -> Mapping[int, Seen | None]:
+async def followed(connection: asyncpg.Connection, run: str, attempt: int, position: int) -> Followed:
     """Tables that follow the lane, with what their loads have seen where that still matters at this position."""
     rows = await connection.fetch(_TABLES, run, attempt)
-    return {
+    seen = {
         row["table_no"]: Seen.of(row["snapshot"], row["filter_until"])
         if row["snapshot"] and row["filter_until"] > position
         else None
         for row in rows
     }
+    return Followed(seen, {row["table_no"]: Mark(row["revision"], row["since"]) for row in rows if row["revision"]})
 
 
 async def close_lane(

@@ -77,6 +77,10 @@ class LaneTable:
             for temporary, columns in ((self.rows, rows), (self.keys, keys))
         )
 
+    def drop(self) -> str:
+        """Both temporary tables go: the table has another shape."""
+        return f"DROP TABLE IF EXISTS pg_temp.{self.rows}, pg_temp.{self.keys}"
+
     def delete(self) -> str:
         """Rows whose keys are in the temporary table of keys."""
         return f"DELETE FROM {self.only} AS t USING {self.keys} AS s WHERE {self._same('t', 's')}"

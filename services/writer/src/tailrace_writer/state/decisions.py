@@ -42,6 +42,35 @@ class EndStream:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderResync:
+    """Ask the reader that captures for a snapshot of these tables, and a plan of them in it."""
+
+    tables: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BeginResync:
+    """Accept the plan that was offered: the lane is held, the tables are emptied and laid out again, in one transaction."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndResync:
+    """Everything is loaded: the tables follow the lane from their snapshot on, and the lane goes on."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonResync:
+    """It cannot go on: what is not loaded stays in quarantine, and the lane goes on without it."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Settle:
     """stopping → verifying: the lane is at its end and everything is rebuilt; sequences and statistics follow."""
 
@@ -157,6 +186,10 @@ Decision: TypeAlias = (
     | Plan
     | Move
     | EndStream
+    | OrderResync
+    | BeginResync
+    | EndResync
+    | AbandonResync
     | Settle
     | Claim
     | Prepare
@@ -179,6 +212,10 @@ Decision: TypeAlias = (
 LONG = (
     Plan,
     EndStream,
+    OrderResync,
+    BeginResync,
+    EndResync,
+    AbandonResync,
     Settle,
     Claim,
     Prepare,

@@ -15,6 +15,7 @@ from tailrace_shared import messages as m
 from tailrace_shared.plan.model import Problem
 from tailrace_shared.postgres import translated
 from tailrace_writer.lane.position import lsn_of
+from tailrace_writer.state import resyncs
 
 _NAMED_PROBLEMS = 3
 """Problems quoted in a failure's message; the record carries all of them."""
@@ -57,11 +58,16 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
                 "UPDATE tailrace.run SET stop_requested = true WHERE run = $1 AND job->>'mode' = 'continuous'", fact.run
             )
         case m.ResyncRequested():
-            await connection.execute(
-                'UPDATE tailrace."table" t SET resync_requested = true FROM tailrace.run r WHERE r.run = $1 AND t.run = r.run '
-                "AND t.attempt = r.attempt AND t.schema_name || '.' || t.name = $2",
-                fact.run, fact.table,
-            )  # fmt: skip
+            await resyncs.requested(connection, fact)
+        case m.TableChanged():
+            await resyncs.changed(connection, fact)
+        case m.TableAppeared():
+            await resyncs.appeared(connection, fact)
+        case m.ResyncPlanned():
+            await resyncs.planned(connection, fact)
+            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot, resync=fact.number)
+        case m.ResyncFailed():
+            await resyncs.failed(connection, fact)
         case m.CaptureSeen():
             await _capture_seen(connection, fact)
         case m.LaneBroken():
@@ -97,7 +103,7 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
                 (await _refusal(connection, fact)).model_dump_json(),
             )  # fmt: skip
         case m.SnapshotHeld():
-            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot)
+            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot, resync=fact.resync)
         case m.SnapshotUnavailable():
             await connection.execute(
                 "UPDATE tailrace.run SET unavailable = (SELECT array_agg(DISTINCT u) FROM unnest(unavailable || $3::text[]) u) "
@@ -110,6 +116,7 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
                 "AND state IN ('planned', 'preparing', 'loading')",
                 fact.run, fact.attempt, f"table {fact.table} of the source was rewritten under the snapshot",
             )  # fmt: skip
+            await resyncs.rewritten(connection, fact)
         case m.RangeRead():
             await _range_read(connection, fact)
         case m.StageFailed() | m.TrainingRefused():
@@ -120,9 +127,12 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             )  # fmt: skip
         case m.LeaksChecked():
             await connection.execute(
-                "UPDATE tailrace.leak SET found = $5, source_distinct = $6, sampled = $7 "
-                "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND column_name = $4 AND found IS NULL",
-                fact.run, fact.attempt, fact.table, fact.column, fact.found, fact.source_distinct, fact.sampled,
+                "UPDATE tailrace.leak l SET found = c.found, source_distinct = c.source_distinct, sampled = c.sampled "
+                "FROM unnest($3::int[], $4::text[], $5::int[], $6::int[], $7::bigint[]) "
+                "AS c(table_no, column_name, sampled, found, source_distinct) WHERE l.run = $1 AND l.attempt = $2 "
+                "AND l.table_no = c.table_no AND l.column_name = c.column_name AND l.found IS NULL",
+                fact.run, fact.attempt, [c.table for c in fact.counts], [c.column for c in fact.counts],
+                [c.sampled for c in fact.counts], [c.found for c in fact.counts], [c.source_distinct for c in fact.counts],
             )  # fmt: skip
 
 
@@ -151,16 +161,25 @@ async def _seen(connection: asyncpg.Connection, fact: m.ReplicaSeen) -> None:
 
 
 async def _holds(
-    connection: asyncpg.Connection, run: str, attempt: int, replica: str, snapshot: str, *, digest: str | None = None
+    connection: asyncpg.Connection,
+    run: str,
+    attempt: int,
+    replica: str,
+    snapshot: str,
+    *,
+    digest: str | None = None,
+    resync: int = 0,
 ) -> None:
-    """A reader holds a snapshot of this attempt. A planner whose plan was not the first does not: its snapshot is another."""
+    """A reader holds a snapshot of this attempt. A planner whose plan was not the first does not: its snapshot is another.
+    Neither does one that holds the snapshot of a resync which is over, or whose offer was not the one that was taken."""
     await connection.execute(
-        "INSERT INTO tailrace.replica (run, replica, service, attempt, snapshot) "
-        "SELECT run, $3, 'reader', $2, $4 FROM tailrace.run WHERE run = $1 AND attempt = $2 "
+        "INSERT INTO tailrace.replica (run, replica, service, attempt, snapshot, resync) "
+        "SELECT run, $3, 'reader', $2, $4, $6 FROM tailrace.run WHERE run = $1 AND attempt = $2 "
         "AND state NOT IN ('done', 'failed', 'cancelled') AND ($5::text IS NULL OR digest = $5) "
-        "ON CONFLICT (run, replica) DO UPDATE "
-        "SET attempt = excluded.attempt, snapshot = excluded.snapshot, seen_at = clock_timestamp()",
-        run, attempt, replica, snapshot, digest,
+        "AND ($6 = 0 OR resync_state <> '' AND resync_no = $6) "
+        "ON CONFLICT (run, replica) DO UPDATE SET attempt = excluded.attempt, snapshot = excluded.snapshot, "
+        "resync = excluded.resync, seen_at = clock_timestamp()",
+        run, attempt, replica, snapshot, digest, resync,
     )  # fmt: skip
 
 
@@ -183,7 +202,7 @@ async def _range_read(connection: asyncpg.Connection, fact: m.RangeRead) -> None
             "r.high_block, r.high_item, r.range_no, (run.job #>> '{limits,range_bytes_max}')::bigint "
             'FROM tailrace.range r JOIN tailrace."table" t USING (run, attempt, table_no) JOIN tailrace.run run USING (run) '
             "WHERE r.run = $1 AND r.attempt = $2 AND r.table_no = $3 AND r.load = $4 AND r.range_no = $5 "
-            "AND run.attempt = r.attempt AND run.state = 'loading' ON CONFLICT DO NOTHING",
+            "AND run.attempt = r.attempt AND (run.state = 'loading' OR run.resync_state = 'loading') ON CONFLICT DO NOTHING",
             *key, fact.rest.block, fact.rest.item,
         )  # fmt: skip
 

@@ -2,7 +2,8 @@
 
 Whoever acts, acts by compare-and-set on the run's row, so a decision taken from an old picture changes nothing. States:
 
-``submitted → planned → preparing → loading → finishing → verifying → done``; from any of them ``→ stopping → failed | cancelled``;
+``submitted → planned → preparing → loading → finishing → verifying → done``, with ``streaming`` before ``verifying`` in a
+continuous run (what happens to its tables meanwhile is in ``resyncing``); from any of them ``→ stopping → failed | cancelled``;
 a lost snapshot takes ``planned``, ``preparing`` and ``loading`` back to ``submitted`` with the next attempt.
 """
 
@@ -14,6 +15,7 @@ from tailrace_shared.dataplane.credit import Credit
 from tailrace_shared.messages import TERMINAL_STATES
 from tailrace_writer.state import decisions as do
 from tailrace_writer.state.decisions import Decision
+from tailrace_writer.state.resyncing import resyncing
 from tailrace_writer.state.view import OpenRange, RangeKey, RunView
 
 
@@ -58,7 +60,7 @@ def decide(view: RunView, now: float, patience: Patience = Patience()) -> list[D
     if view.state == "finishing":
         return [do.Finish()]
     if view.state in ("streaming", "paused"):
-        return _streaming(view)
+        return _streaming(view, now, patience)
     return _verifying(view, now, patience)
 
 
@@ -76,18 +78,23 @@ def _submitted(view: RunView, now: float, patience: Patience) -> list[Decision]:
     return [do.Wait("the plan" if view.readers else "a reader replica")]
 
 
-def _streaming(view: RunView) -> list[Decision]:
-    if view.stop_requested:
+def _streaming(view: RunView, now: float, patience: Patience) -> list[Decision]:
+    if view.stop_requested and view.resync is None:
         return [do.EndStream(view.state)]
+    if view.state == "streaming" and view.pause_requested:
+        return [do.Move("streaming", "paused")]
+    if view.state == "paused" and not view.pause_requested:
+        return [do.Move("paused", "streaming")]
+    decided = resyncing(view, now)
+    if decided is not None:
+        return decided
+    if view.resync is not None and view.resync.loading:
+        return _loading(view, now, patience)
     if view.state == "streaming":
-        if view.pause_requested:
-            return [do.Move("streaming", "paused")]
         missing = next((f"a {name} replica" for name in _absent(view)), "")
         return [
             do.Wait(missing or view.refusal or (f"a writer that can write: {view.hindrance}" if view.hindrance else ""))
         ]
-    if not view.pause_requested:
-        return [do.Move("paused", "streaming")]
     return [do.Wait("tailrace resume")]
 
 
@@ -163,10 +170,11 @@ def _loading(view: RunView, now: float, patience: Patience) -> list[Decision]:
     chosen = Credit(view.credit_bytes).choose(used, [(c.key, c.estimated_bytes) for c in view.candidates])
     if chosen:
         decided.append(do.Release(tuple(chosen)))
-    complete = tuple(t.number for t in view.tables if not t.loaded and not t.unfinished)
+    again = view.resync is not None
+    complete = tuple(t.number for t in view.tables if not t.unfinished and (t.resync if again else not t.loaded))
     if complete:
         decided.append(do.CompleteTables(complete))
-    if all(t.loaded for t in view.tables):
+    if not again and all(t.loaded for t in view.tables):
         return [do.EndLoading()]
     missing = _missing(view, now, patience)
     if missing or not decided:

@@ -49,7 +49,27 @@ ALTER TABLE tailrace."table" ADD COLUMN resync_requested boolean NOT NULL DEFAUL
 """
 """Continuous runs: where their lanes are, and what their tables' loads have seen."""
 
-STEPS: Final[tuple[Step, ...]] = (Step(3, _LANES),)
+_RESYNCS: Final = """
+ALTER TABLE tailrace.run ADD COLUMN revision text NOT NULL DEFAULT '';
+ALTER TABLE tailrace.run ADD COLUMN resync_no int NOT NULL DEFAULT 0;
+ALTER TABLE tailrace.run ADD COLUMN resync_state text NOT NULL DEFAULT '';
+ALTER TABLE tailrace.run ADD COLUMN resync_order text NOT NULL DEFAULT '';
+ALTER TABLE tailrace.run ADD COLUMN resync_tables int[] NOT NULL DEFAULT '{}';
+ALTER TABLE tailrace.run ADD COLUMN resync_plan text NOT NULL DEFAULT '';
+ALTER TABLE tailrace.run ADD COLUMN resync_why text NOT NULL DEFAULT '';
+ALTER TABLE tailrace.run ADD COLUMN resync_refused jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE tailrace.run ADD COLUMN resync_at timestamptz;
+ALTER TABLE tailrace."table" ADD COLUMN plan text NOT NULL DEFAULT '';
+ALTER TABLE tailrace."table" ADD COLUMN revision int NOT NULL DEFAULT 0;
+ALTER TABLE tailrace."table" ADD COLUMN since bigint NOT NULL DEFAULT 0;
+ALTER TABLE tailrace."table" ADD COLUMN tries int NOT NULL DEFAULT 0;
+ALTER TABLE tailrace."table" ADD COLUMN retry_at timestamptz;
+ALTER TABLE tailrace.lane ADD COLUMN tables int NOT NULL DEFAULT 0;
+ALTER TABLE tailrace.replica ADD COLUMN resync int NOT NULL DEFAULT 0;
+"""
+"""Tables of a continuous run that are loaded again while it streams: one such at a time, in the run's row."""
+
+STEPS: Final[tuple[Step, ...]] = (Step(3, _LANES), Step(4, _RESYNCS))
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""
 WAIT_S: Final = 30

@@ -81,7 +81,10 @@ async def close_fence(connection: asyncpg.Connection, run: str, lock_timeout_s: 
     await connection.execute(f"SELECT pg_catalog.pg_advisory_xact_lock({lock_key('fence', run)})")
 
 
-_LEADS = "EXISTS (SELECT 1 FROM tailrace.run WHERE run = $1 AND epoch = $2 AND attempt = $3 AND state = 'loading')"
+_LEADS = (
+    "EXISTS (SELECT 1 FROM tailrace.run WHERE run = $1 AND epoch = $2 AND attempt = $3 "
+    "AND (state = 'loading' OR state IN ('streaming', 'paused') AND resync_state = 'loading'))"
+)
 _KEYS = "(table_no, load, range_no) IN (SELECT * FROM unnest($4::int[], $5::int[], $6::int[])) AND run = $1 AND attempt = $3"
 
 
@@ -117,6 +120,7 @@ async def complete_tables(connection: asyncpg.Connection, seat: Seat, numbers: S
     """Tables all of whose ranges are done, by a look at the ranges of this very moment."""
     await connection.execute(
         f"UPDATE tailrace.\"table\" t SET state = 'loaded' WHERE run = $1 AND attempt = $3 AND table_no = ANY($4::int[]) "
+        "AND state IN ('loading', 'resync') "
         f"AND {_LEADS} AND NOT EXISTS (SELECT 1 FROM tailrace.range r WHERE r.run = t.run AND r.attempt = t.attempt "
         "AND r.table_no = t.table_no AND r.state <> 'done')",
         seat.run, seat.epoch, seat.attempt, list(numbers),

@@ -13,12 +13,14 @@ from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Failure
 from tailrace_shared.plan.model import ORDER
 from tailrace_shared.postgres import translated
+from tailrace_writer.state.resyncing import TRIES
 from tailrace_writer.state.view import (
     Candidate,
     LaneView,
     LeakView,
     OpenRange,
     RangeKey,
+    ResyncView,
     RunView,
     TableView,
     releasable,
@@ -50,7 +52,7 @@ LEFT JOIN LATERAL (
 WHERE r.run = $1 AND r.attempt = $2 AND r.state IN ('released', 'read')
 ORDER BY r.table_no, r.range_no
 """
-_TABLES = """
+_TABLES = f"""
 SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state, t.why, t.load,
        t.state = 'loaded' AS loaded, t.estimated_rows, t.rows_loaded,
        t.rows_read,
@@ -61,14 +63,30 @@ SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state, t.why, t.load
        EXISTS (
            SELECT 1 FROM tailrace.range r
            WHERE r.run = t.run AND r.attempt = t.attempt AND r.table_no = t.table_no AND r.state <> 'done' AND r.leaf >= 0
-       ) AS unread
+       ) AS unread,
+       t.state IN ('loaded', 'quarantined') AND (t.resync_requested OR t.state = 'quarantined' AND t.tries < {TRIES}
+           AND (SELECT r.job #>> '{{continuous,ddl}}' IS DISTINCT FROM 'ask' FROM tailrace.run r WHERE r.run = t.run)
+           AND coalesce(t.retry_at <= clock_timestamp(), true)) AS wants
 FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
 """
 _REPLICAS = """
-SELECT run, replica, service, attempt, snapshot, fingerprints, refused, hindrance,
+SELECT run, replica, service, attempt, snapshot, resync, fingerprints, refused, hindrance,
        extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, rows, bytes
 FROM tailrace.replica WHERE run IN ($1, '')
 """
+
+
+class KnownJob:
+    """A run's job, validated when its text is another one than before: of 500 tables that takes longer than the rest of a look."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._job: Job | None = None
+
+    def of(self, text: str) -> Job:
+        if self._job is None or text != self._text:
+            self._text, self._job = text, Job.model_validate_json(text)
+        return self._job
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,11 @@ class Picture:
     live: tuple[asyncpg.Record, ...]
     lane: asyncpg.Record | None = None
 
+    @property
+    def plan(self) -> str:
+        """Digest of the newest plan of the attempt."""
+        return str(self.row["revision"] or self.row["digest"])
+
 
 async def read_picture(
     connection: asyncpg.Connection,
@@ -94,6 +117,7 @@ async def read_picture(
     active: bool,
     stale_s: float,
     settled: Callable[[float, float | None], bool],
+    known: KnownJob | None = None,
 ) -> Picture:
     """Look at a run. Raises the mapped driver error; KeyError when the run is not there.
 
@@ -104,19 +128,23 @@ async def read_picture(
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             row = await connection.fetchrow(
                 "SELECT *, extract(epoch FROM clock_timestamp())::float8 AS now, "
-                "extract(epoch FROM tasked_at)::float8 AS tasked FROM tailrace.run WHERE run = $1",
+                "extract(epoch FROM tasked_at)::float8 AS tasked, extract(epoch FROM resync_at)::float8 AS resync_asked "
+                "FROM tailrace.run WHERE run = $1",
                 run,
             )
             if row is None:
                 raise KeyError(run)
             attempt = row["attempt"]
             replicas = await connection.fetch(_REPLICAS, run)
-            loading = row["state"] == "loading"
+            loading = row["state"] == "loading" or row["resync_state"] == "loading"
             tables = await connection.fetch(_TABLES, run, attempt)
             seen = tuple(
-                TableView(t["table_no"], tuple(t["after_tables"]), t["loaded"], t["unfinished"], made=not t["unread"])
+                TableView(
+                    t["table_no"], tuple(t["after_tables"]), t["loaded"], t["unfinished"], made=not t["unread"],
+                    resync=t["state"] == "resync", wants=t["wants"],
+                )
                 for t in tables
-            )
+            )  # fmt: skip
             opened = await connection.fetch(_OPEN, run, attempt) if loading else []
             candidates = await _candidates(connection, run, attempt, releasable(seen)) if loading else ()
             undone = await connection.fetchval(
@@ -132,7 +160,7 @@ async def read_picture(
                 "SELECT *, position >= ended_at AS caught_up FROM tailrace.lane WHERE run = $1 AND attempt = $2 AND lane = 0",
                 run, attempt,
             )  # fmt: skip
-    job = Job.model_validate_json(row["job"])
+    job = (known or KnownJob()).of(row["job"])
     # Writers beat once for all runs of the destination; what one has to say of a run is a row beside that.
     remarks = {r["replica"]: r for r in replicas if r["service"] == "writer" and r["run"]}
     replicas = [r for r in replicas if r["service"] != "writer" or not r["run"]]
@@ -165,7 +193,7 @@ async def read_picture(
         writers=sum(r["service"] == "writer" for r in working),
         refusal=_refusal([*live, *said], {r["service"] for r in working}),
         hindrance=next((r["hindrance"] for r in said if r["hindrance"] and r["age"] < _HINDRANCE_S), ""),
-        snapshots=len(_live_snapshots(working, attempt, unavailable)),
+        snapshots=len(_live_snapshots(working, attempt, resync_of(row), unavailable)),
         settled=settled(row["now"], min(beats, default=None)),
         tables=seen,
         open=tuple(map(_open_range, opened)),
@@ -176,6 +204,7 @@ async def read_picture(
         pause_requested=row["pause_requested"],
         stop_requested=row["stop_requested"],
         lane=None if lane is None else _lane_view(lane),
+        resync=_resync_view(row),
         keeps=job.mode == "continuous" and _failure_code(row) == "verify.failed",
         slot_lost=job.continuous.slot_lost,
         leaks=tuple(LeakView(k["table_no"], k["column_name"], k["asked_at"], k["answered"]) for k in leaks),
@@ -186,14 +215,21 @@ async def read_picture(
 def live_snapshots(picture: Picture) -> list[tuple[str, str]]:
     """(replica, snapshot id) pairs that a joining reader may try."""
     working = [r for r in picture.live if r["refused"] is None]
-    return _live_snapshots(working, picture.view.attempt, set(picture.row["unavailable"]))
+    return _live_snapshots(working, picture.view.attempt, resync_of(picture.row), set(picture.row["unavailable"]))
 
 
-def _live_snapshots(replicas: list[asyncpg.Record], attempt: int, unavailable: set[str]) -> list[tuple[str, str]]:
+def resync_of(row: Any) -> int:
+    """Number of the resync whose snapshot is read; 0: of none, but the attempt's own."""
+    return int(row["resync_no"]) if row["resync_state"] else 0
+
+
+def _live_snapshots(
+    replicas: list[asyncpg.Record], attempt: int, resync: int, unavailable: set[str]
+) -> list[tuple[str, str]]:
     return [
         (r["replica"], r["snapshot"])
         for r in replicas
-        if r["attempt"] == attempt and r["snapshot"] and r["snapshot"] not in unavailable
+        if r["attempt"] == attempt and r["resync"] == resync and r["snapshot"] and r["snapshot"] not in unavailable
     ]
 
 
@@ -222,6 +258,18 @@ async def _candidates(
 
 def _failure_code(row: Any) -> str:
     return str(json.loads(row["failure"])["code"]) if row["failure"] else ""
+
+
+def _resync_view(row: Any) -> ResyncView | None:
+    if not row["resync_state"]:
+        return None
+    return ResyncView(
+        number=row["resync_no"],
+        loading=row["resync_state"] == "loading",
+        planned=bool(row["resync_plan"]),
+        asked_at=row["resync_asked"] or 0.0,
+        why=row["resync_why"],
+    )
 
 
 def _lane_view(row: Any) -> LaneView:

@@ -26,6 +26,10 @@ class TableView:
     """A range is not done."""
     made: bool = False
     """What is not done are orders only."""
+    resync: bool = False
+    """It is being loaded again while the run streams."""
+    wants: bool = False
+    """It should be loaded again, and it is time to try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,20 @@ class LaneView:
 
 
 @dataclass(frozen=True, slots=True)
+class ResyncView:
+    """Tables that are loaded anew while the run streams: one such at a time."""
+
+    number: int
+    loading: bool = False
+    """The plan is accepted; ranges are released."""
+    planned: bool = False
+    """A reader has offered a plan and holds its snapshot."""
+    asked_at: float = 0.0
+    why: str = ""
+    """Why it cannot go on, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """A run's row and what belongs to it."""
 
@@ -156,6 +174,7 @@ class RunView:
     stop_requested: bool = False
     lane: LaneView | None = None
     """Once the destination is prepared."""
+    resync: ResyncView | None = None
     keeps: bool = False
     """What it has loaded stays although it fails: it has followed its source, and nothing was found that must not be there."""
     slot_lost: str = "resync"
@@ -170,4 +189,4 @@ class RunView:
 def releasable(tables: tuple[TableView, ...]) -> tuple[int, ...]:
     """Numbers of the tables whose ranges may be released: every prerequisite is loaded."""
     loaded = {t.number for t in tables if t.loaded}
-    return tuple(t.number for t in tables if not t.loaded and loaded.issuperset(t.after))
+    return tuple(t.number for t in tables if t.resync or (not t.loaded and loaded.issuperset(t.after)))

@@ -1,0 +1,276 @@
+"""Tables that are loaded anew while a run streams: the order, and the plan that comes of it. Pure.
+
+A revision is the plan before with some tables as a fresh plan has them: same run, attempt, key and lane, and every table keeps its
+number. Records and batches name the plan by which they were made, so that old and new ones may be under way at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import zstandard
+
+from tailrace_shared.catalogue.model import Catalogue, Column, ForeignKey, Table, TableName
+from tailrace_shared.generators import Duplicate, GeneratorSpec, Null, default_mask
+from tailrace_shared.generators import Rule as ColumnRule
+from tailrace_shared.job.spec import Job, Policy, TableRule
+from tailrace_shared.plan.model import (
+    Alteration,
+    CapturedRelation,
+    ForeignKeyCheck,
+    Plan,
+    PlannedColumn,
+    PlannedTable,
+    Problem,
+    TableCut,
+)
+from tailrace_shared.plan.scope import rule_for
+from tailrace_shared.types import Frozen, qualified, quote_ident
+
+
+class OrderedTable(Frozen):
+    """A table that is to be loaded anew, or for the first time."""
+
+    number: int
+    """In the plan; of an added table the one that it gets."""
+    name: TableName
+
+
+class ResyncOrder(Frozen):
+    """What the reader that captures is asked for. A document on the run's ``plan`` topic, named by its digest."""
+
+    run: str
+    attempt: int
+    number: int
+    plan: str
+    """Digest of the plan that is to be revised."""
+    tables: tuple[OrderedTable, ...]
+    job: Job
+    """The run's, with the rules that were given since it was submitted."""
+    destination: Catalogue
+
+    def encode(self) -> bytes:
+        """Compressed JSON."""
+        return zstandard.compress(self.model_dump_json(exclude_defaults=True).encode(), 9)
+
+    @staticmethod
+    def decode(data: bytes) -> ResyncOrder:
+        """The order of ``encode``; raises pydantic's ValidationError for what is none."""
+        return ResyncOrder.model_validate_json(zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 30))
+
+    @property
+    def digest(self) -> str:
+        """Its name."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The destination as it will be for the fresh plan, and what each table needs to be so."""
+
+    destination: Catalogue
+    statements: Mapping[TableName, tuple[str, ...]]
+
+
+def ground_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> Ground:
+    """The destination's catalogue with the columns that ordered tables lack, and with their source's new types where they had the
+    old ones; foreign keys that are absent while the run streams are in it again."""
+    statements: dict[TableName, tuple[str, ...]] = {}
+    tables = {table.name: table for table in order.destination.tables}
+    for ordered in order.tables:
+        ours, theirs = source.table(ordered.name), tables.get(ordered.name)
+        if ours is None or theirs is None:
+            continue
+        planned = planned_table(plan, ordered.number)
+        tables[ordered.name], statements[ordered.name] = _followed(ours, theirs, planned)
+    there = {(key.table, key.name) for key in order.destination.foreign_keys}
+    absent = tuple(
+        ForeignKey(
+            name=key.name,
+            table=key.table,
+            columns=key.columns,
+            references=key.references,
+            referenced_columns=key.referenced_columns,
+            definition="",
+            operators=key.operators,
+        )
+        for key in plan.foreign_keys
+        if not key.virtual and (key.table, key.name) not in there and key.table in tables
+    )
+    destination = order.destination.model_copy(
+        update={
+            "tables": tuple(tables[t.name] for t in order.destination.tables),
+            "foreign_keys": (*order.destination.foreign_keys, *absent),
+        }
+    )
+    return Ground(destination, statements)
+
+
+def _followed(ours: Table, theirs: Table, planned: PlannedTable | None) -> tuple[Table, tuple[str, ...]]:
+    name = qualified(theirs.name.schema_name, theirs.name.name)
+    before = {c.name: c for c in planned.columns} if planned else {}
+    columns, made = {c.name: c for c in theirs.columns}, []
+    for column in ours.columns:
+        there, was = columns.get(column.name), before.get(column.name)
+        if column.generated:
+            continue
+        if there is None:
+            made.append(f"ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {quote_ident(column.name)} {column.type.name}")
+            columns[column.name] = Column(
+                name=column.name, number=len(columns) + 1, type=column.type, nullable=True, loose=column.loose
+            )
+        elif was is not None and not there.generated and there.type == was.type != column.type:
+            made.append(
+                f"ALTER TABLE {name} ALTER COLUMN {quote_ident(column.name)} TYPE {column.type.name} "
+                f"USING NULL::{column.type.name}"
+            )
+            columns[column.name] = there.model_copy(update={"type": column.type})
+    return theirs.model_copy(update={"columns": tuple(columns.values())}), tuple(made)
+
+
+def planned_table(plan: Plan, number: int) -> PlannedTable | None:
+    """The table of that number, if the plan has it."""
+    return next((table for table in plan.tables if table.number == number), None)
+
+
+def job_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> tuple[Job, dict[TableName, str]]:
+    """The job by which ordered tables are planned: columns that have appeared get the rule of the continuous policy. And the
+    tables that this policy refuses, with what would help."""
+    job = order.job
+    if job.destination.mode != "existing":
+        job = job.model_copy(update={"destination": job.destination.model_copy(update={"mode": "existing"})})
+    policy = job.continuous.columns
+    if policy is None:
+        return job, {}
+    tables, refused = dict(job.tables), dict[TableName, str]()
+    keys = {(key.table, name) for key in source.foreign_keys for name in key.columns}
+    for ordered in order.tables:
+        ours, planned = source.table(ordered.name), planned_table(plan, ordered.number)
+        if ours is None or planned is None:
+            continue
+        _, rule = rule_for(job, ordered.name)
+        given = dict(rule.columns) if rule else {}
+        new = [
+            c for c in appeared(ours, planned) if c.name not in given and (policy == "halt" or (ours.name, c.name) not in keys)
+        ]  # fmt: skip
+        if policy == "halt" and new:
+            refused[ordered.name] = "; ".join(_unruled(ordered.name, c) for c in new)
+        elif new:
+            base = rule or TableRule()
+            rules = given | {c.name: _by_policy(policy, c) for c in new}
+            tables = {str(ordered.name): base.model_copy(update={"columns": rules})} | {
+                k: v for k, v in tables.items() if k != str(ordered.name)
+            }
+    return job.model_copy(update={"tables": tables}), refused
+
+
+def appeared(ours: Table, planned: PlannedTable) -> list[Column]:
+    """Columns of the source that the table did not have when its run began."""
+    known = {c.name for c in planned.relation.columns} if planned.relation else {c.name for c in planned.columns}
+    return [c for c in ours.columns if not c.generated and (c.name not in known or c.name in planned.appeared)]
+
+
+def _by_policy(policy: Policy, column: Column) -> ColumnRule:
+    chosen: GeneratorSpec = {"pass": Duplicate(), "null": Null()}.get(policy) or default_mask(column.type.family)
+    return cast(ColumnRule, chosen)
+
+
+def _unruled(table: TableName, column: Column) -> str:
+    family = default_mask(column.type.family)
+    return (
+        f"column {column.name} has appeared without a rule, and the policy is halt; proposed: {family.generator} "
+        f'(under tables."{table}".columns.{column.name})'
+    )
+
+
+def refusals(problems: Sequence[Problem], order: ResyncOrder, source: Catalogue) -> dict[TableName, str]:
+    """Why ordered tables cannot be planned. What stands against other tables alone does not keep these from being planned: their
+    own plans are not touched."""
+    ordered = {table.name for table in order.tables}
+    others = [table.name for table in source.tables if table.name not in ordered]
+    refused: dict[TableName, list[str]] = {}
+    for problem in problems:
+        if problem.severity != "error":
+            continue
+        concerned = [name for name in ordered if _concerns(problem.where, name)]
+        if not concerned and not any(_concerns(problem.where, name) for name in others):
+            concerned = list(ordered)  # it is about everything
+        for name in concerned:
+            where = problem.where.removeprefix(str(name)).strip(" .")
+            said = f"{where}: {problem.message}" if where else problem.message
+            refused.setdefault(name, []).append(f"{said}. {problem.remedy}".strip())
+    return {name: "; ".join(said[:3]) for name, said in refused.items()}
+
+
+def _concerns(where: str, name: TableName) -> bool:
+    return re.match(re.escape(str(name)) + r"($|[ .])", where) is not None
+
+
+def unlike(plan: Plan, fresh: Plan, ordered: Collection[TableName]) -> list[PlannedTable]:
+    """Tables of the plan, not ordered, whose values a fresh plan would make otherwise: beside tables of it they would not agree."""
+    found = []
+    for table in plan.tables:
+        now = next((t for t in fresh.tables if t.name == table.name), None)
+        if table.name in ordered or now is None or table.mode == "truncate":
+            continue
+        shared = {c.name for c in now.columns}
+        if [_made(c) for c in table.columns if c.name in shared] != [
+            _made(c) for c in now.columns if c.name in {k.name for k in table.columns}
+        ]:
+            found.append(table)
+    return found
+
+
+def _made(column: PlannedColumn) -> tuple[object, ...]:
+    return column.name, column.rule, column.mask, column.type
+
+
+def revise(
+    plan: Plan,
+    fresh: Plan,
+    ordered: Mapping[TableName, int],
+    *,
+    number: int,
+    cut: TableCut,
+    relations: Mapping[TableName, CapturedRelation],
+    new_columns: Mapping[TableName, tuple[str, ...]],
+    statements: Mapping[TableName, tuple[str, ...]],
+) -> Plan:
+    """The next plan: these tables as the fresh one has them, under their numbers."""
+    tables = {table.number: table for table in plan.tables}
+    for table in fresh.tables:
+        if table.name not in ordered:
+            continue
+        tables[ordered[table.name]] = table.model_copy(
+            update={
+                "number": ordered[table.name],
+                "after": (),
+                "relation": relations.get(table.name),
+                "cut": cut,
+                "appeared": new_columns.get(table.name, ()),
+            }
+        )
+    return plan.model_copy(
+        update={
+            "revision": number,
+            "tables": tuple(tables[n] for n in sorted(tables)),
+            "foreign_keys": _checks(plan.foreign_keys, fresh.foreign_keys, ordered),
+            "alterations": tuple(
+                Alteration(table=ordered[name], statements=made)
+                for name, made in sorted(statements.items())
+                if name in ordered and made
+            ),
+        }
+    )
+
+
+def _checks(
+    known: tuple[ForeignKeyCheck, ...], fresh: tuple[ForeignKeyCheck, ...], ordered: Mapping[TableName, int]
+) -> tuple[ForeignKeyCheck, ...]:
+    """Those of before, and what added tables bring."""
+    names = {(check.table, check.name) for check in known}
+    return (*known, *(c for c in fresh if c.table in ordered and (c.table, c.name) not in names))
