@@ -11,6 +11,7 @@ from tailrace.check_destination import check_destination
 from tailrace.check_findings import Findings
 from tailrace.check_source import check_source
 from tailrace.planning import Databases, plan_of
+from tailrace.problem_lines import NAMED_MAX, together
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.job.spec import Job
@@ -67,12 +68,12 @@ async def _open(
 
 def _plan(problems: list[Problem], plan: Findings) -> None:
     errors = [problem for problem in problems if problem.severity == "error"]
-    for problem in errors[:LISTED_MAX]:
-        plan.refused(problem.where, problem.code, problem.message, problem.remedy)
-    if len(errors) > LISTED_MAX:
-        plan.refused(
-            "more", "plan.refused", f"{len(errors) - LISTED_MAX} errors more", "`tailrace plan` lists all of them."
-        )
+    kinds = together(errors)
+    for said in kinds[:LISTED_MAX]:
+        plan.refused(said.where(NAMED_MAX), said.problem.code, said.problem.message, said.problem.remedy)
+    if len(kinds) > LISTED_MAX:
+        more = len(kinds) - LISTED_MAX
+        plan.refused("more", "plan.refused", f"{more} more", "`tailrace plan` lists all of them.")
     warnings = len(problems) - len(errors)
     if warnings:
         noun = "warning" if warnings == 1 else "warnings"

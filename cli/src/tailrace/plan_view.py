@@ -12,13 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.console import duration, number, size
-from tailrace.summary import problem_text
+from tailrace.problem_lines import problem_lines
 from tailrace_shared.generators import Constant, GeneratorSpec
 from tailrace_shared.plan.estimate import Estimate, estimate
 from tailrace_shared.plan.model import Plan, PlannedTable, PlanResult, Proof
 
 _VERDICTS = {"proved": "green", "estimated": "yellow", "verified-after": "cyan"}
 
+_NAMED_MAX = 50
+"""More than people read; `--json` has every one."""
 _DROPS = re.compile(r"DROP ([A-Z ]+) IF EXISTS ")
 """What a step makes, by how it would go again."""
 
@@ -37,7 +39,7 @@ def plan_text(result: PlanResult, *, columns: bool = True, proofs: bool = False)
         parts.append(_estimate(estimate(result.plan)))
     problems = list(dict.fromkeys((*result.problems, *(result.plan.warnings if result.plan else ()))))
     problems.sort(key=lambda problem: problem.severity)  # "error" before "warning"
-    parts += [problem_text(problem) for problem in problems]
+    parts += problem_lines(problems, most=_NAMED_MAX)
     count = Counter(problem.severity for problem in problems)
     if count["error"]:
         parts.append(Text(f"refused: {count['error']} errors, {count['warning']} warnings", style="bold red"))

@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.console import duration, number
+from tailrace.problem_lines import problem_lines
 from tailrace.progress import stage_rows
 from tailrace_shared.errors import ExitCode
 from tailrace_shared.messages import Check, RunRecord
-from tailrace_shared.plan.model import Problem
 
 STATE_STYLE = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
 
@@ -46,9 +46,9 @@ def closing(record: RunRecord, loading_seconds: float = 0.0) -> RenderableType:
         parts.append(table_rows(record))
     if record.checks:
         parts.append(check_lines(record.checks))
-    parts += [problem_text(p) for p in record.problems]
+    parts += problem_lines(record.problems)
     parts.append(headline(record, loading_seconds))
-    if record.failure is not None:
+    if record.failure is not None and record.failure.code != "plan.refused":  # its problems have been said
         where = f" ({record.failure.where})" if record.failure.where else ""
         parts.append(Text(f"{record.failure.message}{where} [{record.failure.code}]", style="red"))
         if record.failure.remedy:
@@ -59,7 +59,7 @@ def closing(record: RunRecord, loading_seconds: float = 0.0) -> RenderableType:
 def headline(record: RunRecord, loading_seconds: float = 0.0) -> Text:
     """``done: 15 tables, 49,636 rows in 4.2 s (11,800 rows/s; loading 1.6 s, 31,000 rows/s)``."""
     loaded, seconds = stage_rows(record)["loaded"], run_seconds(record)
-    words = "refused by its plan, nothing was changed" if refused(record) else record.state
+    words = "refused by its plan" if refused(record) else record.state
     text = Text.assemble((words, STATE_STYLE.get(record.state, "bold")))
     if record.state == "done":
         text.append(f": {len(record.tables)} tables, {number(loaded)} rows")
@@ -75,6 +75,7 @@ def headline(record: RunRecord, loading_seconds: float = 0.0) -> Text:
         text.append(")")
     elif record.terminal:
         text.append(f" after {duration(seconds)}")
+        text.append(", nothing was changed" if refused(record) else "")
     if record.attempt > 1:
         text.append(f", {record.attempt} attempts")
     return text
@@ -122,13 +123,3 @@ def check_kind(name: str) -> str:
         if name.lower().startswith(kind):
             return kind
     return name.split(" ", 1)[0]
-
-
-def problem_text(problem: Problem) -> Text:
-    """A planning problem with its remedy."""
-    style = "bold red" if problem.severity == "error" else "yellow"
-    text = Text.assemble((problem.severity, style), f": {problem.where}: {problem.message} [{problem.code}]")
-    if problem.remedy:
-        text.append("\n  remedy: ", "bold")
-        text.append(problem.remedy)
-    return text

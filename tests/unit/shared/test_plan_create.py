@@ -124,6 +124,13 @@ def test_a_name_that_is_taken_is_found(made_thing: SchemaObject, taken: str) -> 
     assert taken in problem.remedy
 
 
+def test_a_schema_that_is_there_already_is_one_problem_and_not_hundreds() -> None:
+    things = [thing("INDEX", f"index_{n}", on="customer") for n in range(7)] + [thing("TABLE", "customer")]
+    problem = the_error(plan_into(*things, taken=tuple(t.takes for t in things)))
+    assert (problem.code, problem.where) == ("plan.create-exists", "table public.customer")
+    assert "this and 7 other things" in problem.message
+
+
 def test_a_function_of_other_arguments_takes_no_name() -> None:
     assert plan_into(thing("FUNCTION", "f(text)", identity="public.f(text)"), taken=("public.f(integer)",)).plan
 

@@ -42,12 +42,12 @@ def preview(
     job = load_job(job_file)
     _require_services()
     from tailrace.preview_view import preview_data, preview_table
-    from tailrace.summary import problem_text
+    from tailrace.problem_lines import problem_lines
 
     problems, found = asyncio.run(_preview(job, tables or [], rows))
     if problems:
         output.data({"problems": [problem.model_dump(mode="json") for problem in problems]})
-        output.say(*(problem_text(problem) for problem in problems), "[bold red]the job cannot be planned[/bold red]")
+        output.say(*problem_lines(problems), "[bold red]the job cannot be planned[/bold red]")
         raise typer.Exit(ExitCode.REFUSED)
     output.data({"tables": [preview_data(one, after_only=after_only) for one in found]})
     for one in found:

@@ -43,8 +43,9 @@ def verify(
 
     Example: [bold]tailrace verify job.yaml --all --report report.json[/bold]
     """
+    from tailrace.problem_lines import problem_lines
     from tailrace.report import require_writable
-    from tailrace.summary import check_lines, problem_text
+    from tailrace.summary import check_lines
 
     output = Output(as_json=as_json)
     key = report_key(os.environ)
@@ -53,7 +54,7 @@ def verify(
     problems, made = asyncio.run(_verify(load_job(job_file), run, key, output))
     if made is None:
         output.data({"passed": False, "checks": [], "problems": [p.model_dump(mode="json") for p in problems]})
-        output.say(*(problem_text(problem) for problem in problems), "[bold red]the job cannot be planned[/bold red]")
+        output.say(*problem_lines(problems), "[bold red]the job cannot be planned[/bold red]")
         raise typer.Exit(ExitCode.REFUSED)
     if report is not None:
         write_report(report, made, key)

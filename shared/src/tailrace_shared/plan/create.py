@@ -15,6 +15,8 @@ from tailrace_shared.types import qualified, quote_ident
 EVERYTHING: Final = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER", "OWNER")
 LOCKS: Final = {"TABLE": 3}
 """Locks per thing where it is not one: a table has its TOAST table, and that has an index."""
+NAMED_MAX: Final = 5
+"""Names that are taken, each said by itself."""
 SUPERUSERS: Final = frozenset(
     {"SHELL TYPE", "OPERATOR CLASS", "OPERATOR FAMILY", "TEXT SEARCH PARSER", "TEXT SEARCH TEMPLATE"}
 )
@@ -130,14 +132,12 @@ def _check_ground(objects: Sequence[SchemaObject], ground: Ground, destination: 
             "privilege", ", ".join(missing), f"the destination's role {destination.role} may not create schemas",
             f"GRANT CREATE ON DATABASE {quote_ident(destination.database)} TO {role};",
         )  # fmt: skip
+    there: list[SchemaObject] = []
     for made in objects:
         if made.kind == "EXTENSION":
             _check_extension(made, ground, destination, problems)
-        elif (name := made.takes) in taken:
-            problems.error(
-                "create-exists", str(made), "the destination has something of this name already",
-                f"Drop or rename {name} there, leave it out here, or use mode: existing for tables that are there.",
-            )  # fmt: skip
+        elif made.takes in taken:
+            there.append(made)
         elif made.kind in SUPERUSERS and not ground.superuser:
             problems.error(
                 "create-superuser", str(made), "only a superuser makes such a thing",
@@ -153,6 +153,24 @@ def _check_ground(objects: Sequence[SchemaObject], ground: Ground, destination: 
                 "create-without", str(made), f"is not made: the destination has no role {', '.join(unknown)}",
                 "Create the role there to have it.",
             )  # fmt: skip
+    _say_there(there, problems)
+
+
+def _say_there(there: Sequence[SchemaObject], problems: Problems) -> None:
+    """Names that are taken: one by one where they are few, as one where most of the schema is there."""
+    if len(there) <= NAMED_MAX:
+        for made in there:
+            problems.error(
+                "create-exists", str(made), "the destination has something of this name already",
+                f"Drop or rename {made.takes} there, leave it out here, or use mode: existing for tables that are there.",
+            )  # fmt: skip
+        return
+    named = [made for made in there if made.kind == "TABLE"] or there
+    problems.error(
+        "create-exists", str(named[0]),
+        f"the destination has this and {len(there) - 1} other things already that the run would make",
+        "Drop them there (the schema, or the database), or use mode: existing or truncate for tables that are there.",
+    )  # fmt: skip
 
 
 def _check_locks(objects: Sequence[SchemaObject], ground: Ground, problems: Problems) -> None:
