@@ -260,13 +260,17 @@ async def test_a_table_is_read_whole_by_two_readers_in_one_snapshot(run: Run, ad
 
         await until("the source is left alone once everything is loaded", free)
     await run.publish(first, second, state="verifying")
-    await run.work(m.CheckLeaks(run=run.id, attempt=1, table=number, column="name", values=("late", "Person 1", "x")))
+    name = m.LeakSample(table=number, column="name", values=("late", "Person 1", "x"))
+    none = m.LeakSample(table=number, column="born", values=("never",))
+    await run.work(m.CheckLeaks(run=run.id, attempt=1, samples=(name, none)))
 
     def checked() -> list[m.LeaksChecked]:
         return [*first.facts.of(m.LeaksChecked), *second.facts.of(m.LeaksChecked)]
 
     await until("leaks are looked up", lambda: bool(checked()))
-    assert (checked()[0].sampled, checked()[0].found, checked()[0].source_distinct) == (3, 1, 1)
+    counts = checked()[0].counts
+    assert [(c.column, c.sampled, c.found) for c in counts] == [("name", 3, 1), ("born", 1, 0)]
+    assert counts[0].source_distinct == 1
     assert first.facts.of(m.StageFailed) == second.facts.of(m.StageFailed) == []
 
 

@@ -530,14 +530,14 @@ async def test_leaks_are_counted_by_distinct_value_and_on_partitioned_parents(
         "INSERT INTO s.p SELECT i, CASE WHEN i % 10 > 0 THEN 'v' || i % 60 END FROM generate_series(1, 120) i"
     )
     name = TableName(schema_name="s", name="p")
-    assert await overlap(admin, name, "e", ("v1", "v1", "v59", "none", "V2", ""), 30) == (54, 2)
-    assert await overlap(admin, name, "e", (), 30) == (54, 0)
-    assert await overlap(admin, name, "a", ("7", "07", "500"), 30) == (120, 1)
+    asked = [("e", ("v1", "v1", "v59", "none", "V2", "")), ("e", ()), ("a", ("7", "07", "500"))]
+    assert await overlap(admin, name, asked, 30, what="s.p", allowed_s=30) == [(54, 2), (54, 0), (120, 1)]
 
 
 async def test_a_leak_lookup_that_takes_too_long_fails_by_name(admin: asyncpg.Connection) -> None:
     await admin.execute("CREATE TABLE s.t (a int); INSERT INTO s.t SELECT generate_series(1, 300000)")
     with pytest.raises(TerminalError) as error:
-        await overlap(admin, TableName(schema_name="s", name="t"), "a", ("1",), 0.001)
+        name = TableName(schema_name="s", name="t")
+        await overlap(admin, name, [("a", ("1",))], 0.001, what="s.t.a", allowed_s=7)
     assert error.value.code == "reader.leak-timeout"
-    assert "s.t.a" in error.value.message
+    assert "s.t.a" in error.value.message and "within 7 s" in error.value.message

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import asyncpg
@@ -9,10 +12,13 @@ import asyncpg
 from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.errors import TerminalError, TransientError
-from tailrace_shared.messages import CheckLeaks, LeaksChecked
-from tailrace_shared.plan.model import PlannedTable
+from tailrace_shared.messages import CheckLeaks, LeakCount, LeaksChecked
+from tailrace_shared.plan.model import Plan
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
 from tailrace_shared.types import qualified
+
+_LEAST_S = 0.001
+"""PostgreSQL takes a timeout of 0 for none."""
 
 
 class Overlap(NamedTuple):
@@ -24,10 +30,12 @@ class Overlap(NamedTuple):
     """Of the given values, in the source column too."""
 
 
-async def look_up(
-    source: SourceServer, table: PlannedTable, work: CheckLeaks, timeout_s: float, replica: str
-) -> LeaksChecked:
-    """Answer one question about a column of ``table``, on a connection of its own: the source as it is now."""
+async def look_up(source: SourceServer, plan: Plan, work: CheckLeaks, timeout_s: float, replica: str) -> LeaksChecked:
+    """Answer one question, on a connection of its own: the source as it is now. One statement per table.
+
+    Raises TerminalError (``reader.leak-timeout``) when the source needs longer than ``timeout_s`` for all of it.
+    """
+    deadline = time.monotonic() + timeout_s
     connection = await connect(
         source.url,
         source.application_name,
@@ -35,47 +43,64 @@ async def look_up(
         timeout_s=CONNECT_TIMEOUT_S,
         default_transaction_read_only="on",
     )
+    counts: list[LeakCount] = []
     try:
-        column = next(c for c in table.columns if c.name == work.column)
-        counts = await overlap(connection, table.name, column.expression, work.values, timeout_s)
+        for number, group in groupby(work.samples, key=lambda sample: sample.table):
+            table, samples = plan.table(number), list(group)
+            expressions = {column.name: column.expression for column in table.columns}
+            asked = [(expressions[sample.column], sample.values) for sample in samples]
+            what = f"{table.name}.{samples[0].column}" if len(samples) == 1 else str(table.name)
+            left_s = max(_LEAST_S, deadline - time.monotonic())
+            overlaps = await overlap(connection, table.name, asked, left_s, what=what, allowed_s=timeout_s)
+            counts += [
+                LeakCount(
+                    table=number,
+                    column=sample.column,
+                    sampled=len(set(sample.values)),
+                    found=found.found,
+                    source_distinct=found.source,
+                )
+                for sample, found in zip(samples, overlaps, strict=True)
+            ]
     finally:
         connection.terminate()
-    return LeaksChecked(
-        run=work.run,
-        attempt=work.attempt,
-        table=work.table,
-        column=work.column,
-        sampled=len(set(work.values)),
-        found=counts.found,
-        source_distinct=counts.source,
-        replica=replica,
-    )
+    return LeaksChecked(run=work.run, attempt=work.attempt, counts=tuple(counts), replica=replica)
 
 
 async def overlap(
-    connection: asyncpg.Connection, table: TableName, column: str, values: tuple[str, ...], timeout_s: float
-) -> Overlap:
-    """Count in one pass over the column (SQL), on a partitioned parent as on a plain table.
+    connection: asyncpg.Connection,
+    table: TableName,
+    asked: Sequence[tuple[str, tuple[str, ...]]],
+    timeout_s: float,
+    *,
+    what: str,
+    allowed_s: float,
+) -> list[Overlap]:
+    """Per column (SQL) and its values count in one pass over the column, on a partitioned parent as on a plain table.
 
-    The comparison is by bytes, whatever the column's collation. Raises TerminalError (``reader.leak-timeout``) when the source
-    needs longer than ``timeout_s``.
+    The comparison is by bytes, whatever the column's collation. Raises TerminalError (``reader.leak-timeout``), which names
+    ``what`` and the time ``allowed_s``, when the source needs longer than ``timeout_s``.
     """
     relation = qualified(table.schema_name, table.name)
-    query = f"""
-        WITH given AS MATERIALIZED (SELECT DISTINCT v COLLATE "C" AS value FROM unnest($1::text[]) AS v),
-        kept AS (SELECT DISTINCT ({column})::text COLLATE "C" AS value FROM {relation} WHERE ({column}) IS NOT NULL)
-        SELECT count(*) AS source, count(given.value) AS found FROM kept LEFT JOIN given USING (value)"""
+    parts = [_counted(place, column, relation) for place, (column, _) in enumerate(asked, start=1)]
     try:
         with translated():
-            await connection.execute(f"SET statement_timeout = {int(timeout_s * 1000)}")
-            row = await connection.fetchrow(query, list(values))
+            await connection.execute(f"SET statement_timeout = {max(1, int(timeout_s * 1000))}")
+            query = " UNION ALL ".join(parts) + " ORDER BY place"
+            rows = await connection.fetch(query, *(list(values) for _, values in asked))
     except TransientError as error:
         if error.code != "postgres.cancelled":
             raise
         raise TerminalError(
             "reader.leak-timeout",
-            f"the source did not count the values of {table}.{column} within {timeout_s:g} s",
+            f"the source did not count the values of {what} within {allowed_s:g} s",
             "Raise the reader's TAILRACE_LEAK_TIMEOUT_S, or set verify.leak_sample to 0 to go without the leak scan.",
         ) from None
-    assert row is not None
-    return Overlap(row["source"], row["found"])
+    return [Overlap(row["source"], row["found"]) for row in rows]
+
+
+def _counted(place: int, column: str, relation: str) -> str:
+    return f"""
+        (WITH given AS MATERIALIZED (SELECT DISTINCT v COLLATE "C" AS value FROM unnest(${place}::text[]) AS v),
+        kept AS (SELECT DISTINCT ({column})::text COLLATE "C" AS value FROM {relation} WHERE ({column}) IS NOT NULL)
+        SELECT {place} AS place, count(*) AS source, count(given.value) AS found FROM kept LEFT JOIN given USING (value))"""

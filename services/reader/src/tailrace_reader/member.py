@@ -168,15 +168,15 @@ class ReaderMember:
             return
         try:
             if isinstance(work, CheckLeaks):
-                table = self._plan.table(work.table)
                 limit_s = self._settings.leak_timeout_s
                 await self._context.control.fact(
-                    await look_up(self._source, table, work, limit_s, self._context.replica)
+                    await look_up(self._source, self._plan, work, limit_s, self._context.replica)
                 )
             elif self._session is not None:
                 await self._read(work, self._session)
             self._patience.succeeded()
         except SourceChanged as error:
+            assert isinstance(work, ReadRange)  # nothing else rests on what was planned
             self._context.log.warning("source.rewritten", run=self._run, message=error.message)
             await self._context.control.fact(
                 SourceRewritten(run=self._run, attempt=work.attempt, table=work.table, replica=self._context.replica)
@@ -297,7 +297,10 @@ class ReaderMember:
             return ""
         try:
             work = WORK.validate_json(delivery.value)
+            if isinstance(work, CheckLeaks):
+                named = dict.fromkeys(str(self._plan.table(sample.table).name) for sample in work.samples)
+                return f"the leak scan of {', '.join(list(named)[:3])}{' and others' if len(named) > 3 else ''}"
             table = self._plan.table(work.table).name
         except (ValidationError, IndexError):
             return ""
-        return f"{table}, range {work.range}" if isinstance(work, ReadRange) else f"{table}.{work.column}"
+        return f"{table}, range {work.range}"

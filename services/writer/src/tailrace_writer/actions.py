@@ -34,6 +34,7 @@ from tailrace_writer.leader_lock import LeaderLock
 from tailrace_writer.rebuild import rebuild
 from tailrace_writer.sequences import set_sequences
 from tailrace_writer.settings import Settings
+from tailrace_writer.sizes import grouped, table_bytes
 from tailrace_writer.state import decisions as do
 from tailrace_writer.state import moves
 from tailrace_writer.state.moves import Seat
@@ -311,9 +312,12 @@ class Actions:
         await self._lock.use(lambda c: moves.move(c, seat, "stopping", "verifying"))
 
     async def _analyze(self, connection: asyncpg.Connection, seat: Seat, plan: Plan, state: State) -> None:
-        for table in plan.tables:
+        tables = [table.name for table in plan.tables]
+        with translated():
+            sizes = dict(zip(tables, await table_bytes(connection, tables), strict=True))
+        for some in grouped(tables, lambda table: sizes[table]):
             async with self._still(connection, seat, state):
-                await connection.execute(f"ANALYZE {qualified(table.name.schema_name, table.name.name)}")
+                await connection.execute(f"ANALYZE {', '.join(qualified(t.schema_name, t.name) for t in some)}")
 
     @asynccontextmanager
     async def _still(self, connection: asyncpg.Connection, seat: Seat, state: State) -> AsyncIterator[None]:

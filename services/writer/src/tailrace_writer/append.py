@@ -14,9 +14,10 @@ from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import map_error, translated
 from tailrace_shared.types import quote_ident
 from tailrace_shared.verify import queries
+from tailrace_shared.verify.sequences import sequence_checks
 from tailrace_writer import undo
 from tailrace_writer.counts import ledger_rows
-from tailrace_writer.sequences import sequence_checks, set_sequences
+from tailrace_writer.sequences import set_sequences
 from tailrace_writer.staging import analyze, orphans, place, quoted
 from tailrace_writer.state.moves import Seat, as_json, close_fence, move, require
 
@@ -141,7 +142,7 @@ async def _look_for_orphans(connection: asyncpg.Connection, plan: Plan) -> None:
 
 
 async def _sequences(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
-    checks = await sequence_checks(connection, plan)
+    checks = await sequence_checks(connection, plan, plan.sequences)
     wrong = next((check for check in checks if not check.passed), None)
     if wrong is not None:
         raise TerminalError(

@@ -12,10 +12,14 @@ from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
+from tailrace_shared.verify.answers import answers
 from tailrace_writer import create
 from tailrace_writer.lane.laying import lay_out_lane
 from tailrace_writer.staging import steps_before
 from tailrace_writer.state.moves import Seat, close_fence, move, require
+
+_DROPS_AT_ONCE = 50
+"""Statements per round trip; all are in one transaction anyway."""
 
 
 class Outdated(Exception):
@@ -136,8 +140,10 @@ def _own(table: PlannedTable) -> str:
 
 
 async def _require_empty(connection: asyncpg.Connection, plan: Plan) -> None:
-    for table in plan.tables:
-        if table.mode != "truncate" and await connection.fetchval(f"SELECT EXISTS (SELECT 1 FROM {_own(table)})"):
+    tables = [table for table in plan.tables if table.mode != "truncate"]
+    filled = await answers(connection, [f"SELECT EXISTS (SELECT 1 FROM {_own(table)})" for table in tables])
+    for table, any_row in zip(tables, filled, strict=True):
+        if any_row:
             raise TerminalError(
                 "prepare.not-empty",
                 f"destination table {table.name} is not empty",
@@ -146,14 +152,20 @@ async def _require_empty(connection: asyncpg.Connection, plan: Plan) -> None:
 
 
 async def _drop(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
-    for step in (s for s in steps_before(plan) if not s.creates):
-        await connection.execute(
-            "INSERT INTO tailrace.ddl (run, attempt, number, kind, schema_name, table_name, name, drop_sql, rebuild) "
-            "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            seat.run, seat.attempt, step.number, step.kind, step.table.schema_name, step.table.name, step.name,
-            step.drop, list(step.rebuild),
-        )  # fmt: skip
-        await connection.execute(step.drop)
+    steps = [step for step in steps_before(plan) if not step.creates]
+    await connection.executemany(
+        "INSERT INTO tailrace.ddl (run, attempt, number, kind, schema_name, table_name, name, drop_sql, rebuild) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        [
+            (
+                seat.run, seat.attempt, step.number, step.kind, step.table.schema_name, step.table.name, step.name,
+                step.drop, list(step.rebuild),
+            )
+            for step in steps
+        ],
+    )  # fmt: skip
+    for first in range(0, len(steps), _DROPS_AT_ONCE):
+        await connection.execute(";\n".join(step.drop for step in steps[first : first + _DROPS_AT_ONCE]))
 
 
 async def _lay_out(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:

@@ -6,16 +6,17 @@ never meet a key that Tailrace loads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import asyncpg
 
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.generators.regions import first_free_above
-from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan, SequenceStep
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
-from tailrace_shared.verify.sequences import sequence_check
+from tailrace_shared.verify.answers import answers
 from tailrace_writer.staging import place
 
 Columns = list[tuple[TableName, str]]
@@ -51,19 +52,20 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: b
     shared: dict[tuple[str, str], list[SequenceStep]] = {}
     for step in plan.sequences:
         shared.setdefault((step.schema_name, step.name), []).append(step)
-    for (schema, name), steps in shared.items():
-        with translated():
-            largest = await _largest(connection, [(plan.table(step.table).name, step.column) for step in steps])
+    starts: list[tuple[str, int]] = []
+    with translated():
+        every_limit = await _limits(connection, list(shared))
+        fed_by = {
+            name: [(plan.table(step.table).name, step.column) for step in steps] for name, steps in shared.items()
+        }
+        largest_of = await _largest_of(connection, fed_by)
+        for (schema, name), steps in shared.items():
+            largest, fed, limits = largest_of[schema, name], fed_by[schema, name], every_limit.get((schema, name))
             if behind and (largest is None or await _following(connection, schema, name) > largest):
                 continue
-            limits = await connection.fetchrow(
-                "SELECT max_value, min_value, increment_by FROM pg_catalog.pg_sequences "
-                "WHERE schemaname = $1 AND sequencename = $2",
-                schema, name,
-            )  # fmt: skip
             if limits is None:
                 continue
-            fed, down = [(plan.table(step.table).name, step.column) for step in steps], limits["increment_by"] < 0
+            down = limits["increment_by"] < 0
             if plan.mode == "append":
                 staged = [(place(plan, plan.table(step.table)), step.column) for step in steps]
                 if await _gives_free(connection, await _following(connection, schema, name), staged, fed, down=down):
@@ -73,14 +75,33 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: b
             else:
                 start = sequence_start(largest, limits["max_value"])
             if start is not None:
-                await connection.execute(
-                    "SELECT pg_catalog.setval($1::regclass, $2, false)", qualified(schema, name), start
-                )
+                starts.append((qualified(schema, name), start))
+        await connection.executemany("SELECT pg_catalog.setval($1::text::regclass, $2, false)", starts)
 
 
-async def sequence_checks(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
-    """Each sequence gives values above the column that it serves."""
-    return [await sequence_check(connection, plan, step) for step in plan.sequences]
+async def _limits(
+    connection: asyncpg.Connection, names: list[tuple[str, str]]
+) -> dict[tuple[str, str], asyncpg.Record]:
+    rows = await connection.fetch(
+        "SELECT schemaname::text, sequencename::text, max_value, min_value, increment_by FROM pg_catalog.pg_sequences "
+        "JOIN unnest($1::text[], $2::text[]) AS k(schema, name) ON schemaname = k.schema AND sequencename = k.name",
+        [schema for schema, _ in names], [name for _, name in names],
+    )  # fmt: skip
+    return {(row["schemaname"], row["sequencename"]): row for row in rows}
+
+
+async def _largest_of(
+    connection: asyncpg.Connection, fed: Mapping[tuple[str, str], Columns]
+) -> dict[tuple[str, str], int | None]:
+    """Per sequence the largest key of the columns that it feeds."""
+    columns = [(name, column) for name, some in fed.items() for column in some]
+    keys = await answers(connection, [queries.largest(*column) for _, column in columns])
+    largest: dict[tuple[str, str], int | None] = dict.fromkeys(fed)
+    for (name, _), key in zip(columns, keys, strict=True):
+        known = largest[name]
+        if key is not None:
+            largest[name] = int(key) if known is None else max(int(key), known)
+    return largest
 
 
 async def _gives_free(

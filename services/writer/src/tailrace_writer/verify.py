@@ -9,17 +9,18 @@ from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.postgres import translated
 from tailrace_shared.verify import queries
+from tailrace_shared.verify.answers import answers
 from tailrace_shared.verify.canaries import resolve_canaries
 from tailrace_shared.verify.constraints import constraint_checks
 from tailrace_shared.verify.digest import table_digests
 from tailrace_shared.verify.leak import leak_check
 from tailrace_shared.verify.rebuilt import rebuilt_checks
-from tailrace_shared.verify.references import foreign_key_check
+from tailrace_shared.verify.references import foreign_key_checks
+from tailrace_shared.verify.sequences import sequence_checks
 from tailrace_writer.append_checks import verify_staged
 from tailrace_writer.counts import ledger_rows
 from tailrace_writer.create import created_checks
 from tailrace_writer.leaks import scanned
-from tailrace_writer.sequences import sequence_checks
 from tailrace_writer.staging import place
 from tailrace_writer.state.moves import Seat
 
@@ -40,12 +41,11 @@ async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list
 async def _loaded(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[Check]:
     """What is in the tables, and the tables themselves."""
     checks = await _rows(connection, seat, plan)
-    for key in plan.foreign_keys:
-        # Rows loaded with triggers off were never looked at: such a constraint says that it is valid all the same.
-        checks.append(await foreign_key_check(connection, key, rebuilt=plan.regime == "bypass"))
+    # Rows loaded with triggers off were never looked at: such a constraint says that it is valid all the same.
+    checks += await foreign_key_checks(connection, plan.foreign_keys, rebuilt=plan.regime == "bypass")
     checks += await constraint_checks(connection, [table.name for table in plan.tables])
     checks += await (created_checks if plan.mode == "create" else _rebuilt)(connection, plan)
-    checks += await sequence_checks(connection, plan)
+    checks += await sequence_checks(connection, plan, plan.sequences)
     return checks
 
 
@@ -71,9 +71,9 @@ async def leak_checks(connection: asyncpg.Connection, seat: Seat, plan: Plan) ->
 async def _rows(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[Check]:
     """Rows read, rows in the ledger and rows in the table: three counts that agree, and are those that were ordered."""
     known = await ledger_rows(connection, seat)
+    counts = await answers(connection, [queries.row_count(table.name, only=table.only) for table in plan.tables])
     checks = []
-    for table in plan.tables:
-        there = await connection.fetchval(queries.row_count(table.name, only=table.only))
+    for table, there in zip(plan.tables, counts, strict=True):
         read, ledger = known.get(table.number, (0, 0))
         made = table.mode == "generate"
         if (
@@ -101,13 +101,12 @@ async def _rebuilt(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
 
 
 async def _canaries(connection: asyncpg.Connection, plan: Plan, canaries: tuple[str, ...]) -> list[Check]:
-    checks = []
-    for table in plan.tables:
-        columns = [column.name for column in table.columns]
-        if columns:
-            found = await connection.fetchval(
-                queries.strings_found(place(plan, table), columns, only=table.only), list(canaries)
-            )
-            detail = f"{found} of {len(canaries)} found"
-            checks.append(Check(name=f"canaries {table.name}", passed=found == 0, detail=detail))
-    return checks
+    tables = [table for table in plan.tables if table.columns]
+    questions = [
+        queries.strings_found(place(plan, table), [column.name for column in table.columns], only=table.only)
+        for table in tables
+    ]
+    return [
+        Check(name=f"canaries {table.name}", passed=found == 0, detail=f"{found} of {len(canaries)} found")
+        for table, found in zip(tables, await answers(connection, questions, list(canaries)), strict=True)
+    ]

@@ -6,6 +6,7 @@ No error repeats a value of the file: somebody may have written a password where
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from tailrace_shared.generators import GENERATORS
 from tailrace_shared.generators.suggest import suggest
 from tailrace_shared.job.fields import fields_at
 from tailrace_shared.job.foreign_keys_file import with_imported_keys
-from tailrace_shared.job.places import Key, Places, read_yaml
+from tailrace_shared.job.places import Key, Places, read_quickly, read_yaml
 from tailrace_shared.job.spec import Job
 
 FILE_BYTES_MAX: Final = 4 << 20
@@ -68,6 +69,10 @@ def load_job(path: Path | str) -> Job:
 
 def parse_job(text: str, name: str = "job.yaml") -> Job:
     """The job in a YAML text; ``name`` stands for the file in messages. Raises UsageError as ``load_job``."""
+    quick = read_quickly(text)
+    if isinstance(quick, dict):
+        with suppress(ValidationError):  # its words need the places
+            return Job.model_validate(quick)
     document, places, duplicates = read_yaml(text, name)
     lines = [f"{name}:{line}: {path}: is given twice; keep one" for line, path in duplicates]
     if not isinstance(document, dict):

@@ -109,6 +109,12 @@ def sample(table: TableName, column: str, *, only: bool = False) -> str:
     )
 
 
+def samples(table: TableName, columns: Sequence[str], *, only: bool = False) -> str:
+    """The samples of several columns in one statement: (position of the column, value), each bounded as ``sample`` is."""
+    parts = [f"SELECT {n} AS n, v FROM ({sample(table, column, only=only)}) s{n}" for n, column in enumerate(columns)]
+    return " UNION ALL ".join(parts)
+
+
 def overlap(table: TableName, column: str) -> str:
     """How many of the texts $1 are values of the column."""
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
@@ -10,28 +11,46 @@ from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import ForeignKeyCheck
 from tailrace_shared.types import qualified
 from tailrace_shared.verify import queries
+from tailrace_shared.verify.answers import answers
 
-_STATE: Final = """
-SELECT convalidated FROM pg_catalog.pg_constraint
-WHERE contype = 'f' AND conname = $1 AND conrelid = pg_catalog.to_regclass($2)
+_STATES: Final = """
+SELECT k.place::int AS place, c.convalidated
+FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS k(name, relation, place) JOIN pg_catalog.pg_constraint c
+  ON c.contype = 'f' AND c.conname = k.name AND c.conrelid = pg_catalog.to_regclass(k.relation)
 """
 
 
-async def foreign_key_check(connection: asyncpg.Connection, key: ForeignKeyCheck, *, rebuilt: bool) -> Check:
-    """The verdict on one key, by anti-join.
+async def foreign_key_checks(
+    connection: asyncpg.Connection, keys: Sequence[ForeignKeyCheck], *, rebuilt: bool
+) -> list[Check]:
+    """The verdict on each key, by anti-join.
 
-    ``rebuilt``: this very run has added the constraint anew, so that one that says it is valid has been looked at row by row.
+    ``rebuilt``: this very run has added the constraints anew, so that one that says it is valid has been looked at row by row.
     Otherwise it says nothing: rows loaded with triggers off were never looked at. Raises asyncpg's errors.
     """
-    name = f"foreign key {key.table} {key.name}"
-    valid = None
-    if not key.virtual:
-        where = qualified(key.table.schema_name, key.table.name)
-        valid = await connection.fetchval(_STATE, key.name, where)
-        if rebuilt and valid:
-            return Check(name=name, passed=True, detail="validated by PostgreSQL")
-    orphans = await connection.fetchval(queries.orphans(key))
-    return judge_orphans(name, key, orphans, valid)
+    declared = [key for key in keys if not key.virtual]
+    rows = await connection.fetch(
+        _STATES, [key.name for key in declared], [qualified(key.table.schema_name, key.table.name) for key in declared]
+    )
+    states = {(key.table, key.name): None for key in declared} | {
+        (declared[row["place"] - 1].table, declared[row["place"] - 1].name): row["convalidated"] for row in rows
+    }
+    valid = [None if key.virtual else states[key.table, key.name] for key in keys]
+    counted = [place for place, state in enumerate(valid) if not (rebuilt and state)]
+    orphans = dict(zip(counted, await answers(connection, [queries.orphans(keys[n]) for n in counted]), strict=True))
+    checks = []
+    for place, key in enumerate(keys):
+        name = f"foreign key {key.table} {key.name}"
+        if place in orphans:
+            checks.append(judge_orphans(name, key, orphans[place], valid[place]))
+        else:
+            checks.append(Check(name=name, passed=True, detail="validated by PostgreSQL"))
+    return checks
+
+
+async def foreign_key_check(connection: asyncpg.Connection, key: ForeignKeyCheck, *, rebuilt: bool) -> Check:
+    """The verdict on one key, as ``foreign_key_checks`` has it."""
+    return (await foreign_key_checks(connection, [key], rebuilt=rebuilt))[0]
 
 
 def judge_orphans(name: str, key: ForeignKeyCheck, orphans: int, valid: bool | None) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
@@ -9,27 +10,46 @@ import asyncpg
 from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan, SequenceStep
 from tailrace_shared.types import qualified, quote_ident
+from tailrace_shared.verify.answers import answers
 
-_LIMITS: Final = "SELECT seqincrement, seqmax, seqmin FROM pg_catalog.pg_sequence WHERE seqrelid = $1::text::regclass"
+_LIMITS: Final = """
+SELECT q.place::int AS place, s.seqincrement, s.seqmax, s.seqmin
+FROM unnest($1::text[]) WITH ORDINALITY AS q(name, place)
+JOIN pg_catalog.pg_sequence s ON s.seqrelid = pg_catalog.to_regclass(q.name)
+"""
+
+
+async def sequence_checks(connection: asyncpg.Connection, plan: Plan, steps: Sequence[SequenceStep]) -> list[Check]:
+    """The verdict on each sequence and the column that it feeds. Raises asyncpg's errors."""
+    names = [qualified(step.schema_name, step.name) for step in steps]
+    limits = {row["place"] - 1: row for row in await connection.fetch(_LIMITS, names)}
+    questions = []
+    for place, row in limits.items():
+        step = steps[place]
+        table, column = plan.table(step.table).name, quote_ident(step.column)
+        extreme = "max" if row["seqincrement"] > 0 else "min"
+        questions.append(f"SELECT {extreme}({column})::bigint FROM {qualified(table.schema_name, table.name)}")
+        questions.append(
+            f"SELECT CASE WHEN is_called THEN last_value + ({row['seqincrement']}) ELSE last_value END FROM {names[place]}"
+        )
+    found = await answers(connection, questions)
+    asked = dict(zip(limits, zip(found[::2], found[1::2], strict=True), strict=True))
+    checks = []
+    for place, step in enumerate(steps):
+        name, fed = f"sequence {step.schema_name}.{step.name}", f"{plan.table(step.table).name}.{step.column}"
+        if place not in asked:
+            checks.append(Check(name=name, passed=False, detail="there is no such sequence"))
+            continue
+        row, (extreme, following) = limits[place], asked[place]
+        upwards = row["seqincrement"] > 0
+        limit = row["seqmax"] if upwards else row["seqmin"]
+        checks.append(judge_sequence(name, fed, following, extreme, limit, upwards))
+    return checks
 
 
 async def sequence_check(connection: asyncpg.Connection, plan: Plan, step: SequenceStep) -> Check:
-    """The verdict on a sequence and the column that it feeds. Raises asyncpg's errors."""
-    table, sequence = plan.table(step.table).name, qualified(step.schema_name, step.name)
-    limits = await connection.fetchrow(_LIMITS, sequence)
-    name, fed = f"sequence {step.schema_name}.{step.name}", f"{table}.{step.column}"
-    if limits is None:
-        return Check(name=name, passed=False, detail="there is no such sequence")
-    upwards = limits["seqincrement"] > 0
-    extreme = await connection.fetchval(
-        f"SELECT {'max' if upwards else 'min'}({quote_ident(step.column)})::bigint "
-        f"FROM {qualified(table.schema_name, table.name)}"
-    )
-    following = await connection.fetchval(
-        f"SELECT CASE WHEN is_called THEN last_value + $1::bigint ELSE last_value END FROM {sequence}",
-        limits["seqincrement"],
-    )
-    return judge_sequence(name, fed, following, extreme, limits["seqmax"] if upwards else limits["seqmin"], upwards)
+    """The verdict on one sequence, as ``sequence_checks`` has it."""
+    return (await sequence_checks(connection, plan, [step]))[0]
 
 
 def judge_sequence(name: str, fed: str, following: int, extreme: int | None, limit: int, upwards: bool) -> Check:
