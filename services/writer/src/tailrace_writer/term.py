@@ -45,9 +45,6 @@ _LEAK_SLACK_S = 30.0
 _PUBLISHED_BYTES_PER_S = 256 << 10
 """Every replica reads and validates every record, and a record carries the job and a line per table: where that is much, counts are
 told less often."""
-_PUBLISHED_BYTES_PER_S = 256 << 10
-"""Every replica reads and validates every record, and a record carries the job and a line per table: where that is much, counts are
-told less often."""
 _PATIENT_TRIES = 2
 """Transient errors in a row that nobody need hear of."""
 _TELLING = (do.Move, do.MarkDone, do.CompleteTables, do.Fail)
@@ -79,7 +76,6 @@ class Term:
         self._log = structlog.get_logger().bind(run=office.run, epoch=lock.epoch)
         self._beats = Beats(office.settings.stale_s)
         self._arrivals = Arrivals()
-        self._known = KnownJob()
         self._known = KnownJob()
         self._lag = Lag()
         self._window: ReplayWindow | None = None

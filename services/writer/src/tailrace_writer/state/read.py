@@ -89,19 +89,6 @@ class KnownJob:
         return self._job
 
 
-class KnownJob:
-    """A run's job, validated when its text is another one than before: of 500 tables that takes longer than the rest of a look."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._job: Job | None = None
-
-    def of(self, text: str) -> Job:
-        if self._job is None or text != self._text:
-            self._text, self._job = text, Job.model_validate_json(text)
-        return self._job
-
-
 @dataclass(frozen=True, slots=True)
 class Picture:
     """The decider's view, and what a published record says beyond it."""
