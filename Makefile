@@ -61,6 +61,24 @@ bench-capture: $(VENV)/.test ## what capturing a change costs, beside built-in r
 bench-cdc: $(VENV)/.test ## following a source with masked keys, beside built-in replication
 	$(BIN)/python -m bench.cdc
 
+# Learning needs torch, which is large: its tests and figures have an environment of their own, and `make test` goes without.
+SYNTHESIS := .venv-synthesis
+TORCH_INDEX := https://download.pytorch.org/whl/cpu
+
+$(SYNTHESIS)/.ready: $(MANIFESTS) requirements-dev.txt
+	$(PYTHON) -m venv $(SYNTHESIS)
+	$(SYNTHESIS)/bin/python -m pip install --quiet --retries 0 --index-url $(TORCH_INDEX) torch || \
+		$(SYNTHESIS)/bin/python -m pip install --quiet torch
+	$(SYNTHESIS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		$(MEMBERS) -e './cli[embedded]' -r requirements-dev.txt scikit-learn safetensors
+	@touch $@
+
+test-synthesis: $(SYNTHESIS)/.ready ## learning and sampling, with torch in an environment of its own
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m pytest tests/unit/trainer tests/unit/synthesis
+
+bench-synthesis: $(SYNTHESIS)/.ready ## quality, cost and privacy of synthetic tables
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.synthesis
+
 torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
 	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch
 

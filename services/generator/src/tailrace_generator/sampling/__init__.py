@@ -1,0 +1,6 @@
+"""Rows from a model: codes drawn block by block, decoded to Arrow in the columns' wire types. numpy only."""
+
+from tailrace_generator.sampling.fingerprint import numeric_fingerprint
+from tailrace_generator.sampling.sampler import BLOCK_ROWS, Sampler
+
+__all__ = ["BLOCK_ROWS", "Sampler", "numeric_fingerprint"]

@@ -1,0 +1,205 @@
+"""From codes to values: one decoder per form of encoding, each the inverse of what the trainer learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tailrace_generator.kernels.made import WORDS
+from tailrace_generator.sampling.noise import Noise
+from tailrace_generator.sampling.wire import DAY_US, wire_array
+from tailrace_shared.synthesis import (
+    CategoryColumn,
+    ColumnEncoding,
+    FreshColumn,
+    MomentColumn,
+    Number,
+    NumberColumn,
+    PatternColumn,
+    PlaceColumn,
+    WordsColumn,
+)
+from tailrace_shared.synthesis.encodings import WEEKDAYS
+from tailrace_shared.synthesis.network import Codes
+from tailrace_shared.synthesis.tensors import Tensor
+from tailrace_shared.types import arrow_type
+
+Decoder = Callable[[Sequence[Codes], Noise], list[pa.Array]]
+Values = npt.NDArray[np.float64]
+
+EPOCH_WEEKDAY = 3
+"""1970-01-01 was a Thursday; Monday is 0."""
+CLASSES = {"A": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "a": "abcdefghijklmnopqrstuvwxyz", "0": "0123456789"}
+
+
+def decoder_of(column: ColumnEncoding, tensors: Mapping[str, Tensor]) -> Decoder:
+    """The decoder of a column; ``tensors`` by their names within it."""
+    match column:
+        case CategoryColumn():
+            return _category(column)
+        case NumberColumn():
+            return _number(column, tensors)
+        case MomentColumn():
+            return _moment(column, tensors)
+        case PatternColumn():
+            return _pattern(column)
+        case WordsColumn():
+            return _words(column, tensors)
+        case FreshColumn():
+            return _fresh(column)
+        case PlaceColumn():
+            return _place(column, tensors)
+
+
+def _category(column: CategoryColumn) -> Decoder:
+    labels: list[str | None] = [None] * column.nulls + [column.replacement] * column.rare + [*column.labels]
+    values = [pa.array(labels, pa.string()).cast(arrow_type(kind)) for kind in column.types]
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        indexes = pa.array(codes[0])
+        return [array.take(indexes) for array in values]
+
+    return decode
+
+
+class _Quantity:
+    """A number's tokens as values; ``shift`` codes of the first token come before its own."""
+
+    def __init__(self, number: Number, tensors: Mapping[str, Tensor], part: str, shift: int) -> None:
+        self._number, self._shift = number, shift
+        self._atoms = np.concatenate([np.zeros(shift), tensors.get(f"{part}.atoms", np.zeros(0))])
+        knots = tensors.get(f"{part}.knots", np.zeros((0, 2)))
+        self._gaps = knots.shape[1] - 1
+        self._low = np.ascontiguousarray(knots[:, :-1]).ravel()
+        self._rise = np.ascontiguousarray(np.diff(knots, axis=1)).ravel()
+
+    def __call__(self, coarse: Codes, fine: Codes | None, noise: Noise) -> Values:
+        if not self._number.bins:
+            exact: Values = self._atoms[coarse]
+            return exact
+        bins = coarse - len(self._atoms)
+        binned = bins >= 0
+        cell = np.zeros(len(coarse), np.int32) if fine is None else fine
+        at = (cell + noise.uniforms().astype(np.float64)) * (self._gaps / self._number.cells)
+        gap = np.minimum(at.astype(np.int64), self._gaps - 1)
+        place = np.maximum(bins, 0) * self._gaps + gap
+        values = self._low[place] + self._rise[place] * (at - gap)
+        if self._number.step:
+            values = stepped(values, self._number.step)
+        if len(self._atoms):
+            values = np.where(binned, values, self._atoms[np.minimum(coarse, len(self._atoms) - 1)])
+        return values
+
+
+def stepped(values: Values, step: float) -> Values:
+    """Values as multiples of ``step``. A step below one divides exactly where it is a power of ten."""
+    return np.rint(values / step) * step if step >= 1 else np.rint(values * round(1 / step)) / round(1 / step)
+
+
+def _number(column: NumberColumn, tensors: Mapping[str, Tensor]) -> Decoder:
+    quantity = _Quantity(column.number, tensors, "number", int(column.nulls))
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        values = quantity(codes[0], codes[1] if len(codes) > 1 else None, noise)
+        return [wire_array(values, _nulls(codes[0], column.nulls), column.types[0], column.number.step)]
+
+    return decode
+
+
+def _nulls(first: Codes, nulls: bool) -> npt.NDArray[np.bool_] | None:
+    return first == 0 if nulls else None
+
+
+def _moment(column: MomentColumn, tensors: Mapping[str, Tensor]) -> Decoder:
+    day = _Quantity(column.day, tensors, "day", int(column.nulls))
+    clock = None if column.clock is None else _Quantity(column.clock, tensors, "clock", 0)
+    week = len(column.day.tokens(column.nulls))
+    knots = tensors.get("day.knots", np.zeros((0, 2)))
+    low, high = (float(knots.min()), float(knots.max())) if knots.size else (0.0, 0.0)
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        days = day(codes[0], codes[1] if week > 1 else None, noise)
+        if column.weekday:
+            binned = codes[0] >= int(column.nulls) + column.day.atoms
+            days = np.where(binned, on_weekday(days, codes[week], low, high), days)
+        moments = days * DAY_US
+        if clock is not None:
+            at = week + int(column.weekday)
+            moments = moments + clock(codes[at], codes[at + 1] if at + 1 < len(codes) else None, noise)
+        return [wire_array(moments, _nulls(codes[0], column.nulls), column.types[0], 1.0)]
+
+    return decode
+
+
+def on_weekday(days: Values, weekday: Codes, low: float, high: float) -> Values:
+    """Every day moved to the nearest one of its weekday, by a week more where that would leave ``low`` to ``high``."""
+    moved = days + (weekday - (days + EPOCH_WEEKDAY) % WEEKDAYS + 3) % WEEKDAYS - 3
+    moved = np.where(moved > high, moved - WEEKDAYS, moved)
+    return np.where((moved < low) & (moved + WEEKDAYS <= high), moved + WEEKDAYS, moved)
+
+
+def _pattern(column: PatternColumn) -> Decoder:
+    shift = int(column.nulls) + int(column.rare)
+    widest = max(1, *(len(pattern) for pattern in column.patterns))
+    letters = np.zeros((shift + len(column.patterns), widest), np.uint32)
+    for place, pattern in enumerate(column.patterns):
+        letters[shift + place, : len(pattern)] = [ord(letter) for letter in pattern]
+    classes = {ord(name): np.array([ord(letter) for letter in members], np.uint32) for name, members in CLASSES.items()}
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        drawn = letters[codes[0]]
+        texts = drawn.copy()
+        random = noise.generator.integers(0, 1 << 16, drawn.shape, np.uint16)
+        for name, members in classes.items():
+            mine = drawn == name
+            texts[mine] = members[random[mine] % len(members)]
+        array = pa.array(texts.view(f"<U{widest}").ravel(), pa.string(), mask=_nulls(codes[0], column.nulls))
+        return [array.cast(arrow_type(column.types[0]))]
+
+    return decode
+
+
+def _words(column: WordsColumn, tensors: Mapping[str, Tensor]) -> Decoder:
+    quantity = _Quantity(column.words, tensors, "words", int(column.nulls))
+    vocabulary = pa.array(WORDS)
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        counts = np.maximum(quantity(codes[0], codes[1] if len(codes) > 1 else None, noise), 0).astype(np.int64)
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        words = vocabulary.take(pa.array(noise.generator.integers(0, len(WORDS), int(ends[-1]))))
+        lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words)
+        texts = pa.compute.binary_join(lists, " ")
+        nulls = _nulls(codes[0], column.nulls)
+        return [texts if nulls is None else pa.compute.if_else(pa.array(nulls), None, texts)]
+
+    return decode
+
+
+def _fresh(column: FreshColumn) -> Decoder:
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        random = np.frombuffer(noise.generator.bytes(16 * noise.rows), np.uint8).reshape(-1, 16).copy()
+        random[:, 6] = random[:, 6] & 0x0F | 0x40  # version 4 and the variant of RFC 9562
+        random[:, 8] = random[:, 8] & 0x3F | 0x80
+        array = pa.Array.from_buffers(pa.binary(16), noise.rows, [None, pa.py_buffer(random.tobytes())])
+        nulls = _nulls(codes[0], column.nulls)
+        return [array if nulls is None else pa.compute.if_else(pa.array(nulls), pa.scalar(None, pa.binary(16)), array)]
+
+    return decode
+
+
+def _place(column: PlaceColumn, tensors: Mapping[str, Tensor]) -> Decoder:
+    boxes = np.concatenate([np.zeros((int(column.nulls), column.cells, 4)), tensors["boxes"]])
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        box, nulls = boxes[codes[0], codes[1]], _nulls(codes[0], column.nulls)
+        found = []
+        for axis, (kind, step) in enumerate(zip(column.types, column.steps, strict=True)):
+            low, high = box[:, 2 * axis], box[:, 2 * axis + 1]
+            values = low + (high - low) * noise.uniforms()
+            found.append(wire_array(stepped(values, step) if step else values, nulls, kind, step))
+        return found
+
+    return decode

@@ -1,0 +1,93 @@
+"""A model's rows by ordinal.
+
+Rows are drawn in blocks of fixed size, each from uniforms of its own, with matrices of one shape: row i is a function of (model,
+seed, i) alone, however the ordinals are cut into orders and batches. What remains is the processor's arithmetic, which
+``numeric_fingerprint`` tells apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tailrace_generator.sampling.decode import Decoder, decoder_of
+from tailrace_generator.sampling.noise import Noise
+from tailrace_shared.synthesis import Artefact, Network, TokenRef
+from tailrace_shared.synthesis.draws import chances, pick
+from tailrace_shared.synthesis.network import Codes
+from tailrace_shared.types import arrow_type
+
+BLOCK_ROWS = 2_048
+"""Part of what a seed means: another number draws other rows. A block's embeddings stay in the second-level cache."""
+
+
+class Sampler:
+    """Draws rows of one model with one seed. Not safe for threads: it keeps a buffer."""
+
+    def __init__(self, artefact: Artefact, seed: int, *, stratified: bool = True) -> None:
+        header = artefact.header
+        self._digest, self._seed, self._stratified = artefact.digest, seed, stratified
+        self._network = Network(artefact)
+        self._context = self._network.context(BLOCK_ROWS)
+        places = {ref: place for place, ref in enumerate(header.order)}
+        self._parents = [
+            places.get(TokenRef(ref.column, header.token(ref).parent)) if ref.token else None for ref in header.order
+        ]
+        self._decoders: list[tuple[Decoder, list[int | None]]] = []
+        for number, column in enumerate(header.columns):
+            mine = [places.get(TokenRef(number, token)) for token in range(len(column.tokens()))]
+            tensors = {
+                name.partition(".")[2]: tensor
+                for name, tensor in artefact.tensors.items()
+                if name.startswith(f"c{number}.")
+            }
+            self._decoders.append((decoder_of(column, tensors), mine))
+        self.schema = pa.schema(
+            [
+                pa.field(name, arrow_type(kind))
+                for column in header.columns
+                for name, kind in zip(column.columns, column.types, strict=True)
+            ]
+        )
+
+    def rows(self, first: int, count: int) -> pa.RecordBatch:
+        """Rows with ordinals from ``first``, in wire types. Ordinals that start and end at blocks waste nothing."""
+        batches = []
+        for block in range(first // BLOCK_ROWS, -(-(first + count) // BLOCK_ROWS)):
+            start = max(0, first - block * BLOCK_ROWS)
+            end = min(BLOCK_ROWS, first + count - block * BLOCK_ROWS)
+            batches.append(self._block(block).slice(start, end - start))
+        if not batches:
+            return pa.RecordBatch.from_pylist([], self.schema)
+        return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+    def codes(self, block: int) -> Codes:
+        """The codes of a block's rows, [tokens, rows]."""
+        return self._draw(Noise(self._digest, self._seed, block, BLOCK_ROWS, stratified=self._stratified))
+
+    def _block(self, block: int) -> pa.RecordBatch:
+        noise = Noise(self._digest, self._seed, block, BLOCK_ROWS, stratified=self._stratified)
+        codes = self._draw(noise)
+        nothing = np.zeros(BLOCK_ROWS, np.int32)
+        arrays: list[pa.Array] = []
+        for decoder, places in self._decoders:
+            arrays.extend(decoder([nothing if place is None else codes[place] for place in places], noise))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _draw(self, noise: Noise) -> Codes:
+        codes = np.zeros((len(self._network.tokens), BLOCK_ROWS), np.int32)
+        live: list[npt.NDArray[np.bool_] | None] = []
+        for place, token in enumerate(self._network.tokens):
+            weights = chances(self._network.logits(place, self._context), token.barred)
+            drawn = pick(weights, noise.uniforms())
+            parent = self._parents[place]
+            mine = None if parent is None else codes[parent] >= token.live_from
+            if mine is not None and parent is not None and live[parent] is not None:
+                mine &= live[parent]
+            if mine is not None:
+                drawn *= mine
+            live.append(mine)
+            codes[place] = drawn
+            self._network.enter(place, drawn, self._context)
+        return codes

@@ -1,0 +1,75 @@
+"""Calibration: output biases such that what is drawn has the marginals of the rows that were learned.
+
+Rows are drawn token by token from the model itself; at every token the bias moves until the mean probability of each code, over the
+rows where the token is live, equals its share among the learned rows. Errors of early tokens are thereby repaired before later
+ones are drawn. Works on the weights as they travel (half precision), with the network that samplers use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tailrace_shared.synthesis import Artefact, Network, Token
+from tailrace_shared.synthesis.draws import chances, even, pick
+from tailrace_shared.synthesis.tensors import Tensor
+
+ROWS = 24_576
+BLOCK_ROWS = 2_048
+PASSES = 2
+STEPS = 10
+STEP_MAX = 1.0
+"""Nats that a bias moves at once."""
+SHARE_MIN = 1e-6
+
+
+def calibrate(
+    artefact: Artefact, codes: npt.NDArray[np.int16], parents: Sequence[int | None], rng: np.random.Generator
+) -> Artefact:
+    """The same model with calibrated biases. ``codes`` are those learned from, [rows, tokens], −1 where not live."""
+    for _ in range(PASSES):
+        artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, parents, rng)})
+    return artefact
+
+
+def _pass(
+    artefact: Artefact, codes: npt.NDArray[np.int16], parents: Sequence[int | None], rng: np.random.Generator
+) -> dict[str, Tensor]:
+    network, found = Network(artefact), {}
+    blocks = [network.context(BLOCK_ROWS) for _ in range(ROWS // BLOCK_ROWS)]
+    drawn = np.zeros((len(network.tokens), ROWS), np.int32)
+    live = np.ones((len(network.tokens), ROWS), np.bool_)
+    for place, token in enumerate(network.tokens):
+        parent = parents[place]
+        if parent is not None:
+            live[place] = live[parent] & (drawn[parent] >= token.live_from)
+        weights = np.concatenate([chances(network.logits(place, block), token.barred) for block in blocks], axis=1)
+        factors = _factors(weights[:, live[place]], _share(codes[:, place], token))
+        picked = pick(weights * factors[:, None], even(rng, ROWS))
+        drawn[place] = np.where(live[place], picked, 0)
+        for index, block in enumerate(blocks):
+            network.enter(place, drawn[place, index * BLOCK_ROWS : (index + 1) * BLOCK_ROWS], block)
+        name = f"n{place}.out_bias"
+        found[name] = artefact.tensors[name] + np.log(factors)
+    return found
+
+
+def _share(codes: npt.NDArray[np.int16], token: Token) -> npt.NDArray[np.float32]:
+    counts = np.bincount(codes[codes >= 0], minlength=token.codes).astype(np.float64)
+    if token.barred is not None:
+        counts[token.barred] = 0
+    share: npt.NDArray[np.float32] = np.maximum(counts / max(1.0, counts.sum()), SHARE_MIN).astype(np.float32)
+    return share
+
+
+def _factors(weights: npt.NDArray[np.float32], share: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What every code's weight is multiplied with so that mean probabilities become ``share``."""
+    factors = np.ones(len(share), np.float32)
+    if weights.shape[1] == 0:
+        return factors
+    for _ in range(STEPS):
+        mean = factors * (weights @ (1.0 / (factors @ weights))) / weights.shape[1]
+        factors *= np.exp(np.clip(np.log(share / np.maximum(mean, 1e-9)), -STEP_MAX, STEP_MAX)).astype(np.float32)
+    return factors

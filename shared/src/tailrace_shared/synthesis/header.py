@@ -1,0 +1,104 @@
+"""What a model says of itself: columns, tokens, network, privacy settings and training. JSON in the metadata of its tensors."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from tailrace_shared.synthesis.encodings import ColumnEncoding, Token
+from tailrace_shared.types import Frozen
+
+FORMAT = 1
+"""Raised by every change after which an older sampler would draw other rows, or none."""
+
+
+class Privacy(Frozen):
+    """How values are protected before anything is learned from them."""
+
+    k: int = Field(10, ge=2, le=1000)
+    """Distinct entities behind every category, atom, edge and knot."""
+    rare: Literal["resample", "constant"] = "resample"
+    """What rare categories become: another category, or ``replacement`` in columns of text."""
+    replacement: str = "*"
+
+
+class TokenRef(NamedTuple):
+    """A token's place: column (index in ``Header.columns``) and token of that column."""
+
+    column: int
+    token: int
+
+
+class Training(Frozen):
+    """What the model was learned from, in figures that reveal no row."""
+
+    rows: int
+    held_out: int
+    seed: int
+    epochs: int
+    """Epochs behind the weights that were kept."""
+    loss: float
+    """Nats per row over the rows that were learned from."""
+    held_out_loss: float
+    """The same over rows that were not; the gap is what the model has memorised."""
+    digest: str
+    """Of the encoded rows."""
+
+
+class Shape(Frozen):
+    """The network: per token an embedding, a hidden layer over the context's embeddings, a residual one, the codes' logits."""
+
+    hidden: int
+    widths: tuple[int, ...]
+    """Of the embeddings, by token."""
+    contexts: tuple[tuple[int, ...], ...] | None = None
+    """The earlier tokens that each token sees, ascending; None: all of them."""
+
+
+class Header(Frozen):
+    """All of a model but its tensors."""
+
+    format: Literal[1] = 1
+    version: str
+    """Of the trainer."""
+    table: str
+    columns: tuple[ColumnEncoding, ...]
+    order: tuple[TokenRef, ...]
+    """Tokens in the order of drawing. A token with a single code is not in it."""
+    network: Shape
+    privacy: Privacy
+    training: Training
+
+    @model_validator(mode="after")
+    def _fits(self) -> Header:
+        every = {
+            TokenRef(c, t)
+            for c, column in enumerate(self.columns)
+            for t, token in enumerate(column.tokens())
+            if token.codes > 1
+        }
+        if set(self.order) != every or len(self.order) != len(every) or len(self.network.widths) != len(every):
+            raise ValueError("order and columns disagree")
+        for place, ref in enumerate(self.order):
+            parent = TokenRef(ref.column, self.token(ref).parent)
+            if ref.token and parent in every and parent not in self.order[:place]:
+                raise ValueError("a token comes before the one that it depends on")
+        contexts = self.network.contexts
+        if contexts is not None and (
+            len(contexts) != len(every)
+            or any(
+                list(seen) != sorted(set(seen)) or any(not 0 <= s < j for s in seen) for j, seen in enumerate(contexts)
+            )
+        ):
+            raise ValueError("contexts look ahead")
+        return self
+
+    def token(self, ref: TokenRef) -> Token:
+        """What a token is."""
+        return self.columns[ref.column].tokens()[ref.token]
+
+    def context(self, place: int) -> tuple[int, ...]:
+        """The places in ``order`` that the token at ``place`` sees."""
+        contexts = self.network.contexts
+        return tuple(range(place)) if contexts is None else contexts[place]
