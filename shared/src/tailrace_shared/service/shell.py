@@ -38,6 +38,7 @@ from tailrace_shared.service import logs
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.control import Control, control_broker, ensure_control_topics
 from tailrace_shared.service.metrics import Metrics
+from tailrace_shared.service.records import RecordReader
 from tailrace_shared.service.workload import ForgetsRuns, WatchesRecords, Workload
 from tailrace_shared.settings import ServiceSettings, kafka_settings, load_settings
 
@@ -124,7 +125,12 @@ class Shell:
             **_SUBSCRIBER,
         )
         records(self._on_tombstone, filter=_is_tombstone)
-        records(self._on_record)
+        reader = RecordReader()
+
+        async def read(message: KafkaMessage) -> RunRecord:
+            return reader.read(message.body)
+
+        records(self._on_record, decoder=read)
         if takes_tasks:
             broker.subscriber(
                 topics.tasks(namespace),
