@@ -1,7 +1,8 @@
-"""A generator's part in a lane: change records in, masked records out, in the same order and one at a time.
+"""A generator's part in a lane: change records in, masked records out, in the same order.
 
-A record is sent and acknowledged before the next one is taken, and its offset is committed after that. So what a former owner of
-the partition has sent as well comes again, whole and in order, and the writer knows by the records' chain what it has had.
+A record is masked while the one before it is sent; it is sent when that is acknowledged, and its offset is committed after that. So
+what a former owner of the partition has sent as well comes again, whole and in order, and the writer knows by the records' chain
+what it has had.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from tailrace_generator.changes import ChangeMasker
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.settings import Settings
+from tailrace_generator.succession import Succession
 from tailrace_shared import topics
 from tailrace_shared.batch import associated_data
 from tailrace_shared.changes.body import decode_body, encode_body
@@ -30,6 +32,11 @@ from tailrace_shared.service.lineage import Lineage
 _KERNEL_TRIES = 3
 _WINDOW_RECORDS_BYTES = 32 << 20
 """Records taken at once are handled one by one: what waits costs memory and saves a fetch."""
+
+_IN_HAND = 2
+"""One that is sent, one that is masked."""
+_THREAD_CHANGES = 2_048
+"""Smaller records are masked on the spot: handing them to a thread and back takes as long."""
 
 Failed = Callable[[BaseException, Delivery | None], Awaitable[bool]]
 
@@ -64,11 +71,14 @@ class LaneMasker:
             topics.group(settings.namespace, "generator", changes),
             self._handle,
             window_bytes=min(settings.run_window_bytes, _WINDOW_RECORDS_BYTES),
-            parallel=1,
+            parallel=_IN_HAND,
             retry=FOREVER,
-            on_failure=failed,
+            on_failure=self._told,
             name=f"changes {plan.run}",
         )
+        self._failed = failed
+        self._succession = Succession()
+        self._one_at_a_time = asyncio.Lock()
         self.rows = 0
         self.bytes = 0
 
@@ -83,7 +93,7 @@ class LaneMasker:
         await self._pump.start()
 
     async def stop(self, deadline: Deadline) -> None:
-        """Finish the record in hand, commit, leave."""
+        """Finish the records in hand, commit, leave."""
         await self._pump.stop(deadline)
         await self._sender.stop(deadline)
 
@@ -91,17 +101,35 @@ class LaneMasker:
         """When the pump last turned."""
         return self._pump.last_poll
 
+    async def _told(self, error: BaseException, delivery: Delivery | None) -> bool:
+        """Where nobody goes on without it, nothing behind it may be sent."""
+        given_up = await self._failed(error, delivery)
+        if delivery is not None:
+            self._succession.leave(delivery.offset, done=given_up)
+        return given_up
+
     async def _handle(self, delivery: Delivery) -> None:
+        self._succession.enter(delivery.offset)
+        await self._pass_on(delivery)
+        self._succession.leave(delivery.offset)
+
+    async def _pass_on(self, delivery: Delivery) -> None:
         head = change_head_of(delivery.headers)
         metrics, run = self._context.metrics, self._plan.run
         plan = await self._lineage.of(head.plan)
         if plan is None:  # of an attempt that has ended
             metrics.batches.labels(run, "discarded").inc()
             return
-        masker = self._maskers.setdefault(head.plan, ChangeMasker(plan, self._secret))
-        started = time.perf_counter()
-        masked, data = await asyncio.to_thread(self._mask, masker, head, delivery)
-        made = time.perf_counter()
+        if (masker := self._maskers.get(head.plan)) is None:
+            masker = self._maskers[head.plan] = ChangeMasker(plan, self._secret)
+        async with self._one_at_a_time:
+            started = time.perf_counter()
+            if head.changes < _THREAD_CHANGES:
+                masked, data = self._mask(masker, head, delivery)
+            else:
+                masked, data = await asyncio.to_thread(self._mask, masker, head, delivery)
+            made = time.perf_counter()
+        await self._succession.turn(delivery.offset)
         await self._sender.send(self._masked, data, partition=0, headers=headers_of_change(masked))
         crash_point("generator.after-changes-before-commit")
         metrics.batch_seconds.labels(run, "mask").observe(made - started)

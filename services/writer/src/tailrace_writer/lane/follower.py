@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import structlog
@@ -31,16 +32,20 @@ from tailrace_writer.lane import rows
 from tailrace_writer.lane.apply import LaneApplier
 from tailrace_writer.lane.fold import fold
 from tailrace_writer.lane.gather import Gathering, Pending
+from tailrace_writer.lane.intake import Intake
 from tailrace_writer.lane.multiset import fold_rows
 from tailrace_writer.lane.position import Again, Apply, Gap, Position, Skip, judge
 from tailrace_writer.lane.seen import Seen
 from tailrace_writer.lane.statements import LaneTable
 
+Made = TypeVar("Made")
 CHANGES_AT_ONCE = 50_000
 """Changes per destination transaction, or a little more: larger ones gain nothing."""
 BYTES_AT_ONCE = 32 << 20
-POLL_MS = 50
-"""What has arrived within so long goes together: one commit per 50 ms where changes are few."""
+POLL_S = 0.05
+"""For a first record; what has come with it goes with it."""
+THREAD_CHANGES = 2_048
+"""Fewer are folded on the spot, in a few milliseconds: handing them to a thread and back takes as long."""
 RECORDS_AT_ONCE = 4
 """Per poll: the bounds above are looked at in between."""
 PIECE_S = 60.0
@@ -108,6 +113,7 @@ class Follower:
         self._connection = connection
         self._consumer = consumer
         self._place = place
+        self._intake = Intake(consumer, place)
         self._lock_timeout_s = lock_timeout_s
         self._appliers: dict[int, LaneApplier] = {}
         self._by = plan
@@ -121,6 +127,10 @@ class Follower:
         self._offset: int | None = None
         """Of the last record that was taken from the consumer, or that the destination holds."""
         self._log = structlog.get_logger().bind(run=plan.run, lane=self._lane)
+
+    async def close(self) -> None:
+        """Read no more. Whatever is not committed goes with the session."""
+        await self._intake.close()
 
     async def turn(self) -> Applied:
         """One transaction, or a short wait for something to apply.
@@ -156,7 +166,7 @@ class Follower:
         end = (await self._consumer.end_offsets([self._place]))[self._place]
         if offset >= 0 and not first <= offset + 1 <= end:
             raise Broken(Gap("tail-lost", "Kafka does not hold the lane's records that come next"))
-        self._consumer.seek(self._place, max(first, offset + 1))
+        await self._intake.seek(max(first, offset + 1))
         self._offset = offset
 
     def _lose_place(self) -> None:
@@ -165,17 +175,16 @@ class Follower:
 
     async def _poll(self) -> None:
         """Take what has arrived, within the bounds of one transaction."""
-        wait_ms = 0 if self._waiting else POLL_MS
+        wait_s = 0.0 if self._waiting else POLL_S
         while not self._enough():
-            polled = await self._consumer.getmany(self._place, timeout_ms=wait_ms, max_records=RECORDS_AT_ONCE)
-            taken = [record for records in polled.values() for record in records]
+            taken = await self._intake.take(RECORDS_AT_ONCE, wait_s)
             for record in taken:
                 head = change_head_of(record.headers)
                 if (plan := await self._lineage.of(head.plan)) is not None:
                     self._waiting.append(Record(record.offset, head, record.value or b"", plan))
             if not taken:
                 return
-            wait_ms = 0
+            wait_s = 0.0
 
     def _enough(self) -> bool:
         return (
@@ -322,9 +331,9 @@ class Follower:
             await applier.empty()
         for changes in pending.parts:
             if identity := self._tables[number].identity:
-                await applier.apply(await asyncio.to_thread(fold, changes, identity))
+                await applier.apply(await _aside(len(changes.op), partial(fold, changes, identity)))
             else:
-                await applier.replace(await asyncio.to_thread(fold_rows, changes))
+                await applier.replace(await _aside(len(changes.op), partial(fold_rows, changes)))
 
     # --- tables ------------------------------------------------------------------------------------------------------
 
@@ -365,6 +374,11 @@ class Follower:
         self._metrics.bytes.labels(run, "in").inc(size)
         self._metrics.last_commit.labels(run).set_to_current_time()
         return Applied(changes, size)
+
+
+async def _aside(changes: int, call: Callable[[], Made]) -> Made:
+    """In a thread where it takes long: records arrive meanwhile."""
+    return call() if changes < THREAD_CHANGES else await asyncio.to_thread(call)
 
 
 class _Identities(Mapping[int, tuple[str, ...]]):

@@ -87,7 +87,7 @@ class LaneOwner:
 
     async def _own(self) -> None:
         connection = await self._destination.connect()
-        consumer = None
+        consumer = follower = None
         try:
             key = lock_key("lane", self._plan.run, self._lane)
             while not await connection.fetchval(f"SELECT pg_catalog.pg_try_advisory_lock({key})"):
@@ -115,5 +115,7 @@ class LaneOwner:
             raise map_error(error) from None
         finally:
             connection.terminate()
+            if follower is not None:
+                await follower.close()
             if consumer is not None:
                 await self._context.kafka.release(consumer, Deadline.after(LEAVE_S))
