@@ -26,6 +26,7 @@ class BatchId(NamedTuple):
     attempt: int
     table: int
     load: int
+    """Of the table: 0 the first, +1 per resync. Below 0: of a comparison, and never applied."""
     range: int
     batch: int
     part: int
@@ -119,6 +120,14 @@ def head_of(headers: Iterable[tuple[str, bytes]]) -> BatchHead:
             "batch.headers", "a message on a batch topic has headers that Tailrace did not write",
             "Let nothing but Tailrace write to its topics; check the topic's ACLs.",
         ) from None  # fmt: skip
+
+
+def comparison_of(headers: Iterable[tuple[str, bytes]]) -> int:
+    """Number of the comparison that a batch is read for; 0 for one that is to be applied, or that cannot be read."""
+    try:
+        return max(0, -head_of(headers).id.load)
+    except TerminalError:
+        return 0
 
 
 def associated_data(headers: Iterable[tuple[str, bytes]]) -> bytes:

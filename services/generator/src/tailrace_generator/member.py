@@ -14,7 +14,7 @@ from tailrace_generator.parts import part_limit, split
 from tailrace_generator.settings import Settings
 from tailrace_generator.workshop import Workshop
 from tailrace_shared import topics
-from tailrace_shared.batch import BatchHead, associated_data, decoded_bytes, head_of, headers_of
+from tailrace_shared.batch import BatchHead, associated_data, comparison_of, decoded_bytes, head_of, headers_of
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.pump import Delivery, Pump
@@ -23,7 +23,7 @@ from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.envelope import DataCipher, TransportKey
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError, UsageError
-from tailrace_shared.messages import Failure, ResyncFailed, RunRecord, StageFailed
+from tailrace_shared.messages import ComparisonFailed, Failure, ResyncFailed, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.lineage import Lineage
@@ -193,6 +193,17 @@ class GeneratorMember:
         self._context.log.error("batch.failed", run=self._run, code=failure.code, exc_info=error)
         self._context.metrics.batches.labels(self._run, "failed").inc()
         self._context.metrics.failures.labels(self._run).inc()
+        if delivery is not None and (comparison := comparison_of(delivery.headers)):
+            await self._context.control.fact(
+                ComparisonFailed(
+                    run=self._run,
+                    attempt=self._plan.attempt,
+                    number=comparison,
+                    replica=self._context.replica,
+                    failure=failure,
+                )
+            )
+            return True  # nothing else suffers
         if resync := self._lineage.resync_of(delivery):
             await self._context.control.fact(
                 ResyncFailed(

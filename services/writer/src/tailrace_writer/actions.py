@@ -28,6 +28,7 @@ from tailrace_shared.verify.canaries import resolve_canaries
 from tailrace_writer import append, ending, leaks, prepare, resync, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
+from tailrace_writer.comparison.lead import Comparing
 from tailrace_writer.destinations import Destination
 from tailrace_writer.lane.laying import ABSENT
 from tailrace_writer.leader_lock import LeaderLock
@@ -83,6 +84,7 @@ class Actions:
         self._lock = lock
         self._silent_since: float | None = None
         self._work = WorkTopic(context.kafka, settings.namespace, lock.run, job.limits.message_bytes)
+        self.comparing = Comparing(plans, self._work)
 
     async def close(self) -> None:
         """Disconnect from Kafka."""

@@ -6,18 +6,19 @@ import asyncio
 import time
 
 from tailrace_shared import topics
-from tailrace_shared.batch import BatchHead, decoded_bytes, head_of
+from tailrace_shared.batch import BatchHead, comparison_of, decoded_bytes, head_of
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import RetrySchedule
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError
-from tailrace_shared.messages import Failure, LaneBroken, ResyncFailed, RunRecord, StageFailed
+from tailrace_shared.messages import ComparisonFailed, Failure, LaneBroken, ResyncFailed, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.lineage import Lineage
 from tailrace_shared.service.membership import Progress
 from tailrace_writer.apply import Applier
+from tailrace_writer.comparison.sink import ComparisonSink
 from tailrace_writer.destinations import Destination
 from tailrace_writer.encode import Encoded, TableEncoder
 from tailrace_writer.hindrance import Hindrance
@@ -54,6 +55,7 @@ class WriterMember:
             replica_role=plan.replica_role and plan.mode != "append",
             resync_silent=plan.continuous is not None and plan.continuous.apply == "replica-role",
         )
+        self._sink = ComparisonSink(destination)
         masked = topics.of_run(settings.namespace, record.run, "masked")
         self._pump = Pump(
             context.kafka,
@@ -94,6 +96,7 @@ class WriterMember:
         await self._stand_down()
         await self._pump.stop(deadline)
         self._sessions.close()
+        self._sink.close()
 
     def progress(self) -> Progress:
         """Rows and changes applied, and message bytes taken."""
@@ -154,6 +157,9 @@ class WriterMember:
             return
         metrics.bytes.labels(run, "in").inc(delivery.size)
         encoder, data = self._encode(plan, head, delivery.value)
+        if head.id.load < 0:
+            metrics.batches.labels(run, await self._sink.take(head, encoder.table, data)).inc()
+            return
         outcome, seconds = await self._applier.apply(head, encoder.table, encoder.columns, data)
         metrics.batch_seconds.labels(run, "apply").observe(seconds)
         metrics.batches.labels(run, outcome).inc()
@@ -208,6 +214,17 @@ class WriterMember:
         self._context.log.error("batch.failed", run=self._run, code=failure.code, where=failure.where, exc_info=error)
         self._context.metrics.batches.labels(self._run, "failed").inc()
         self._context.metrics.failures.labels(self._run).inc()
+        if delivery is not None and (comparison := comparison_of(delivery.headers)):
+            await self._context.control.fact(
+                ComparisonFailed(
+                    run=self._run,
+                    attempt=self._plan.attempt,
+                    number=comparison,
+                    replica=self._context.replica,
+                    failure=failure,
+                )
+            )
+            return True  # nothing else suffers
         if resync := self._lineage.resync_of(delivery):
             await self._context.control.fact(
                 ResyncFailed(

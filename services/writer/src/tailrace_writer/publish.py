@@ -12,6 +12,7 @@ from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import (
     TERMINAL_STATES,
     Check,
+    ComparisonProgress,
     Failure,
     LaneProgress,
     ResyncProgress,
@@ -52,6 +53,7 @@ def record_of_row(row: asyncpg.Record, job: Job | None = None) -> RunRecord:
         stages={name: StageProgress(**stage) for name, stage in progress.get("stages", {}).items()},
         tables=tuple(TableProgress(**table) for table in progress.get("tables", ())),
         lanes=tuple(LaneProgress.model_validate(lane) for lane in progress.get("lanes", ())),
+        comparison=ComparisonProgress.model_validate(progress["comparison"]) if progress.get("comparison") else None,
         pause_requested=row["pause_requested"],
         stop_requested=row["stop_requested"],
         checks=tuple(Check(**check) for check in json.loads(row["checks"])),

@@ -107,6 +107,7 @@ class Term:
                 crash_point(f"leader.in-{picture.view.state}")
                 decided = decide(picture.view, picture.now, self._patience)
                 changed = await self._act(decided, picture, connection)
+                await self._compare(picture, connection)
                 await self._publish(decided, picture)
                 if self._over:
                     return True
@@ -180,6 +181,11 @@ class Term:
         self._failures, self._hindrance = 0, ""
         return decided != former and any(isinstance(decision, _TELLING) for decision in decided)
 
+    async def _compare(self, picture: Picture, connection: asyncpg.Connection) -> None:
+        """Bring a comparison on, if there is one; it is beside what the run decides."""
+        assert self._actions is not None
+        await self._actions.comparing.turn(connection, self._lock.seat(picture.view.attempt), picture)
+
     async def _reap(self, picture: Picture) -> bool | None:
         """Take note of how a long action has ended: whether it went well; None when none has ended."""
         if self._task is None or not self._task.done():
@@ -218,6 +224,8 @@ class Term:
         waiting_for, queued = (wait.what or self._hindrance, wait.queued) if wait else (self._hindrance, False)
         lag_s = None if picture.lane is None else self._lag.look(picture.lane, picture.now)
         progress = progress_of(picture, self._progress, lag_s)
+        if self._actions is not None and self._actions.comparing.published is not None:
+            progress["comparison"] = self._actions.comparing.published
         prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
         every_s = max(self._settings.progress_s, len(picture.row["job"]) / _PUBLISHED_BYTES_PER_S)
         due = time.monotonic() - self._published_at >= every_s

@@ -47,6 +47,11 @@ class Marker(Entry):
     token: str
 
 
+def comparison_token(number: int) -> str:
+    """The marker of a comparison: its point comes behind."""
+    return f"compare {number}"
+
+
 class ColumnAdded(Frozen):
     change: Literal["added"] = "added"
     column: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import takewhile
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ import asyncpg
 import structlog
 from aiokafka import TopicPartition
 
-from tailrace_shared.changes.body import decode_body
+from tailrace_shared.changes.body import Body, decode_body
 from tailrace_shared.changes.controls import Control, Quarantined, RelationChanged
 from tailrace_shared.changes.head import ChangeHead, change_head_of
 from tailrace_shared.crash import crash_point
@@ -28,8 +28,10 @@ from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.lineage import Lineage
+from tailrace_writer.comparison.destination import DestinationSide
 from tailrace_writer.lane import rows
 from tailrace_writer.lane.apply import LaneApplier
+from tailrace_writer.lane.comparing import Cut, Hold, Wanted, stop_in
 from tailrace_writer.lane.fold import fold
 from tailrace_writer.lane.gather import Gathering, Pending
 from tailrace_writer.lane.intake import Intake
@@ -51,6 +53,9 @@ RECORDS_AT_ONCE = 4
 PIECE_S = 60.0
 """A transaction under way whose next piece does not come for so long is rolled back: it holds locks."""
 NOT_NOW_S = 0.2
+HOLD_S = 15.0
+"""A lane waits at a comparison's marker for so long; a source with free slots and no long transaction takes tenths of a second."""
+HELD_S = 0.02
 TABLE_ERRORS = frozenset({"22", "23", "42", "0A"})
 """Classes of SQLSTATE that say that what comes does not fit the table. Others are the server's troubles, and pass."""
 
@@ -103,6 +108,7 @@ class Follower:
         consumer: Any,
         place: TopicPartition,
         lock_timeout_s: float,
+        comparing: DestinationSide,
     ) -> None:
         assert plan.continuous is not None
         self._metrics = context.metrics
@@ -124,6 +130,10 @@ class Follower:
         self._follows: Mapping[int, Seen | None] = {}
         self._marks: Mapping[int, rows.Mark] = {}
         self._waiting: list[Record] = []
+        self._comparing = comparing
+        self._wanted: Wanted | None = None
+        self._held: tuple[int, float] = (0, 0.0)
+        """Number of the comparison whose marker comes next, and since when it is waited for its point."""
         self._offset: int | None = None
         """Of the last record that was taken from the consumer, or that the destination holds."""
         self._log = structlog.get_logger().bind(run=plan.run, lane=self._lane)
@@ -212,6 +222,11 @@ class Follower:
             self._version = row.tables_version
         for applier in self._appliers.values():
             applier.begin()
+        self._wanted = row.wanted
+        if (wanted := row.wanted) and wanted.point is not None and row.position.lsn >= wanted.point:
+            await self._connection.execute("ROLLBACK")
+            await self._comparing.spoil(self._connection, wanted.number, "the lane has passed its point")
+            raise rows.NotNow
         return row.position
 
     async def _undo(self) -> None:
@@ -220,13 +235,14 @@ class Follower:
         self._tables.clear()
         self._version = -1
 
-    async def _close(self, after: Position, last: Record, changes: int) -> None:
+    async def _close(self, after: Position, last: Record | None, changes: int) -> None:
+        """``last`` None: a part of a record was applied, and the record is what comes next."""
+        assert self._offset is not None
+        offset, committed = (self._offset, 0) if last is None else (last.offset, last.head.last_time)
         crash_point("writer.after-changes-before-commit")
-        await rows.close_lane(
-            self._connection, self._plan.run, self._lane, after, last.offset, last.head.last_time, changes
-        )
+        await rows.close_lane(self._connection, self._plan.run, self._lane, after, offset, committed, changes)
         crash_point("writer.after-changes")
-        self._offset = last.offset
+        self._offset = offset
 
     async def _whole(self) -> Applied:
         """All waiting records up to the first piece of a large transaction."""
@@ -235,28 +251,60 @@ class Follower:
         gathering = Gathering(_Identities(self._tables), self._follows)
         out: dict[int, str] = {}
         done: list[Record] = []
+        stop: Hold | Cut | None = None
+        begun = position
         for record in self._alike():
             if not record.head.final or record.head.piece:
                 break
             match judge(position, record.head):
                 case Apply(above, after):
+                    body = decode_body(record.value, record.head.tables)
+                    stop = stop_in(self._wanted, body, above, record.head.last)
+                    if isinstance(stop, Cut):
+                        position = replace(position, lsn=stop.last)
+                        self._add(gathering, record, body, above, out, stop.point)
+                    if stop is not None:
+                        break
                     position = after
-                    self._add(gathering, record, above, out)
+                    self._add(gathering, record, body, above, out)
                 case Gap() as gap:
                     raise Broken(gap)
                 case Skip() | Again():
                     self._metrics.batches.labels(self._plan.run, "duplicate").inc()
             done.append(record)
         changes = gathering.rows
-        await self._apply(gathering.take(), out)
-        await self._close(position, done[-1], changes)
+        if done or position != begun:
+            await self._apply(gathering.take(), out)
+            await self._close(position, done[-1] if done else None, changes)
+        else:
+            await self._connection.execute("ROLLBACK")
         del self._waiting[: len(done)]
+        if self._wanted is not None and stop is not None:
+            await self._stop(self._wanted, stop)
         return self._told(done, changes, started)
+
+    async def _stop(self, wanted: Wanted, stop: Hold | Cut) -> None:
+        """The lane is where a comparison wants it, or waits until that is known. Between transactions."""
+        if isinstance(stop, Cut):
+            plan = await self._lineage.of(wanted.plan)
+            if plan is not None:
+                await self._comparing.cut(self._connection, wanted.number, plan, wanted.tables)
+            return
+        number, since = self._held
+        if number != wanted.number:
+            self._held = wanted.number, time.monotonic()
+        elif time.monotonic() - since > HOLD_S:
+            await self._comparing.spoil(self._connection, number, "the source did not tell its point in time")
+        await asyncio.sleep(HELD_S)
 
     async def _pieces(self) -> Applied:
         """One large transaction, or what comes twice of one."""
         started = time.perf_counter()
         stored = await self._open()
+        if (wanted := self._wanted) and wanted.point is not None and self._waiting[0].head.last >= wanted.point:
+            await self._connection.execute("ROLLBACK")
+            await self._stop(wanted, Cut(wanted.point, stored.lsn))
+            return Applied()
         position, changes, done = stored, 0, list[Record]()
         out: dict[int, str] = {}
         while True:
@@ -274,7 +322,7 @@ class Follower:
                 case Apply(above, after):
                     position = after
                     gathering = Gathering(_Identities(self._tables), self._follows)
-                    self._add(gathering, record, above, out)
+                    self._add(gathering, record, decode_body(record.value, record.head.tables), above, out)
                     changes += gathering.rows
                     await self._apply(gathering.take(), out)
                 case Gap() as gap:
@@ -300,11 +348,19 @@ class Follower:
         plan = self._waiting[0].head.plan
         return list(takewhile(lambda record: record.head.plan == plan, self._waiting))
 
-    def _add(self, gathering: Gathering, record: Record, above: int, out: dict[int, str]) -> None:
-        body = decode_body(record.value, record.head.tables)
-        out |= dict(_leaving(body.controls, self._follows, self._marks))
+    def _add(
+        self,
+        gathering: Gathering,
+        record: Record,
+        body: Body,
+        above: int,
+        out: dict[int, str],
+        below: int | None = None,
+    ) -> None:
+        controls = [entry for entry in body.controls if below is None or entry.lsn < below]
+        out |= dict(_leaving(controls, self._follows, self._marks))
         out |= dict(_passed(record, self._marks))
-        gathering.add(body, above)
+        gathering.add(body, above, below)
 
     async def _apply(self, pending: Mapping[int, Pending], out: Mapping[int, str]) -> None:
         for number, why in out.items():

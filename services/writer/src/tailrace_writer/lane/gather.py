@@ -38,11 +38,11 @@ class Gathering:
         self._follows = follows
         self._tables: dict[int, Pending] = {}
 
-    def add(self, body: Body, above: int) -> None:
-        """Take a record's transactions above a commit LSN."""
+    def add(self, body: Body, above: int, below: int | None = None) -> None:
+        """Take a record's transactions above a commit LSN, and below another."""
         cuts: dict[int, int] = {}
         for entry in body.controls:
-            if isinstance(entry, Truncated) and entry.lsn > above:
+            if isinstance(entry, Truncated) and entry.lsn > above and (below is None or entry.lsn < below):
                 for number in entry.tables:
                     if number in self._follows and not self._saw(number, entry.xid, entry.lsn):
                         self._tables[number] = Pending(truncate=True)
@@ -51,6 +51,8 @@ class Gathering:
             if number not in self._follows:
                 continue
             keep = rows.lsn > np.uint64(max(above, 0))
+            if below is not None:
+                keep &= rows.lsn < np.uint64(below)
             if number in cuts:
                 keep &= rows.seq > cuts[number]
             if (seen := self._follows[number]) is not None:

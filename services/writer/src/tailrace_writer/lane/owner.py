@@ -19,6 +19,7 @@ from tailrace_shared.plan.model import Plan
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.lineage import Lineage
+from tailrace_writer.comparison.destination import DestinationSide
 from tailrace_writer.destinations import Destination
 from tailrace_writer.hindrance import Hindrance
 from tailrace_writer.lane.follower import Broken, Follower
@@ -60,6 +61,7 @@ class LaneOwner:
         self._lane = plan.continuous.lane
         self._topic = topics.of_run(settings.namespace, plan.run, "masked-changes")
         self._hindrance = Hindrance(plan.run, context.replica, destination)
+        self._comparing = DestinationSide(destination, plan.run, context.replica)
         self._log = log.bind(run=plan.run, lane=self._lane)
         self.changes = 0
         self.bytes = 0
@@ -67,6 +69,12 @@ class LaneOwner:
 
     async def run(self) -> None:
         """Stand for the lane and follow it, again and again."""
+        try:
+            await self._run()
+        finally:
+            await self._comparing.stop()
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             self.last_turn = time.monotonic()
@@ -82,6 +90,8 @@ class LaneOwner:
                 failures = 1 if self.changes > made else failures + 1
                 self._context.metrics.retries.labels(self._plan.run).inc()
                 self._log.warning("lane.retry", code=error.code, message=error.message)
+                if error.code == "postgres.lock":
+                    await self._comparing.give_way()
                 await self._hindrance.failed(error)
             await asyncio.sleep(_RETRY.delay(failures, self._context.replica) or STAND_S)
 
@@ -100,7 +110,14 @@ class LaneOwner:
             consumer.assign([place])
             await consumer.start()
             follower = Follower(
-                self._context, self._plan, self._lineage, connection, consumer, place, self._settings.lock_timeout_s
+                self._context,
+                self._plan,
+                self._lineage,
+                connection,
+                consumer,
+                place,
+                self._settings.lock_timeout_s,
+                self._comparing,
             )
             while True:
                 self.last_turn = time.monotonic()

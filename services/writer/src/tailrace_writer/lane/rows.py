@@ -11,14 +11,17 @@ import asyncpg
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.types import qualified
 from tailrace_writer.lane.apply import BY_INDEX
+from tailrace_writer.lane.comparing import Wanted
 from tailrace_writer.lane.position import Position
 from tailrace_writer.lane.seen import Seen
 from tailrace_writer.lock_keys import lock_key
 from tailrace_writer.state.moves import Deposed
 
 _ROW = """
-SELECT l.system, l.timeline, l.position, l.kafka_offset, l.tables_version
+SELECT l.system, l.timeline, l.position, l.kafka_offset, l.tables_version, c.number, c.plan, c.tables, c.point
 FROM tailrace.lane l JOIN tailrace.run r ON r.run = l.run AND r.attempt = l.attempt
+LEFT JOIN tailrace.comparison c ON c.run = l.run AND c.attempt = l.attempt AND c.state = 'reading' AND c.cut_at IS NULL
+  AND c.trouble = ''
 WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND l.held = '' AND l.broken = ''
   AND (r.state = 'streaming' OR r.state = 'stopping' AND r.outcome = 'stopped')
 FOR UPDATE OF l
@@ -38,6 +41,8 @@ class LaneRow:
     offset: int
     """Of the last record that is applied; −1 before the first."""
     tables_version: int
+    wanted: Wanted | None = None
+    """A comparison that waits for the lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,10 @@ async def open_lane(
         await connection.execute("ROLLBACK")
         raise NotNow
     position = Position(row["system"], row["timeline"], row["position"])
-    return LaneRow(position, row["kafka_offset"], row["tables_version"])
+    wanted = None
+    if row["number"] is not None:
+        wanted = Wanted(row["number"], row["plan"], tuple(row["tables"]), row["point"])
+    return LaneRow(position, row["kafka_offset"], row["tables_version"], wanted)
 
 
 async def followed(connection: asyncpg.Connection, run: str, attempt: int, position: int) -> Followed:

@@ -14,6 +14,7 @@ import asyncpg
 from tailrace_shared import messages as m
 from tailrace_shared.plan.model import Problem
 from tailrace_shared.postgres import translated
+from tailrace_writer.comparison.state import apply_comparison_fact
 from tailrace_writer.lane.position import lsn_of
 from tailrace_writer.state import resyncs
 
@@ -65,9 +66,11 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             await resyncs.appeared(connection, fact)
         case m.ResyncPlanned():
             await resyncs.planned(connection, fact)
-            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot, resync=fact.number)
+            await _holds(connection, fact.run, fact.attempt, fact.replica, fact.snapshot, resync=fact.number, offer=fact.digest)
         case m.ResyncFailed():
             await resyncs.failed(connection, fact)
+        case m.ComparisonRequested() | m.ComparisonPoint() | m.ComparisonRead() | m.ComparisonFailed():
+            await apply_comparison_fact(connection, fact)
         case m.CaptureSeen():
             await _capture_seen(connection, fact)
         case m.LaneBroken():
@@ -169,6 +172,7 @@ async def _holds(
     *,
     digest: str | None = None,
     resync: int = 0,
+    offer: str | None = None,
 ) -> None:
     """A reader holds a snapshot of this attempt. A planner whose plan was not the first does not: its snapshot is another.
     Neither does one that holds the snapshot of a resync which is over, or whose offer was not the one that was taken."""
@@ -176,10 +180,10 @@ async def _holds(
         "INSERT INTO tailrace.replica (run, replica, service, attempt, snapshot, resync) "
         "SELECT run, $3, 'reader', $2, $4, $6 FROM tailrace.run WHERE run = $1 AND attempt = $2 "
         "AND state NOT IN ('done', 'failed', 'cancelled') AND ($5::text IS NULL OR digest = $5) "
-        "AND ($6 = 0 OR resync_state <> '' AND resync_no = $6) "
+        "AND ($6 = 0 OR resync_state <> '' AND resync_no = $6 AND ($7::text IS NULL OR resync_plan = $7)) "
         "ON CONFLICT (run, replica) DO UPDATE SET attempt = excluded.attempt, snapshot = excluded.snapshot, "
         "resync = excluded.resync, seen_at = clock_timestamp()",
-        run, attempt, replica, snapshot, digest, resync,
+        run, attempt, replica, snapshot, digest, resync, offer,
     )  # fmt: skip
 
 

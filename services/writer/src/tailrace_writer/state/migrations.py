@@ -69,7 +69,30 @@ ALTER TABLE tailrace.replica ADD COLUMN resync int NOT NULL DEFAULT 0;
 """
 """Tables of a continuous run that are loaded again while it streams: one such at a time, in the run's row."""
 
-STEPS: Final[tuple[Step, ...]] = (Step(3, _LANES), Step(4, _RESYNCS))
+_COMPARISONS: Final = """
+CREATE TABLE tailrace.comparison (
+    run text PRIMARY KEY, attempt int NOT NULL, id text NOT NULL, number int NOT NULL, tries int NOT NULL DEFAULT 1,
+    state text NOT NULL, why text NOT NULL DEFAULT '', trouble text NOT NULL DEFAULT '',
+    asked text[] NOT NULL, tables int[] NOT NULL DEFAULT '{}', left_out jsonb NOT NULL DEFAULT '[]',
+    plan text NOT NULL DEFAULT '', reader text NOT NULL DEFAULT '', point bigint,
+    owner text NOT NULL DEFAULT '', cut_at timestamptz, moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    bytes bigint NOT NULL DEFAULT 0, rows bigint NOT NULL DEFAULT 0, checks jsonb NOT NULL DEFAULT '[]'
+);
+CREATE TABLE tailrace.comparison_side (
+    run text, number int, table_no int, side text,
+    rows bigint NOT NULL DEFAULT 0, batches int NOT NULL DEFAULT 0,
+    lane0 numeric NOT NULL DEFAULT 0, lane1 numeric NOT NULL DEFAULT 0, left_out text NOT NULL DEFAULT '',
+    PRIMARY KEY (run, number, table_no, side)
+);
+CREATE TABLE tailrace.comparison_batch (
+    run text, number int, table_no int, range_no int, batch_no int, part_no int, parts int NOT NULL,
+    rows bigint NOT NULL, lane0 numeric NOT NULL, lane1 numeric NOT NULL,
+    PRIMARY KEY (run, number, table_no, range_no, batch_no, part_no)
+);
+"""
+"""The newest comparison of a continuous run's destination with its source, and while it goes on what both sides hold."""
+
+STEPS: Final[tuple[Step, ...]] = (Step(3, _LANES), Step(4, _RESYNCS), Step(5, _COMPARISONS))
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""
 WAIT_S: Final = 30
