@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from tailrace_reader.access import source_of, transport_key
 from tailrace_reader.assemble import RangeAssembler
 from tailrace_reader.capture.worker import Capture
+from tailrace_reader.comparing import ComparisonReader
 from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
 from tailrace_reader.leaks import look_up
@@ -35,6 +36,7 @@ from tailrace_shared.messages import (
     Failure,
     RangeRead,
     ReadRange,
+    ReadToCompare,
     RunRecord,
     SnapshotHeld,
     SnapshotUnavailable,
@@ -94,6 +96,9 @@ class ReaderMember:
                 context, self._source, record, plan, self._cipher, settings.namespace, settings.stale_s
             )
         self._capturing: asyncio.Task[None] | None = None
+        self._comparison = ComparisonReader(
+            context, self._source, record, self._sender, self._cipher, self._observe
+        )
         self._rows = 0
         self._bytes = 0
         self._retries = 0
@@ -115,6 +120,7 @@ class ReaderMember:
     async def update(self, record: RunRecord) -> None:
         """Learn of other snapshot ids; let the snapshot go when the run has left ``loading``."""
         self._record = record
+        self._comparison.update(record)
         if self._capture is not None:
             self._capture.update(record)
         if self._session is not None:
@@ -134,6 +140,7 @@ class ReaderMember:
         if self._capturing is not None:
             self._capturing.cancel()
             await asyncio.gather(self._capturing, return_exceptions=True)
+        await self._comparison.stop()
         await self._disconnect(deadline)
         if self._session is not None:
             session, self._session = self._session, None
@@ -172,6 +179,8 @@ class ReaderMember:
                 await self._context.control.fact(
                     await look_up(self._source, self._plan, work, limit_s, self._context.replica)
                 )
+            elif isinstance(work, ReadToCompare):
+                await self._comparison.begin(work)
             elif self._session is not None:
                 await self._read(work, self._session)
             self._patience.succeeded()
@@ -297,6 +306,8 @@ class ReaderMember:
             return ""
         try:
             work = WORK.validate_json(delivery.value)
+            if isinstance(work, ReadToCompare):
+                return "a comparison"
             if isinstance(work, CheckLeaks):
                 named = dict.fromkeys(str(self._plan.table(sample.table).name) for sample in work.samples)
                 return f"the leak scan of {', '.join(list(named)[:3])}{' and others' if len(named) > 3 else ''}"
