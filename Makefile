@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch clean help
+.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,9 @@ $(VENV)/.test: requirements-dev.txt $(VENV)/.demo
 
 demo: $(VENV)/.demo ## mask a real database end to end, on embedded PostgreSQL and Kafka
 	$(BIN)/tailrace demo
+
+demo-continuous: $(VENV)/.demo ## a masked destination that follows its source, for about a minute
+	$(BIN)/tailrace demo --continuous
 
 test: $(VENV)/.test ## unit, integration and end-to-end tests
 	$(BIN)/python -m pytest -m "not long" tests

@@ -105,3 +105,24 @@ def test_a_kept_demo_runs_until_interrupted(environment: dict[str, str], folder:
     assert process.returncode == 0
     eventually(lambda: not processes_below(folder), 20, "nothing runs any more")
     assert list(folder.glob("tailrace-*")) == []
+
+
+@pytest.mark.long
+@pytest.mark.timeout(450)
+def test_the_continuous_demo_ends_by_itself_with_both_sides_equal_and_nothing_left(
+    environment: dict[str, str], folder: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tailrace", "demo", "--continuous"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "caught up after" in said
+    assert "what was followed is what a fresh masked snapshot holds" in said
+    eventually(lambda: not processes_below(folder), 20, "nothing runs any more")
+    assert list(folder.glob("tailrace-*")) == []

@@ -57,8 +57,9 @@ def _list(records: list[RunRecord]) -> Table:
         table.add_column(name, justify="right" if name in ("rows loaded", "time") else "left", no_wrap=name == "run")
     for record in records:
         state = "queued" if record.queued else record.state
-        why = record.failure.message if record.failure else record.waiting_for or following(record)
-        shown = f"[{STATE_STYLE.get(state, 'cyan')}]{state}[/]" + (f"  {escape(why)}" if why else "")
+        why = record.failure.message if record.failure else record.waiting_for
+        said = "; ".join(part for part in (following(record), why) if part)
+        shown = f"[{STATE_STYLE.get(state, 'cyan')}]{state}[/]" + (f"  {escape(said)}" if said else "")
         table.add_row(
             record.run,
             escape(record.job.name),

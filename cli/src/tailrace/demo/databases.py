@@ -30,6 +30,21 @@ class DemoDatabases:
         return self.cluster.url(DESTINATION, _LOADER, self.password)
 
 
+def fill_to_follow(databases: DemoDatabases, publication: str) -> None:
+    """The same for a source that is followed: docs/privileges.md says what that asks for.
+
+    The publication is an administrator's, so the reader's role owns nothing; foreign keys hold while changes are applied.
+    """
+    fill(databases)
+    databases.cluster.run_sql(
+        f"ALTER ROLE {_READER} REPLICATION; GRANT SET ON PARAMETER session_replication_role TO {_LOADER};"
+    )
+    databases.cluster.run_sql(
+        f"CREATE PUBLICATION {publication} FOR TABLES IN SCHEMA public WITH (publish_via_partition_root = true);",
+        SOURCE,
+    )
+
+
 def describe_databases(cluster: EmbeddedPostgres) -> DemoDatabases:
     """The databases that ``fill`` will make on a started cluster."""
     return DemoDatabases(cluster, secrets.token_hex(12))

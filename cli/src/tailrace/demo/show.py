@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -52,16 +52,8 @@ def show(output: Output, *, keep: bool) -> ExitCode:
         f"[bold]tailrace demo[/bold]: pagila, a DVD rental chain, goes from database [red]{SOURCE}[/red] to "
         f"[green]{DESTINATION}[/green]; customers and staff do not arrive as who they are."
     )
-    runtime = Runtime.in_temporary_directory(kafka=external_kafka())
     with ExitStack() as stack:
-        stack.callback(_stop, output, runtime)
-        with _step(output, "starting PostgreSQL 18 and Apache Kafka"):
-            runtime.start({_CLUSTER: {"fsync": False}})
-        databases = describe_databases(runtime.databases[_CLUSTER])
-        with _step(output, "loading pagila; starting reader, generator and writer"), ThreadPoolExecutor(1) as pool:
-            filled = pool.submit(fill, databases)
-            here = stack.enter_context(installation(job, environ=_environment(databases), runtime=runtime))
-            filled.result()
+        databases, here = started(output, job, stack)
         ended = asyncio.run(_carry(output, job, here))
         if ended is None:
             return ExitCode.INTERRUPTED
@@ -76,6 +68,22 @@ def show(output: Output, *, keep: bool) -> ExitCode:
         elif record.state == "done":
             output.say(NEXT_STEPS)
         return exit_code(record)
+
+
+def started(
+    output: Output, job: Job, stack: ExitStack, prepare: Callable[[DemoDatabases], None] = fill
+) -> tuple[DemoDatabases, Installation]:
+    """Databases, broker and services; ``stack`` stops them. ``prepare`` fills the databases, while the services start."""
+    runtime = Runtime.in_temporary_directory(kafka=external_kafka())
+    stack.callback(_stop, output, runtime)
+    with _step(output, "starting PostgreSQL 18 and Apache Kafka"):
+        runtime.start({_CLUSTER: {"fsync": False}})
+    databases = describe_databases(runtime.databases[_CLUSTER])
+    with _step(output, "loading pagila; starting reader, generator and writer"), ThreadPoolExecutor(1) as pool:
+        filled = pool.submit(prepare, databases)
+        here = stack.enter_context(installation(job, environ=_environment(databases), runtime=runtime))
+        filled.result()
+    return databases, here
 
 
 async def _carry(output: Output, job: Job, here: Installation) -> Ended | None:
