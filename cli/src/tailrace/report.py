@@ -146,7 +146,7 @@ def make_report(
     )  # fmt: skip
 
 
-def write_report(path: Path, report: Report, key: bytes | None) -> None:
+def write_report(path: Path, report: Frozen, key: bytes | None) -> None:
     """Write the report in its envelope. Raises UsageError where the file cannot be written."""
     text = json.dumps(sealed(report.model_dump(mode="json"), key), indent=2, ensure_ascii=False) + "\n"
     try:

@@ -17,6 +17,7 @@ from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka, translated
 from tailrace_shared.messages import (
     CancelRequested,
+    ComparisonRequested,
     PauseRequested,
     ResumeRequested,
     ResyncRequested,
@@ -32,7 +33,7 @@ _POLL_MILLISECONDS = 500
 _SNAPSHOT_DEADLINE_SECONDS = 30.0
 
 
-Request = CancelRequested | PauseRequested | ResumeRequested | StopRequested | ResyncRequested
+Request = ComparisonRequested | CancelRequested | PauseRequested | ResumeRequested | StopRequested | ResyncRequested
 """What a person may ask of a run that is there."""
 
 
