@@ -170,6 +170,21 @@ def test_a_value_that_does_not_fit_makes_its_column_text_and_only_its_column() -
     assert [c.type for c in changes.columns] == [pa.int32(), pa.string(), pa.timestamp("us", tz="UTC")]
 
 
+def test_old_and_new_values_of_a_column_travel_alike() -> None:
+    """Else nobody could say whether the row that goes is the one that came before."""
+    r = relation(identity="f", id="int4", d="date")
+    for new, old in (("2024-01-01", "infinity"), ("infinity", "2024-01-01"), ("2024-01-01", None)):
+        s = Server()
+        s.begin()
+        s.relation(r)
+        s.update(r, 1, new, old=(1, old))
+        s.commit()
+        changes = rows(Decoder([table(r)]).decode(s.frames()))
+        assert changes.old[1].type == changes.columns[1].type
+        assert str(changes.columns[1][0]) == new
+        assert str(changes.old[1][0]) == str(old)
+
+
 def test_text_that_is_no_text_is_an_error_that_names_the_column() -> None:
     s = Server()
     s.begin()

@@ -11,7 +11,7 @@
 | the plan's n columns | new values; all null of a DELETE |
 
 A user's column may be called ``_op``: names are for people, positions count. Any column travels typed, or as text where a value
-does not fit its wire type, as in batches; an old column decides that for itself.
+does not fit its wire type, as in batches; an old column always as the new one does.
 """
 
 from __future__ import annotations

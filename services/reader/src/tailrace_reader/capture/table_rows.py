@@ -11,7 +11,7 @@ from tailrace_reader.capture.relations import Relation
 from tailrace_reader.capture.tables import CapturedTable
 from tailrace_reader.capture.transactions import Transactions
 from tailrace_reader.capture.tuples import UNCHANGED, Field, Ints, Stream
-from tailrace_reader.capture.values import columns_of
+from tailrace_reader.capture.values import columns_of, texts
 from tailrace_shared.changes import DELETE, INSERT, UPDATE, ChangeRows
 
 _KIND = MESSAGE + 5
@@ -51,6 +51,7 @@ def table_rows(
     chosen = [_position(relation, column) for column in table.layout.names]
     new = [new_fields[i] for i in chosen]
     tx = transactions.of[frames]
+    columns = columns_of(stream.bytes, new, table.layout.wires, table.layout.types, table.layout.names)
     return ChangeRows(
         op,
         frames.astype(np.uint32),
@@ -59,9 +60,9 @@ def table_rows(
         transactions.time[tx],
         has_old,
         _gone(new),
-        _old(stream, old_fields, len(op), table, relation),
+        _old(stream, old_fields, new, columns, table, relation),
         table.layout.names,
-        tuple(columns_of(stream.bytes, new, table.layout.wires, table.layout.types, table.layout.names)),
+        tuple(columns),
     )
 
 
@@ -85,18 +86,32 @@ def _gone(fields: list[Field]) -> npt.NDArray[np.bool_] | None:
 
 
 def _old(
-    stream: Stream, fields: list[Field], rows: int, table: CapturedTable, relation: Relation
+    stream: Stream,
+    fields: list[Field],
+    new: list[Field],
+    columns: list[pa.Array],
+    table: CapturedTable,
+    relation: Relation,
 ) -> dict[int, pa.Array]:
-    """Old values by plan position. Nulls all over where no old image came, so that a record's columns do not depend on that."""
+    """Old values by plan position. Nulls all over where no old image came, so that a record's columns do not depend on that.
+
+    A value that does not fit its type makes its column text, there and in ``columns`` alike: who looks whether a row is the one
+    that was, compares old with new.
+    """
     layout = table.layout
     positions = [layout.names.index(column) for column in table.old_columns(relation)]
     if not fields:
-        return {i: pa.nulls(rows, layout.types[i]) for i in positions}
+        return {i: pa.nulls(len(columns[i]), columns[i].type) for i in positions}
+    old = [fields[_position(relation, layout.names[i])] for i in positions]
     arrays = columns_of(
         stream.bytes,
-        [fields[_position(relation, layout.names[i])] for i in positions],
+        old,
         [layout.wires[i] for i in positions],
         [layout.types[i] for i in positions],
         [layout.names[i] for i in positions],
     )
+    for at, i in enumerate(positions):
+        if arrays[at].type != columns[i].type:
+            arrays[at] = texts(stream.bytes, old[at], layout.names[i])
+            columns[i] = texts(stream.bytes, new[i], layout.names[i])
     return dict(zip(positions, arrays, strict=True))
