@@ -49,7 +49,7 @@ from tailrace_shared.plan.sealing import open_filters
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Progress
 
-STEPS = ("encode", "send")
+STEPS = ("decode", "encode", "send")
 READING: frozenset[State] = frozenset({"planned", "preparing", "loading"})
 """States in which the snapshot is needed; what comes later looks at the source as it is."""
 _RETRY = RetrySchedule(first_s=0.5, limit_s=10.0, attempts=None)

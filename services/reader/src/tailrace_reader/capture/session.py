@@ -73,6 +73,7 @@ class CaptureSession:
                 if seen.done():
                     seen.result()
                 if self._over_budget():
+                    await self._sent()
                     await asyncio.sleep(CUT_S)
                     continue
                 frames = await self._stream.cut(self._decoder.inside, CUT_S)
@@ -80,7 +81,9 @@ class CaptureSession:
                     await self._sent()
                     await self._idle()
                     continue
+                started = time.perf_counter()
                 segment = await _aside(len(frames.starts), self._decoder.decode, frames)
+                self._observe("decode", started)
                 await self._sent()
                 self._stream.drop(segment.frames)
                 self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")
@@ -104,10 +107,17 @@ class CaptureSession:
             await sending
 
     async def _pass_on(self, segment: Segment) -> None:
+        started = time.perf_counter()
         record = await _aside(segment.changes, self.recorder.record, segment)
+        self._observe("encode", started)
         if record is not None:
+            started = time.perf_counter()
             await self._send(record)
+            self._observe("send", started)
         self._stream.confirm(self.recorder.tail.end)
+
+    def _observe(self, step: str, started: float) -> None:
+        self._of.context.metrics.batch_seconds.labels(self._of.plan.run, step).observe(time.perf_counter() - started)
 
     async def _send(self, record: Record) -> None:
         crash_point("reader.before-changes")
