@@ -104,7 +104,8 @@ def make_nasty(name: str, regime: str, source: EmbeddedPostgres, destination: Em
         for space in SCHEMAS:
             destination.run_sql(
                 f"GRANT USAGE ON SCHEMA {space}, extension TO {role};"
-                f"GRANT SELECT, INSERT, TRUNCATE ON ALL TABLES IN SCHEMA {space} TO {role};"
+                # DELETE, since a key that is NOT ENFORCED keeps PostgreSQL 18 from truncating.
+                f"GRANT SELECT, INSERT, TRUNCATE, DELETE ON ALL TABLES IN SCHEMA {space} TO {role};"
                 f"GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {space} TO {role};",
                 name,
             )

@@ -14,6 +14,7 @@ from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_shared.verify.answers import answers
 from tailrace_writer import create
+from tailrace_writer.emptying import empty
 from tailrace_writer.lane.laying import lay_out_lane
 from tailrace_writer.staging import steps_before
 from tailrace_writer.state.moves import Seat, close_fence, move, require
@@ -115,7 +116,8 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
             ):  # the triggers that it silences are not disabled, and some are ON TRUNCATE
                 await connection.execute("SET LOCAL session_replication_role = replica")
             if plan.mode != "create":
-                await truncate(connection, [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"])
+                emptied = [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"]
+                await empty(connection, [_own(table) for table in emptied])
             crash_point("leader.after-truncate")
             await _lay_out(connection, seat, plan)
             await lay_out_lane(connection, seat, plan)
@@ -125,13 +127,6 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
                 "prepared = $6, started_at = coalesce(started_at, clock_timestamp())",
                 plan.mode != "append",  # where no table is touched before the very end, none is to be emptied
             )  # fmt: skip
-
-
-async def truncate(connection: asyncpg.Connection, tables: list[PlannedTable]) -> None:
-    """Empty tables in one statement, never with CASCADE."""
-    if tables:
-        names = ", ".join(_own(table) for table in tables)
-        await connection.execute(f"TRUNCATE TABLE {names}")
 
 
 def _own(table: PlannedTable) -> str:

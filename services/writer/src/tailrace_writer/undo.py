@@ -9,7 +9,7 @@ import asyncpg
 from tailrace_shared.messages import State
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
-from tailrace_writer import create
+from tailrace_writer import create, emptying
 from tailrace_writer.state.decisions import Outcome
 from tailrace_writer.state.moves import Seat, close_fence, forget, move, require
 
@@ -93,15 +93,9 @@ async def _empty(connection: asyncpg.Connection, seat: Seat) -> None:
     )  # fmt: skip
     # A table's own rows: others may inherit from it. Those of partitions are its own.
     names = [f"{'ONLY ' if row['only'] else ''}{qualified(row['schema_name'], row['name'])}" for row in claimed]
-    if not names:
-        return
-    await _silence_triggers(connection, seat)
-    try:
-        async with connection.transaction():
-            await connection.execute(f"TRUNCATE TABLE {', '.join(names)}")
-    except asyncpg.FeatureNotSupportedError:
-        # A table that the run leaves alone refers to one of these: TRUNCATE refuses that even where no row does.
-        await _delete(connection, names)
+    if names:
+        await _silence_triggers(connection, seat)
+        await emptying.empty(connection, names)
 
 
 async def _silence_triggers(connection: asyncpg.Connection, seat: Seat) -> None:
@@ -111,22 +105,3 @@ async def _silence_triggers(connection: asyncpg.Connection, seat: Seat) -> None:
         with suppress(asyncpg.InsufficientPrivilegeError):
             async with connection.transaction():
                 await connection.execute("SET LOCAL session_replication_role = replica")
-
-
-async def _delete(connection: asyncpg.Connection, names: list[str]) -> None:
-    """Delete all rows, referencing tables first: whoever is refused waits for the next round."""
-    with suppress(asyncpg.InsufficientPrivilegeError):
-        async with connection.transaction():
-            await connection.execute("SET LOCAL session_replication_role = replica")
-    left = names
-    while left:
-        refused: list[str] = []
-        for name in left:
-            try:
-                async with connection.transaction():
-                    await connection.execute(f"DELETE FROM {name}")
-            except asyncpg.ForeignKeyViolationError:
-                if len(refused) + 1 == len(left):
-                    raise
-                refused.append(name)
-        left = refused

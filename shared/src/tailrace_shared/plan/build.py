@@ -113,8 +113,10 @@ def build_plan(
         proofs = temper_proofs(proofs, tables, source, destination, problems)
     proofs += generation.proofs
     proofs += prove_references(
-        carried_sides(sides), source, destination, names, respect, problems, append=append, held=held
-    )
+        carried_sides(sides), source, destination, names, respect, problems, append=append, held=held,
+        replica_role=replica_role,
+        orphans={link.meaning: facts.rows.orphans[link.about] for link in links if link.about in facts.rows.orphans},
+    )  # fmt: skip
     virtual, more = virtual_checks(links, tables, filters, held, problems)
     proofs += more
     if append:
@@ -128,12 +130,13 @@ def build_plan(
     else:
         ddl = bypass_steps(tables, sides, destination, names)
     tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
-    check_drift(tables, source, destination, problems, append=append)
+    check_drift(tables, source, destination, problems, append=append, demands=facts.demands)
     sequences = sequence_steps(tables, destination, problems)
     check_source(tables, source, problems)
     check_destination(
-        tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role
-    )
+        tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role,
+        respect=respect,
+    )  # fmt: skip
     _check_widths(job, facts, problems)
     if problems.failed and not tolerant:
         return PlanResult(plan=None, problems=problems.all)

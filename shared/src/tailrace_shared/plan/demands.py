@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from tailrace_shared.catalogue.model import Catalogue, Index, Table
+from tailrace_shared.plan.demanded_checks import check_demand, check_question, only_there
 from tailrace_shared.plan.domains import folds
-from tailrace_shared.plan.scope import ScopedTable
+from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 from tailrace_shared.types import qualified, quote_ident
 
-Ask = Callable[[str], Awaitable[Any]]
+Ask = Callable[..., Awaitable[Any]]
 
 
 def null_demand(column: object) -> str:
@@ -28,9 +29,16 @@ def unique_demand(table: object, index: str) -> str:
 
 
 async def count_demands(
-    ask: Ask, scope: Iterable[ScopedTable], readable: Callable[[Table], bool], destination: Catalogue
+    ask: Ask,
+    scope: Iterable[ScopedTable],
+    readable: Callable[[Table], bool],
+    destination: Catalogue,
+    duplicated: Callable[[ColumnRef], bool],
 ) -> dict[str, int]:
-    """Per demand how many rows, or groups of rows, break it; without those that could not be counted in time."""
+    """Per demand how many rows, or groups of rows, break it; without those that could not be counted in time.
+
+    ``duplicated`` tells which columns arrive as they are: a check over others is not decided by the source's rows.
+    """
     counted: dict[str, int] = {}
     for scoped in scope:
         theirs = destination.table(scoped.name)
@@ -41,6 +49,11 @@ async def count_demands(
             answer = await ask(question)
             if answer is not None:
                 counted[name] = answer
+        for check in only_there(scoped.table, theirs):
+            kept = all(scoped.mode == "duplicate" or duplicated(ColumnRef(scoped.name, name)) for name in check.columns)
+            to_ask = check_question(scoped.table, theirs, check) if kept else None
+            if to_ask and (answer := await ask(to_ask, foreign=True)) is not None:
+                counted[check_demand(scoped.name, check)] = answer
     return counted
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
-from tailrace_shared.catalogue.model import Catalogue, CheckConstraint, Table
+from tailrace_shared.catalogue.model import Catalogue, Table
+from tailrace_shared.plan.demanded_checks import check_demand, only_there
 from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.plan.problems import Problems
 
@@ -14,9 +16,13 @@ WHOLE: Final = frozenset({"UTF8", "SQL_ASCII"})
 
 
 def check_drift(
-    planned: Sequence[PlannedTable], source: Catalogue, destination: Catalogue, problems: Problems, *, append: bool
-) -> None:
-    """Checks, exclusions, partitions and rules that only the destination has; generated columns; the encoding."""
+    planned: Sequence[PlannedTable], source: Catalogue, destination: Catalogue, problems: Problems, *, append: bool,
+    demands: Mapping[str, int] = MappingProxyType({}),
+) -> None:  # fmt: skip
+    """Checks, exclusions, partitions and rules that only the destination has; generated columns; the encoding.
+
+    ``demands`` says by ``demanded_checks.check_demand`` how many rows of the source break a check.
+    """
     if destination.encoding not in (*WHOLE, source.encoding):
         problems.warning(
             "encoding", destination.database,
@@ -28,34 +34,30 @@ def check_drift(
         ours, theirs = source.table(table.name), destination.table(table.name)
         if table.mode not in ("carry", "duplicate") or ours is None or theirs is None:
             continue
-        _checks(table, ours, theirs, problems)
+        _checks(table, ours, theirs, demands, problems)
         _exclusions(ours, theirs, problems)
         _generated(ours, theirs, problems)
         _partitions(ours, theirs, problems)
         _rules(theirs, append, problems)
 
 
-def _checks(table: PlannedTable, ours: Table, theirs: Table, problems: Problems) -> None:
-    known = {_meaning(check) for check in ours.checks if "NOT VALID" not in check.definition and _enforced(check)}
+def _checks(table: PlannedTable, ours: Table, theirs: Table, demands: Mapping[str, int], problems: Problems) -> None:
     masked = {c.name for c in table.columns if c.masked}
-    for check in theirs.checks:
-        if not _enforced(check) or masked & set(check.columns) or _meaning(check) in known:
+    for check in only_there(ours, theirs):
+        if masked & set(check.columns):
             continue  # one over masked columns is spoken of already
-        of = f" (domain {check.domain})" if check.domain else ""
-        problems.warning(
-            "check-in-destination-only", f"{theirs.name} check {check.name}{of}", "the source does not guarantee it",
-            "Drop it there, or see to it that every row passes: the load would fail.",
-        )  # fmt: skip
-
-
-def _enforced(check: CheckConstraint) -> bool:
-    return "NOT ENFORCED" not in check.definition
-
-
-def _meaning(check: CheckConstraint) -> tuple[str, bool, frozenset[str]]:
-    """A check that was added NOT VALID still holds for every row that is loaded."""
-    definition = check.definition.replace(" NOT VALID", "").replace(" NO INHERIT", "")
-    return definition, bool(check.domain), frozenset(check.columns)
+        about = f"{theirs.name} check {check.name}" + (f" (domain {check.domain})" if check.domain else "")
+        broken = demands.get(check_demand(table.name, check))
+        if broken is None:
+            problems.warning(
+                "check-in-destination-only", about, "the source does not guarantee it",
+                "Drop it there, or see to it that every row passes: the load would fail.",
+            )  # fmt: skip
+        elif broken:
+            problems.error(
+                "check-broken-in-source", about, f"only the destination has it, and {broken:,} rows of the source break it",
+                "Drop it there, give the column another generator, or leave these rows out with `where`.",
+            )  # fmt: skip
 
 
 def _exclusions(ours: Table, theirs: Table, problems: Problems) -> None:

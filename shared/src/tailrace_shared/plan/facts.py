@@ -11,7 +11,7 @@ from pydantic import Field
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Partition, Table
 from tailrace_shared.deadline import Deadline
-from tailrace_shared.generators import Key, MaskHash, MaskText, UniqueMock
+from tailrace_shared.generators import Duplicate, Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.condition_variables import condition_lookup
 from tailrace_shared.plan.create import destination_to_be
@@ -19,7 +19,7 @@ from tailrace_shared.plan.demands import count_demands
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
 from tailrace_shared.plan.filters import Filters, ScopeFacts
 from tailrace_shared.plan.gaps import gaps_of
-from tailrace_shared.plan.links import links_of
+from tailrace_shared.plan.links import doubtful_links, links_of
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, scope_of
@@ -91,7 +91,7 @@ async def gather_facts(
     rows = await ask_scope(
         connection, scope, links, gaps,
         filters=lambda asked: Filters(scope, catalogue, gaps, asked),
-        lookup=condition_lookup(job, environ),
+        lookup=condition_lookup(job, environ), doubtful=doubtful_links(links, target, names),
     )  # fmt: skip
     distinct: dict[str, int] = {}
     largest: dict[str, int] = {}
@@ -121,7 +121,8 @@ async def gather_facts(
     demands = {}
     if destination is not None:
         demands = await count_demands(
-            asker.ask, scope.values(), lambda table: _readable(table, catalogue), destination
+            asker.ask, scope.values(), lambda table: _readable(table, catalogue), destination,
+            lambda ref: (decision := decisions.get(ref)) is not None and isinstance(decision.spec, Duplicate),
         )  # fmt: skip
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
@@ -213,10 +214,12 @@ class _Asker:
         row: bool = False,
         rows: bool = False,
         raises: bool = False,
+        foreign: bool = False,
     ) -> Any:
         """The answer, or None where there is none, it takes too long, the role may not ask or a value is not one.
 
-        A single value, or a whole ``row``, or all ``rows``. ``raises`` lets the server's refusal through.
+        A single value, or a whole ``row``, or all ``rows``. ``raises`` lets the server's refusal through. ``foreign`` says that
+        the question is made of the other side's words: what this server does not know of them is no answer.
         """
         if self._deadline.expired:
             return None
@@ -239,6 +242,10 @@ class _Asker:
                 return None
             except (asyncpg.InsufficientPrivilegeError, asyncpg.DataError):
                 if raises:
+                    raise
+                return None
+            except asyncpg.SyntaxOrAccessError:
+                if not foreign:
                     raise
                 return None
             finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, Table, TableName
@@ -74,6 +74,16 @@ def links_of(
         if link_or_none is not None:
             found.setdefault(link_or_none.meaning, link_or_none)
     return list(found.values())
+
+
+def doubtful_links(
+    links: Iterable[Link], destination: Catalogue, names: Mapping[TableName, TableName]
+) -> frozenset[Link]:
+    """Those that the destination enforces and the source does not guarantee."""
+    demanded = {_declared(key, names, own=False).meaning for key in destination.foreign_keys if key.enforced}
+    return frozenset(
+        link for link in links if link.meaning in demanded and not (link.certain or link.virtual or link.temporal)
+    )
 
 
 def _declared(key: ForeignKey, names: Mapping[TableName, TableName], *, own: bool) -> Link:

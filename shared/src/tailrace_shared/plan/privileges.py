@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.plan.model import DdlStep, PlannedTable, SequenceStep
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.types import qualified, quote_ident
+
+NOT_ENFORCED_SINCE: Final = 180000
+"""The first version with foreign keys that are NOT ENFORCED."""
 
 
 def check_source(planned: Sequence[PlannedTable], source: Catalogue, problems: Problems) -> None:
@@ -37,10 +41,12 @@ def check_destination(
     *,
     append: bool = False,
     locks: bool = False,
+    respect: bool = False,
 ) -> None:
     """The state schema; INSERT, SELECT, TRUNCATE; ownership of what is dropped and rebuilt; sequences.
 
-    ``append``: nothing is emptied; ``locks``: but tables are locked against other writers, which TRUNCATE allows too.
+    ``append``: nothing is emptied; ``locks``: but tables are locked against other writers, which TRUNCATE allows too. ``respect``:
+    foreign keys are there while tables are emptied, and some need DELETE for that.
     """
     check = _Checker("destination", destination, problems)
     if not destination.can_create:
@@ -48,6 +54,7 @@ def check_destination(
             "tailrace", "may not make the schema tailrace, where runs keep their state",
             f"GRANT CREATE ON DATABASE {quote_ident(destination.database)} TO {check.role};",
         )  # fmt: skip
+    deletes = respect and not append and truncate_refuses(planned, destination, names)
     for table in planned:
         theirs = destination.table(table.name)
         if theirs is None:
@@ -57,6 +64,8 @@ def check_destination(
             needed.append("INSERT")
         if not append or locks:
             needed.append("TRUNCATE")
+        if deletes:
+            needed.append("DELETE")
         check.table(table.name, needed)
         if theirs.row_security:
             problems.error(
@@ -86,6 +95,28 @@ def check_destination(
                 f"{sequence.schema_name}.{sequence.name}", "may not read and set the sequence",
                 f"GRANT {listed} ON SEQUENCE {qualified(sequence.schema_name, sequence.name)} TO {check.role};",
             )  # fmt: skip
+
+
+def truncate_refuses(
+    planned: Sequence[PlannedTable], destination: Catalogue, names: Mapping[TableName, TableName]
+) -> bool:
+    """Whether TRUNCATE of all of these together would be refused, so that they are emptied by DELETE.
+
+    PostgreSQL 18 looks for tables that refer to the listed ones among those that have triggers, as every enforced key gives them to
+    both of its sides. A table whose only key is NOT ENFORCED has none, and is taken for one that is not in the list.
+    """
+    if destination.server_version < NOT_ENFORCED_SINCE:
+        return False
+    emptied = {table.name for table in planned}
+    watched = {table.name for table in destination.tables if table.triggers}
+    for key in destination.foreign_keys:
+        if key.enforced:
+            watched |= {key.table, key.references, names.get(key.table, key.table)}
+    return any(
+        key.table not in watched and key.references in watched and names.get(key.table, key.table) in emptied
+        for key in destination.foreign_keys
+        if not key.enforced and names.get(key.references, key.references) in emptied
+    )
 
 
 def _altered(ddl: Iterable[DdlStep]) -> dict[TableName, list[str]]:

@@ -74,10 +74,13 @@ def prove_references(
     *,
     append: bool = False,
     held: Mapping[Meaning, str] = MappingProxyType({}),
+    replica_role: bool = False,
+    orphans: Mapping[Meaning, int] = MappingProxyType({}),
 ) -> list[Proof]:
     """A proof per foreign key; a side that is not carried is looked at on its own. ``append``: no row goes.
 
-    ``held`` says why keys hold whose referenced rows are not all carried.
+    ``held`` says why keys hold whose referenced rows are not all carried; ``orphans`` how many carried rows point nowhere, where
+    the source does not guarantee a key and they were counted.
     """
     guaranteed = {_meaning(key, names) for key in source.foreign_keys if key.validated}
     found = []
@@ -99,6 +102,9 @@ def prove_references(
             found.append(Proof(about=about, verdict="proved", reason=reason))
         elif side.parent is None or side.parent.mode == "truncate":
             found.append(_outside_parent(about, side, destination, problems))
+        elif (counted := orphans.get((*_meaning(side.key, names), ()))) is not None:
+            stays = not append and not side.key.validated and (replica_role or not respect)
+            found.append(_counted(about, counted, stays, problems))
         elif _meaning(side.key, names) not in guaranteed:
             problems.warning(
                 "foreign-key-in-destination-only", about, "the source does not guarantee it",
@@ -108,6 +114,24 @@ def prove_references(
         else:
             found.append(Proof(about=about, verdict="proved", reason="both sides map alike, by construction"))
     return found
+
+
+def _counted(about: str, orphans: int, stays: bool, problems: Problems) -> Proof:
+    """A key that the source does not guarantee. ``stays``: it is NOT VALID, and nobody tests it while loading."""
+    if not orphans:
+        return Proof(about=about, verdict="proved", reason="no row of the source points nowhere, counted")
+    said = f"{orphans:,} rows of the source point nowhere"
+    if stays:
+        problems.warning(
+            "foreign-key-not-valid", about, f"it is NOT VALID, and {said}: they arrive as they are, and it stays NOT VALID",
+            "Nothing, unless somebody relies on it.",
+        )  # fmt: skip
+    else:
+        problems.error(
+            "foreign-key-broken-in-source", about, f"the destination enforces it, and {said}",
+            "Drop it there, mend the rows, or leave them out with `where`.",
+        )  # fmt: skip
+    return Proof(about=about, verdict="verified-after", reason=said)
 
 
 def _meaning(

@@ -4,7 +4,7 @@ references lead nowhere. All in the snapshot, so that what is planned is what wi
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -42,14 +42,16 @@ WHERE pg_catalog.pg_relation_filenode(c.oid) IS NOT NULL ORDER BY c.oid
 
 async def ask_scope(
     connection: asyncpg.Connection, scope: Scope, links: Sequence[Link], gaps: Gaps, filters: Callable[[ScopeFacts], Filters],
-    lookup: Lookup,
+    lookup: Lookup, doubtful: Collection[Link] = (),
 ) -> ScopeFacts:  # fmt: skip
     """All answers; in the current transaction if there is one.
 
-    ``lookup`` gives the values of variables. Raises TransientError where the connection is lost; what the source refuses or
+    ``lookup`` gives the values of variables; ``doubtful`` are links that the destination demands and the source does not guarantee:
+    like virtual ones, they are counted. Raises TransientError where the connection is lost; what the source refuses or
     cannot say in time is among the answer's problems, or is missing from it.
     """
-    if not gaps.reduced and not gaps.all and not any(link.virtual for link in links):
+    counted = [link for link in links if link.virtual or link in doubtful]
+    if not gaps.reduced and not gaps.all and not counted:
         return ScopeFacts()
     asker = ScopeAsker(connection)
     problems = Problems()
@@ -73,9 +75,9 @@ async def ask_scope(
             if gap.action == "refuse" and (answer := await asker.value(ready.missing(gap))) is not None:
                 missing[gap.link.about] = answer
         filled = {gap.link for gap in gaps.all if gap.action != "refuse" or gap.outside}
-        for link in links:
+        for link in counted:
             sides = (scope.get(link.child), scope.get(link.parent))
-            if link.virtual and link not in filled and all(side is not None and side.loaded for side in sides):
+            if link not in filled and all(side is not None and side.loaded for side in sides):
                 answer = await asker.value(ready.orphans(link))
                 if answer is not None:
                     orphans[link.about] = answer

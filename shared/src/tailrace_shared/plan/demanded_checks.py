@@ -1,0 +1,69 @@
+"""Checks that only the destination has, as questions to the source.
+
+A definition is the destination's word, and what is asked runs in the source, with its reader's rights: only what compares, computes
+and calls PostgreSQL's own harmless functions is taken over. The rest is left to the load.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from tailrace_shared.catalogue.model import CheckConstraint, Table
+from tailrace_shared.types import qualified
+
+_WORDS: Final = (
+    "check and or not in any all array is between like ilike when then else end case row "
+    "lower upper length char_length character_length octet_length abs sign btrim ltrim rtrim trim coalesce nullif greatest least "
+    "round floor ceil ceiling trunc mod date_part extract date_trunc left right position strpos starts_with split_part "
+    "lower_inf upper_inf isempty num_nonnulls num_nulls cardinality array_length jsonb_typeof json_typeof isfinite "
+    "numeric varchar char character varying bit interval time timestamp decimal bpchar"
+)
+_CALLABLE: Final = frozenset(_WORDS.split())
+"""Words that may stand before a parenthesis: operators and types, and functions that look at nothing but their arguments."""
+_NOT_CODE: Final = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
+_CALL: Final = re.compile(r"([\w$.]+)\s*\(")
+
+
+def check_demand(table: object, check: CheckConstraint) -> str:
+    """Name of the fact how many rows break a check of the destination."""
+    return f"{table} check {check.name}"
+
+
+def enforced(check: CheckConstraint) -> bool:
+    """Whether PostgreSQL looks at the rows that come in."""
+    return "NOT ENFORCED" not in check.definition
+
+
+def meaning(check: CheckConstraint) -> tuple[str, bool, frozenset[str]]:
+    """What it says, whatever its name. One that was added NOT VALID still holds for every row that is loaded."""
+    definition = check.definition.replace(" NOT VALID", "").replace(" NO INHERIT", "")
+    return definition, bool(check.domain), frozenset(check.columns)
+
+
+def only_there(source: Table, destination: Table) -> Iterable[CheckConstraint]:
+    """Checks of the destination that the source does not guarantee."""
+    known = {meaning(check) for check in source.checks if "NOT VALID" not in check.definition and enforced(check)}
+    return (check for check in destination.checks if enforced(check) and meaning(check) not in known)
+
+
+def check_question(source: Table, destination: Table, check: CheckConstraint) -> str | None:
+    """How many rows of the source break it; None where that is not to be asked."""
+    definition, of_domain, columns = meaning(check)
+    if of_domain or not columns or not definition.startswith("CHECK (") or not _harmless(definition):
+        return None
+    for name in columns:
+        ours, theirs = source.column(name), destination.column(name)
+        if ours is None or theirs is None or ours.type.name != theirs.type.name or ours.loose or theirs.loose:
+            return None
+    only = "ONLY " if source.kind == "r" and source.inherited_by else ""
+    condition = definition.removeprefix("CHECK ")
+    return f"SELECT count(*) FROM {only}{qualified(source.name.schema_name, source.name.name)} WHERE NOT {condition}"
+
+
+def _harmless(definition: str) -> bool:
+    """Quoted names and words before a parenthesis could be anything, and so could operators of other schemas."""
+    code = _NOT_CODE.sub(lambda found: "''" if found.group().startswith("'") else '"x"', definition)
+    calls = (found.group(1).lower() for found in _CALL.finditer(code))
+    return '"x"(' not in code.replace(" ", "") and all(call in _CALLABLE for call in calls) and ";" not in code
