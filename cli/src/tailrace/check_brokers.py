@@ -43,6 +43,20 @@ async def check_brokers(job: Job, environ: Mapping[str, str]) -> tuple[Findings,
     return brokers, services
 
 
+async def known_runs(environ: Mapping[str, str]) -> dict[str, RunRecord] | None:
+    """The newest record of every run of the namespace; None where there are no brokers, or they do not say."""
+    if not brokers_named(environ):
+        return None
+    try:
+        kafka, namespace = Kafka(kafka_settings()), load_settings(CommandSettings).namespace
+        async with kafka.inspection() as inspection:
+            if topics.jobs(namespace) not in await inspection.topics():  # asking must not make one
+                return {}
+        return await PublishedRecords(kafka, namespace).latest()
+    except TailraceError:  # a line of the brokers' says so
+        return None
+
+
 def brokers_named(environ: Mapping[str, str]) -> bool:
     """Whether this environment names brokers."""
     return any(environ.get(name) for name in ("TAILRACE_KAFKA", "TAILRACE_KAFKA_BROKERS"))

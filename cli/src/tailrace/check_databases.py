@@ -9,12 +9,14 @@ import asyncpg
 
 from tailrace.check_destination import check_destination
 from tailrace.check_findings import Findings
+from tailrace.check_following import check_following, check_left_over
 from tailrace.check_source import check_source
 from tailrace.planning import Databases, plan_of
 from tailrace.problem_lines import NAMED_MAX, together
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.job.spec import Job
+from tailrace_shared.messages import RunRecord
 from tailrace_shared.plan.model import Problem
 from tailrace_shared.postgres import connect
 from tailrace_shared.secrets import lookup, name_of, resolve
@@ -26,8 +28,10 @@ PRIVILEGES = frozenset({"plan.privilege", "plan.row-security"})
 """Problems of a plan that a GRANT solves: they belong to the database that lacks it."""
 
 
-async def check_databases(job: Job, environ: Mapping[str, str]) -> tuple[Findings, Findings, Findings]:
-    """Source, destination, plan. A side that cannot be reached leaves the other one to be looked at."""
+async def check_databases(
+    job: Job, environ: Mapping[str, str], runs: Mapping[str, RunRecord] | None = None
+) -> tuple[Findings, Findings, Findings]:
+    """Source, destination, plan. A side that cannot be reached leaves the other one to be looked at. ``runs``: those known."""
     source, destination, plan = Findings("source"), Findings("destination"), Findings("plan")
     async with AsyncExitStack() as stack:
         ours = await _open(job, job.source.url, environ, stack, source)
@@ -35,6 +39,9 @@ async def check_databases(job: Job, environ: Mapping[str, str]) -> tuple[Finding
         asked: set[Problem] = set()
         if ours:
             asked = await check_source(job, *ours, resolve(job.source.url, environ), source)
+            if job.mode == "continuous":
+                await check_following(job, *ours, source)
+            await check_left_over(ours[0], runs, source)
         problems: tuple[Problem, ...] = ()
         if ours and theirs:
             with plan.attempt("catalogues"):

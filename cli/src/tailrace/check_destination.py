@@ -86,9 +86,16 @@ def _rights(catalogue: Catalogue, lacking: Sequence[Problem] | None, found: Find
 
 
 def _replication_role(job: Job, catalogue: Catalogue, found: Findings) -> None:
-    """Asked for in respect mode only, and there by cycles only: the plan refuses those without it."""
+    """Asked for in respect mode only, and there by cycles only: the plan refuses those without it. A run that follows its source
+    keeps foreign keys in force with it."""
     if catalogue.can_replicate:
         found.ok("session_replication_role", "may be set: triggers and foreign keys can be silenced")
+    elif job.mode == "continuous" and job.destination.constraints != "respect":
+        found.warning(
+            "session_replication_role",
+            "may not be set: foreign keys of carried tables are absent while the run follows, and come back when it is stopped",
+            f"GRANT SET ON PARAMETER session_replication_role TO {quote_ident(catalogue.role)}; (15 and above)",
+        )
     elif job.destination.constraints != "respect":
         found.ok("session_replication_role", f"is not needed with constraints: {job.destination.constraints}")
     elif catalogue.server_version < REPLICATION_ROLE_SINCE:

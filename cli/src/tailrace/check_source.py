@@ -35,7 +35,8 @@ async def check_source(
         await _snapshot(job, session, url)
         found.ok("snapshot", "can be exported, and imported by another session")
     with found.attempt("standby"):
-        await _standby(session, found)
+        if job.mode == "once":  # a source that is followed is asked for more
+            await _standby(session, found)
     return _rights(job, catalogue, found)
 
 

@@ -15,7 +15,7 @@ from tailrace.console import duration, number, size
 from tailrace.problem_lines import problem_lines
 from tailrace_shared.generators import Constant, GeneratorSpec
 from tailrace_shared.plan.estimate import Estimate, estimate
-from tailrace_shared.plan.model import Plan, PlannedTable, PlanResult, Proof
+from tailrace_shared.plan.model import ContinuousPlan, Plan, PlannedTable, PlanResult, Proof
 
 _VERDICTS = {"proved": "green", "estimated": "yellow", "verified-after": "cyan"}
 
@@ -36,6 +36,8 @@ def plan_text(result: PlanResult, *, columns: bool = True, proofs: bool = False)
             ]
         parts.append(_proofs(result.plan.proofs, in_full=proofs))
         parts.append(_dropped(result.plan))
+        if result.plan.continuous is not None:
+            parts.append(_follows(result.plan.continuous))
         parts.append(_estimate(estimate(result.plan)))
     problems = list(dict.fromkeys((*result.problems, *(result.plan.warnings if result.plan else ()))))
     problems.sort(key=lambda problem: problem.severity)  # "error" before "warning"
@@ -46,6 +48,16 @@ def plan_text(result: PlanResult, *, columns: bool = True, proofs: bool = False)
     else:
         parts.append(Text(f"nothing stands against this run; {count['warning']} warnings", style="bold green"))
     return Group(*parts)
+
+
+def _follows(follow: ContinuousPlan) -> Text:
+    """How a continuous run would go on after its load."""
+    keys = {
+        "replica-role": "foreign keys hold meanwhile",
+        "bare": "foreign keys of carried tables are absent meanwhile, and come back when it is stopped",
+    }[follow.apply]
+    source = "a publication of its own" if follow.managed else f"publication {follow.publication}"
+    return Text(f"then follows every change by {source}, until it is stopped; {keys}", style="cyan")
 
 
 def describe_rule(rule: GeneratorSpec) -> str:

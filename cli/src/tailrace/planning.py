@@ -11,6 +11,7 @@ import asyncpg
 from ulid import ULID
 
 from tailrace.environment import require
+from tailrace.following_source import following_problems
 from tailrace_shared.catalogue.ground import with_ground
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.catalogue.postgres import read_catalogue
@@ -86,6 +87,15 @@ async def plan_of(
         schema=schema,
     )
     return result if unread is None else _with(result, unread)
+
+
+async def with_source(result: PlanResult, job: Job, ends: Databases) -> PlanResult:
+    """The result with what stands against following the source, where the job asks for that."""
+    if job.mode == "once":
+        return result
+    with translated():
+        problems = await following_problems(job, ends.source, ends.source_catalogue)
+    return PlanResult(plan=None, problems=(*problems, *result.problems)) if problems else result
 
 
 def _with(result: PlanResult, unread: Problem) -> PlanResult:

@@ -40,7 +40,7 @@ def plan(
 
 
 async def _plan(job: Job) -> PlanResult:
-    from tailrace.planning import databases, plan_of
+    from tailrace.planning import databases, plan_of, with_source
 
     async with databases(job) as ends:
-        return await plan_of(job, ends)
+        return await with_source(await plan_of(job, ends), job, ends)
