@@ -19,6 +19,7 @@ from tailrace_reader.capture.publication import (
     ensure_publication,
     relations_of,
 )
+from tailrace_reader.capture.relations import Relation
 from tailrace_reader.capture.slots import create_slot, drop_slot, slots_named, source_position
 from tailrace_reader.snapshot import HeldSnapshot, SourceServer
 from tailrace_shared.catalogue.model import TableName
@@ -94,15 +95,7 @@ async def open_lane(
         start = await create_slot(connection, name, failover=True, timeout_s=SETTLE_S)
         await settled(connection, SETTLE_S)
         relations = {
-            table: CapturedRelation(
-                oid=relation.oid,
-                identity=relation.identity,  # type: ignore[arg-type]
-                columns=tuple(
-                    CapturedColumn(name=c.name, type_oid=c.type_oid, typmod=c.typmod, key=c.key)
-                    for c in relation.columns
-                ),
-            )
-            for table, relation in (await relations_of(connection, tables)).items()
+            table: captured_relation(relation) for table, relation in (await relations_of(connection, tables)).items()
         }
     finally:
         connection.terminate()
@@ -116,6 +109,17 @@ async def open_lane(
         raise
     holder = HeldSnapshot(held, point.snapshot)
     return OpenedLane(holder, point, name, publication or name, system, timeline, start, relations)
+
+
+def captured_relation(relation: Relation) -> CapturedRelation:
+    """How a plan remembers what the stream will say of a table."""
+    return CapturedRelation(
+        oid=relation.oid,
+        identity=relation.identity,  # type: ignore[arg-type]
+        columns=tuple(
+            CapturedColumn(name=c.name, type_oid=c.type_oid, typmod=c.typmod, key=c.key) for c in relation.columns
+        ),
+    )
 
 
 async def drop_lane(source: SourceServer, slot: str, publication: str | None) -> None:

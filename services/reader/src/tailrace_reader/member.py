@@ -18,6 +18,7 @@ from tailrace_reader.parse import Parser
 from tailrace_reader.patience import SourcePatience
 from tailrace_reader.publish import RangePublisher
 from tailrace_reader.ranges import RangeQuery, SourceChanged, read_range
+from tailrace_reader.resync_reading import ResyncReading
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.settings import Settings
 from tailrace_reader.snapshot import HeldSnapshot
@@ -37,6 +38,7 @@ from tailrace_shared.messages import (
     RangeRead,
     ReadRange,
     ReadToCompare,
+    ResyncFailed,
     RunRecord,
     SnapshotHeld,
     SnapshotUnavailable,
@@ -74,7 +76,8 @@ class ReaderMember:
         self._cipher = DataCipher(key.unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
         self._filters = open_filters(plan, key)
         self._patience = SourcePatience(settings.source_patience_s)
-        self._parsers: dict[int, Parser] = {}
+        self._parsers: dict[tuple[str, int], Parser] = {}
+        """By plan and table."""
         self._raw = topics.of_run(settings.namespace, record.run, "raw")
         self._sender = Sender(context.kafka, plan.message_bytes)
         self._session = None if holder is None else self._session_of(holder)
@@ -95,10 +98,9 @@ class ReaderMember:
             self._capture = Capture(
                 context, self._source, record, plan, self._cipher, settings.namespace, settings.stale_s
             )
+            self._resync = ResyncReading(context, settings, self._source, record, self._capture.revising.take)
         self._capturing: asyncio.Task[None] | None = None
-        self._comparison = ComparisonReader(
-            context, self._source, record, self._sender, self._cipher, self._observe
-        )
+        self._comparison = ComparisonReader(context, self._source, record, self._sender, self._cipher, self._observe)
         self._rows = 0
         self._bytes = 0
         self._retries = 0
@@ -116,6 +118,7 @@ class ReaderMember:
         if self._capture is not None:
             self._capturing = asyncio.create_task(self._capture.run(), name=f"capture {self._run}")
             self._capturing.add_done_callback(self._capture_ended)
+            await self._resync.update(self._record)
 
     async def update(self, record: RunRecord) -> None:
         """Learn of other snapshot ids; let the snapshot go when the run has left ``loading``."""
@@ -123,6 +126,7 @@ class ReaderMember:
         self._comparison.update(record)
         if self._capture is not None:
             self._capture.update(record)
+            await self._resync.update(record)
         if self._session is not None:
             self._session.listed_anew()
             if record.state not in READING:
@@ -142,6 +146,9 @@ class ReaderMember:
             await asyncio.gather(self._capturing, return_exceptions=True)
         await self._comparison.stop()
         await self._disconnect(deadline)
+        if self._capture is not None:
+            await self._resync.leave()
+            self._capture.revising.forget()
         if self._session is not None:
             session, self._session = self._session, None
             await session.release()
@@ -181,8 +188,8 @@ class ReaderMember:
                 )
             elif isinstance(work, ReadToCompare):
                 await self._comparison.begin(work)
-            elif self._session is not None:
-                await self._read(work, self._session)
+            elif (session := await self._snapshot_of(work)) is not None:
+                await self._read(work, session)
             self._patience.succeeded()
         except SourceChanged as error:
             assert isinstance(work, ReadRange)  # nothing else rests on what was planned
@@ -193,18 +200,33 @@ class ReaderMember:
         except TailraceError as error:
             raise self._patience.judge(error, time.monotonic()) from None
 
+    async def _snapshot_of(self, work: ReadRange) -> SnapshotSession | None:
+        """Where a range is to be read; None where nobody waits for it any more."""
+        if work.resync and self._capture is not None:
+            return await self._resync.session(work.resync)
+        return self._session
+
+    async def _planned(self, work: ReadRange) -> tuple[Plan, str]:
+        """The plan by which a range is read."""
+        if work.plan and self._capture is not None:
+            plan = await self._capture.lineage.of(work.plan)
+            if plan is not None:
+                return plan, work.plan
+        return self._plan, self._digest
+
     async def _read(self, work: ReadRange, session: SnapshotSession) -> None:
-        table = self._plan.table(work.table)
+        plan, digest = await self._planned(work)
+        table = plan.table(work.table)
         layout = Layout.of(table)
-        parser = self._parsers.setdefault(table.number, Parser(layout))
+        parser = self._parsers.setdefault((digest, table.number), Parser(layout))
         where = f"range {work.range} of {table.name}"
         assembler = RangeAssembler(parser, CutRule.of(self._plan, table.rows_per_batch), where)
         publisher = RangePublisher(
             self._sender,
             self._raw,
             self._cipher,
-            self._plan,
-            self._digest,
+            plan,
+            digest,
             BatchId(self._run, work.attempt, work.table, work.load, work.range, 0, 0),
             correlation=self._run,
             observe=self._observe,
@@ -289,6 +311,18 @@ class ReaderMember:
             )
         self._context.log.error("work.failed", run=self._run, code=failure.code, exc_info=error)
         self._context.metrics.failures.labels(self._run).inc()
+        if resync := _resync_of(delivery):
+            await self._context.control.fact(
+                ResyncFailed(
+                    run=self._run,
+                    attempt=self._plan.attempt,
+                    number=resync,
+                    service="reader",
+                    replica=self._context.replica,
+                    failure=failure,
+                )
+            )
+            return True  # it is given up; the run goes on
         await self._context.control.fact(
             StageFailed(
                 run=self._run,
@@ -315,3 +349,12 @@ class ReaderMember:
         except (ValidationError, IndexError):
             return ""
         return f"{table}, range {work.range}"
+
+
+def _resync_of(delivery: Delivery | None) -> int:
+    """Number of the resync that a work item belongs to; 0: it belongs to none."""
+    try:
+        work = None if delivery is None else WORK.validate_json(delivery.value)
+    except ValidationError:
+        return 0
+    return work.resync if isinstance(work, ReadRange) else 0

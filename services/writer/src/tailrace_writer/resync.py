@@ -149,7 +149,12 @@ async def _refuse(connection: asyncpg.Connection, seat: Seat, number: int, why: 
         "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND state IN ('resync', 'quarantined')",
         seat.run, seat.attempt, number, why, AGAIN_S,
     )  # fmt: skip
-    if status == "UPDATE 1":
+    if status != "UPDATE 1":
+        await connection.execute(
+            'UPDATE tailrace."table" SET why = $4 WHERE run = $1 AND attempt = $2 AND table_no = $3',
+            seat.run, seat.attempt, number, f"it was not loaded anew: {why}",
+        )  # fmt: skip
+    else:
         for kept in ("range", "ledger"):
             await connection.execute(
                 f"DELETE FROM tailrace.{kept} WHERE run = $1 AND attempt = $2 AND table_no = $3",

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
+from tailrace_reader.capture.cutover import SnapshotFilter, Visible
 from tailrace_reader.capture.decode import Decoder
 from tailrace_reader.capture.held import Held
 from tailrace_reader.capture.lease import Lease
@@ -22,10 +23,11 @@ from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream
 from tailrace_reader.capture.tables import CapturedTable
 from tailrace_reader.capture.tail import LaneEnd
-from tailrace_reader.lane_opening import lsn_text
+from tailrace_reader.capture.watch import EVERY_S, Watch, added, look_at
+from tailrace_reader.lane_opening import lsn_of, lsn_text
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.sender import Sender
-from tailrace_shared.messages import CaptureSeen, SlotState
+from tailrace_shared.messages import CaptureSeen, Fact, SlotState, TableAppeared, TableChanged
 from tailrace_shared.plan.model import PlannedTable
 
 if TYPE_CHECKING:
@@ -66,12 +68,15 @@ class CaptureSession:
     async def work(self) -> None:
         """Until the lane has ended. Raises what streaming and sending raise."""
         seen = asyncio.create_task(self._say_seen(), name=f"capture seen {self._of.plan.run}")
+        watching = asyncio.create_task(self._watch(), name=f"capture watch {self._of.plan.run}")
         try:
             while not await self._ended():
                 self._of.turn()
                 self._lease.check()
-                if seen.done():
-                    seen.result()
+                for task in (seen, watching):
+                    if task.done():
+                        task.result()
+                await self._revise()
                 if self._over_budget():
                     await self._sent()
                     await asyncio.sleep(CUT_S)
@@ -88,10 +93,24 @@ class CaptureSession:
                 self._stream.drop(segment.frames)
                 self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")
         finally:
-            tasks = [seen] if self._sending is None else [seen, self._sending]
+            tasks = [seen, watching, *([] if self._sending is None else [self._sending])]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _revise(self) -> None:
+        """Between two transactions: offer a plan of tables that are to be loaded anew, and go by the plan that was accepted."""
+        of = self._of
+        if self._decoder.inside or not of.revising.due(of):
+            return
+        await self._sent()
+        await of.revising.answer(of, self.recorder.tail.last, self._lease.check)
+        before = of.plan.revision
+        if of.record.revision and await of.know(of.record.revision):
+            for table in of.plan.tables:
+                if table.cut is not None and table.cut.revision > before:
+                    self._decoder.carry(captured(table))
+            self.recorder.change_plan(of.digest)
 
     async def _sent(self) -> None:
         """Wait until the record under way is acknowledged. Raises what sending it has raised."""
@@ -193,6 +212,29 @@ class CaptureSession:
                 self._measure(slot, end)
             await asyncio.sleep(SEEN_S)
 
+    async def _watch(self) -> None:
+        """What the stream does not say, every few seconds while the run streams. A finding is told once per plan."""
+        of, watch, told = self._of, Watch(), set[tuple[str, object]]()
+        while True:
+            await asyncio.sleep(EVERY_S)
+            record, plan, digest = of.record, of.plan, of.digest
+            if record.state not in ("streaming", "paused") or record.resync is not None:
+                continue
+            async with self._lease.asking() as connection:
+                look = await look_at(connection, record.job, plan)
+            facts: dict[object, Fact] = {
+                number: TableChanged(run=plan.run, attempt=plan.attempt, table=number, plan=digest, why=why)
+                for number, why in watch.changed(plan, look).items()
+            }
+            facts |= {
+                name: TableAppeared(run=plan.run, attempt=plan.attempt, table=str(name), plan=digest)
+                for name in added(record.job, plan, look)
+            }
+            for about, fact in facts.items():
+                if (digest, about) not in told:
+                    await of.context.control.fact(fact)
+                    told.add((digest, about))
+
     def _measure(self, slot: SlotState, end: int) -> None:
         """What an alarm needs while the destination, whose leader tells the lag otherwise, is away."""
         of, metrics = self._of, self._of.context.metrics.lane
@@ -221,4 +263,7 @@ def captured(table: PlannedTable) -> CapturedTable:
         given.identity,
         tuple(RelationColumn(c.name, c.type_oid, c.typmod, c.key) for c in given.columns),
     )
-    return CapturedTable.of(table, relation, key=table.identity if given.identity == "f" else ())
+    seen = None
+    if (cut := table.cut) is not None:
+        seen = SnapshotFilter(Visible.parse(cut.snapshot), lsn_of(cut.filter_until))
+    return CapturedTable.of(table, relation, key=table.identity if given.identity == "f" else (), filter_=seen)

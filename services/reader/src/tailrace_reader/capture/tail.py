@@ -27,10 +27,13 @@ class LaneEnd(NamedTuple):
     kept: tuple[tuple[int, int, int], ...]
     """(commit LSN, bytes, first commit time in µs) per record that was looked at, oldest first; those before them are estimated,
     as one."""
+    plan: str = ""
+    """Digest of the plan by which its last record was made."""
 
 
-async def lane_end(kafka: Kafka, topic: str, digest: str, start: int) -> LaneEnd:
-    """Read the end of ``changes``. ``start``: the slot's beginning, where the lane ends as long as it holds nothing of this plan.
+async def lane_end(kafka: Kafka, topic: str, key: str, start: int) -> LaneEnd:
+    """Read the end of ``changes``. ``start``: the slot's beginning, where the lane ends as long as it holds nothing of the attempt,
+    which the id of its data key tells.
 
     Raises as ``tailrace_shared.kafka`` maps errors.
     """
@@ -46,7 +49,7 @@ async def lane_end(kafka: Kafka, topic: str, digest: str, start: int) -> LaneEnd
         consumer.seek(place, at)
         seen: list[tuple[ChangeHead, int]] = []
         while at < end:
-            at = await _take(consumer, place, digest, at, seen)
+            at = await _take(consumer, place, key, at, seen)
     except FOREIGN as error:
         raise map_kafka_error(error, kafka.settings, f"reading {topic}") from None
     finally:
@@ -68,14 +71,15 @@ def end_of(seen: list[tuple[ChangeHead, int]], before: int, start: int) -> LaneE
     kept = [(head.last, size, head.first_time) for head, size in seen]
     if before:
         kept.insert(0, (kept[0][0], before * sum(size for _, size in seen) // len(seen), 0))
-    return LaneEnd(Tail(generation * GENERATION, max(last, start), max(end, start)), tuple(kept))
+    plan = max(seen, key=lambda one: one[0].sequence)[0].plan
+    return LaneEnd(Tail(generation * GENERATION, max(last, start), max(end, start)), tuple(kept), plan)
 
 
-async def _take(consumer: Any, place: TopicPartition, digest: str, at: int, seen: list[tuple[ChangeHead, int]]) -> int:
+async def _take(consumer: Any, place: TopicPartition, key: str, at: int, seen: list[tuple[ChangeHead, int]]) -> int:
     polled = await consumer.getmany(place, timeout_ms=1000)
     for record in [r for records in polled.values() for r in records]:
         at = record.offset + 1
         head = change_head_of(record.headers)
-        if head.plan == digest:
+        if head.key == key:
             seen.append((head, len(record.value or b"")))
     return at

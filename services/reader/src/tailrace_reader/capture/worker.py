@@ -16,6 +16,7 @@ from tailrace_reader.capture.cutting import CutRule
 from tailrace_reader.capture.errors import PublicationMissing, SlotLost
 from tailrace_reader.capture.lease import STAND_S, Lease
 from tailrace_reader.capture.record import Tail
+from tailrace_reader.capture.resyncing import Revising
 from tailrace_reader.capture.session import CaptureSession
 from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream, StreamOptions
@@ -38,6 +39,7 @@ from tailrace_shared.messages import (
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.lineage import Lineage
 
 LEAVE_S = 3.0
 RECORD_SHARE = 4
@@ -76,9 +78,12 @@ class Capture:
         self.plan = plan
         self.follow = plan.continuous
         self.digest = record.digest
+        """Of ``plan``: the newest of the attempt that this capture knows of."""
+        self.lineage = Lineage(context.kafka, namespace, plan, record.digest)
         self.record = record
         self.cipher = cipher
         self.topic = topics.of_run(namespace, plan.run, "changes")
+        self.revising = Revising(context, source, namespace, plan)
         self._log = log.bind(run=plan.run, slot=self.follow.slot)
         self.changes = 0
         self.bytes = 0
@@ -91,6 +96,14 @@ class Capture:
     def update(self, record: RunRecord) -> None:
         """A newer record: how far the destination is, and whether the run shall end."""
         self.record = record
+
+    async def know(self, digest: str) -> bool:
+        """Go by this plan from now on, if it is newer than the one at hand. Raises TransientError while it cannot be fetched."""
+        plan = await self.lineage.of(digest)
+        if plan is None or plan.revision <= self.plan.revision:
+            return False
+        self.plan, self.digest = plan, digest
+        return True
 
     @property
     def applied(self) -> int:
@@ -161,7 +174,9 @@ class Capture:
 
     async def _capture(self, lease: Lease) -> int:
         """Under the lease, until the lane is to end; where it does."""
-        end = await lane_end(self.context.kafka, self.topic, self.digest, lsn_of(self.follow.start))
+        end = await lane_end(self.context.kafka, self.topic, self.plan.key.id, lsn_of(self.follow.start))
+        for digest in filter(None, (self.record.revision, end.plan)):
+            await self.know(digest)
         async with lease.asking() as connection:
             await self._check(connection, end.tail)
         sender = Sender(self.context.kafka, self.plan.message_bytes)

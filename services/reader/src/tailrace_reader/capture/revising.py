@@ -1,0 +1,256 @@
+"""Planning tables anew while the capture stands still between two transactions: publication, snapshot, plan.
+
+Everything up to where the capture stands is in the snapshot, since it is taken when all that ran then is over; what comes behind is
+in the stream. So the tables can be loaded from the one and followed by the other, whatever was passed over of them before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from tailrace_reader.capture.point import CutOver, export_point, settled
+from tailrace_reader.capture.publication import (
+    check_identities,
+    check_publication,
+    ensure_publication,
+    publication_of,
+    relations_of,
+)
+from tailrace_reader.lane_opening import captured_relation, lsn_text
+from tailrace_reader.snapshot import HeldSnapshot, SourceServer, begin_in
+from tailrace_shared import topics
+from tailrace_shared.catalogue.model import Catalogue, TableName
+from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.deadline import Deadline
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.plan.build import build_plan
+from tailrace_shared.plan.facts import gather_facts
+from tailrace_shared.plan.model import CapturedRelation, Plan, TableCut
+from tailrace_shared.plan.resync import (
+    ResyncOrder,
+    appeared,
+    ground_of,
+    job_of,
+    planned_table,
+    refusals,
+    revise,
+    unlike,
+)
+from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
+from tailrace_shared.service.context import ServiceContext
+
+SETTLE_S = 20.0
+"""For transactions that run when the capture has stopped. It stands meanwhile; longer ones make the resync wait for another."""
+_STOP_S = 5.0
+_BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+
+class NothingPlanned(TerminalError):
+    """None of the ordered tables can be planned."""
+
+    def __init__(self, refused: Mapping[int, str]) -> None:
+        super().__init__("resync.refused", "; ".join(refused.values()) or "none of the tables can be planned")
+        self.refused = dict(refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan that is published and waits to be accepted, and the snapshot that it was made in."""
+
+    digest: str
+    plan: Plan
+    holder: HeldSnapshot
+    tables: tuple[int, ...]
+    refused: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reviser:
+    """Makes offers for one run's attempt."""
+
+    context: ServiceContext
+    source: SourceServer
+    namespace: str
+
+    async def offer(self, order: ResyncOrder, plan: Plan, since: int, turned: Callable[[], None]) -> Offer:
+        """Plan the ordered tables. ``since``: the commit up to which the lane goes; the capture stands there until it is known
+        what becomes of the offer. Raises NothingPlanned, and as its parts do."""
+        refused: dict[TableName, str] = {}
+        connection = await self._plain()
+        try:
+            await self._publish_tables(connection, order, plan, refused)
+            turned()
+            await settled(connection, SETTLE_S)
+        finally:
+            connection.terminate()
+        turned()
+        holder, point = await self._snapshot()
+        try:
+            made = await self._plan(order, plan, holder, point, since, refused)
+            turned()
+            digest = await self._publish(made[0])
+        except BaseException:
+            holder.release()
+            raise
+        return Offer(digest, made[0], holder, made[1], _numbered(order, refused))
+
+    async def _publish_tables(
+        self, connection: asyncpg.Connection, order: ResyncOrder, plan: Plan, refused: dict[TableName, str]
+    ) -> None:
+        """The publication has what is carried and can be, and nothing else."""
+        follow = plan.continuous
+        assert follow is not None
+        carried = [t.name for t in plan.tables if t.relation is not None]
+        ordered = [t.name for t in order.tables]
+        there = await relations_of(connection, [*carried, *ordered])
+        for name in ordered:
+            if name not in there:
+                refused[name] = "the source has no such table any more"
+                continue
+            try:
+                await check_identities(connection, [name])
+                if not follow.managed:
+                    await check_publication(connection, follow.publication, [name])
+            except TerminalError as error:
+                refused[name] = f"{error.message}. {error.remedy}"
+        if not follow.managed:
+            return
+        present = await publication_of(connection, follow.publication)
+        known = present.tables if present else frozenset()
+        wanted = [name for name in dict.fromkeys([*carried, *ordered]) if name in there and name not in refused]
+        try:
+            await ensure_publication(connection, follow.publication, wanted)
+        except TerminalError as error:
+            new = [name for name in ordered if name not in known and name not in refused]
+            if not new:
+                raise
+            refused |= dict.fromkeys(new, f"it cannot be published: {error.message}. {error.remedy}")
+            await ensure_publication(connection, follow.publication, [name for name in wanted if name not in new])
+
+    async def _snapshot(self) -> tuple[HeldSnapshot, CutOver]:
+        held = await self.source.connect()
+        try:
+            with translated():
+                await held.execute(_BEGIN)
+                point = await export_point(held)
+        except BaseException:
+            held.terminate()
+            raise
+        return HeldSnapshot(held, point.snapshot), point
+
+    async def _plan(
+        self,
+        order: ResyncOrder,
+        plan: Plan,
+        holder: HeldSnapshot,
+        point: CutOver,
+        since: int,
+        refused: dict[TableName, str],
+    ) -> tuple[Plan, tuple[int, ...]]:
+        connection = await self._plain()
+        try:
+            with translated():
+                await begin_in(connection, holder)
+                source = await read_catalogue(connection, order.job.schemas)
+                job, by_policy = job_of(order, plan, source)
+                refused |= by_policy
+                ground = ground_of(order, plan, source)
+                facts = await gather_facts(connection, job, source, ground.destination)
+                relations = await _relations(connection, [t.name for t in source.tables if t.kind in ("r", "p")])
+        finally:
+            connection.terminate()
+        result = await asyncio.to_thread(
+            build_plan,
+            job,
+            source,
+            ground.destination,
+            run=order.run,
+            attempt=order.attempt,
+            fingerprints=plan.fingerprints,
+            key=plan.key,
+            facts=facts,
+            tolerant=True,
+        )
+        fresh = result.plan
+        for name, why in refusals(result.problems, order, source).items():
+            refused.setdefault(name, why)
+        taken = {t.name: t.number for t in order.tables}
+        if fresh is None:
+            raise NothingPlanned(_numbered(order, refused))
+        taken |= {t.name: t.number for t in unlike(plan, fresh, taken.keys())}
+        _refuse_unmade(fresh, taken, refused)
+        taken = {name: number for name, number in taken.items() if name not in refused}
+        if not taken:
+            raise NothingPlanned(_numbered(order, refused))
+        cut = TableCut(
+            revision=order.number,
+            since=lsn_text(since),
+            snapshot=str(point.visible),
+            filter_until=lsn_text(point.lsn),
+        )
+        made = revise(
+            plan,
+            fresh,
+            taken,
+            number=order.number,
+            cut=cut,
+            relations=relations,
+            new_columns=_appeared(source, plan, taken),
+            statements=ground.statements,
+        )
+        return made, tuple(sorted(taken.values()))
+
+    async def _publish(self, plan: Plan) -> str:
+        data = await asyncio.to_thread(plan.encode)
+        sender = Sender(self.context.kafka, plan.message_bytes)
+        await sender.start()
+        try:
+            await sender.send(topics.of_run(self.namespace, plan.run, "plan"), data, partition=0)
+        finally:
+            await sender.stop(Deadline.after(_STOP_S))
+        return Plan.digest_of(data)
+
+    async def _plain(self) -> asyncpg.Connection:
+        return await connect(
+            self.source.url,
+            self.source.application_name,
+            variable=self.source.variable,
+            timeout_s=CONNECT_TIMEOUT_S,
+            statement_timeout="0",
+        )
+
+
+async def _relations(connection: asyncpg.Connection, names: Sequence[TableName]) -> dict[TableName, CapturedRelation]:
+    return {name: captured_relation(found) for name, found in (await relations_of(connection, names)).items()}
+
+
+def _refuse_unmade(fresh: Plan, taken: Mapping[TableName, int], refused: dict[TableName, str]) -> None:
+    """What nobody has decided about must not travel, whichever problem said so."""
+    planned = {table.name: table for table in fresh.tables}
+    for name in taken:
+        table = planned.get(name)
+        if table is None or table.mode not in ("carry", "duplicate"):
+            refused.setdefault(name, "the job does not carry it")
+        elif any(not column.why for column in table.columns):
+            refused.setdefault(name, "a column of it has no rule")
+        elif not table.columns:
+            refused.setdefault(name, "it has no column that is carried")
+
+
+def _appeared(source: Catalogue, plan: Plan, taken: Mapping[TableName, int]) -> dict[TableName, tuple[str, ...]]:
+    found = {}
+    for name, number in taken.items():
+        ours, before = source.table(name), planned_table(plan, number)
+        if ours is not None and before is not None:
+            found[name] = tuple(column.name for column in appeared(ours, before))
+    return found
+
+
+def _numbered(order: ResyncOrder, refused: Mapping[TableName, str]) -> dict[int, str]:
+    numbers = {table.name: table.number for table in order.tables}
+    return {numbers[name]: why for name, why in refused.items() if name in numbers}
