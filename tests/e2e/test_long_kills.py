@@ -15,12 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from support.blows import Blows
 from support.databases import Pair
 from support.installation import Installation
 from support.undisturbed import Undisturbed, slowly
 from tailrace.embedded.processes import ServiceProcess
 from tailrace.embedded.runtime import Runtime
-from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 
 pytestmark = [pytest.mark.long, pytest.mark.crash]
 
@@ -36,68 +36,11 @@ def shop(runtime: Runtime, new_shop: Callable[..., Pair], shop_job: str) -> Undi
     return Undisturbed.by_running(runtime, new_shop("kills", 20_000), f"{slowly(shop_job)}  restarts: 20\n")
 
 
-class Blows:
-    """Hits one replica at a time until told to stop, or until there have been enough."""
-
-    def __init__(self, installation: Installation, chance: random.Random, services: tuple[str, ...]) -> None:
-        self._installation = installation
-        self._random = chance
-        self._services = services
-        self._afterwards: list[threading.Thread] = []
-        self._hit: set[str] = set()
-        self.dealt: Counter[str] = Counter()
-        self.surprises: list[TailraceError] = []
-        """Replicas that did not start though nobody had hit them."""
-
-    def rain(self, over: threading.Event) -> None:
-        """Kill -9, or SIGSTOP with SIGCONT a little or long after; every one is replaced at once."""
-        for _ in range(BLOWS_PER_RUN):
-            if over.wait(self._random.uniform(0.0, 1.5)):
-                break
-            service = self._random.choice(self._services)
-            living = self._installation.group.replicas(service)
-            if not living:
-                continue  # all are dead, and their successors on their way
-            replica = self._random.choice(living)
-            self._hit.add(replica.name)
-            if self._random.random() < 0.6:
-                replica.kill()
-                self.dealt[f"{service} killed"] += 1
-                self._replace(service, REPLICAS[service])
-            else:
-                self._stop(replica, self._random.choice([0.2, 2.0, 6.0]))
-                self.dealt[f"{service} stopped"] += 1
-                self._replace(service, REPLICAS[service] + 1)
-        for thread in self._afterwards:
-            thread.join()
-        for service, count in REPLICAS.items():
-            self._installation.scale(service, count)
-
-    def _replace(self, service: str, count: int) -> None:
-        """Without waiting for the new one: it takes seconds to be ready, and may be hit before."""
-        thread = threading.Thread(target=self._start, args=(service, count))
-        thread.start()
-        self._afterwards.append(thread)
-
-    def _start(self, service: str, count: int) -> None:
-        try:
-            self._installation.scale(service, count)
-        except (TransientError, TerminalError) as error:
-            if not any(f"{name} " in error.message for name in self._hit):
-                self.surprises.append(error)
-
-    def _stop(self, replica: ServiceProcess, seconds: float) -> None:
-        replica.suspend()
-        waking = threading.Timer(seconds, lambda: replica.alive and replica.resume())
-        waking.start()
-        self._afterwards.append(waking)
-
-
 def disturbed(
     installation: Installation, shop: Undisturbed, chance: random.Random, services: tuple[str, ...]
 ) -> Counter[str]:
     """One run under blows, with everything said twice, and its proof."""
-    blows, over = Blows(installation, chance, services), threading.Event()
+    blows, over = Blows(installation, chance, REPLICAS, BLOWS_PER_RUN, services=services), threading.Event()
     run = installation.submit(shop.job)
     with installation.saying_everything_twice(), ThreadPoolExecutor(1) as pool:
         beating = pool.submit(blows.rain, over)
