@@ -43,6 +43,7 @@ from tailrace_shared.plan.references import carried_sides, checks_of, points_now
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
 from tailrace_shared.plan.sequences import sequence_steps
+from tailrace_shared.plan.spelling import check_spelling
 from tailrace_shared.plan.tables import check_tables
 from tailrace_shared.plan.views import declared_views, order_of_view
 
@@ -85,6 +86,7 @@ def build_plan(
         destination = destination_to_be(scope, source, destination)
         names = partition_owners(source, destination)
     check_tables(job, scope, source, destination, problems)
+    check_spelling(scope, source, destination, problems)
     append = job.destination.mode == "append"
     if append:
         check_job(job, scope, problems)
