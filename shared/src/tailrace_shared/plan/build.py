@@ -137,7 +137,7 @@ def build_plan(
     check_source(tables, source, problems)
     check_destination(
         tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role,
-        respect=respect,
+        respect=respect, follows=follow is not None,
     )  # fmt: skip
     _check_widths(job, facts, problems)
     if problems.failed and not tolerant:

@@ -42,11 +42,12 @@ def check_destination(
     append: bool = False,
     locks: bool = False,
     respect: bool = False,
+    follows: bool = False,
 ) -> None:
     """The state schema; INSERT, SELECT, TRUNCATE; ownership of what is dropped and rebuilt; sequences.
 
     ``append``: nothing is emptied; ``locks``: but tables are locked against other writers, which TRUNCATE allows too. ``respect``:
-    foreign keys are there while tables are emptied, and some need DELETE for that.
+    foreign keys are there while tables are emptied, and some need DELETE for that. ``follows``: rows are changed later on.
     """
     check = _Checker("destination", destination, problems)
     if not destination.can_create:
@@ -64,7 +65,9 @@ def check_destination(
             needed.append("INSERT")
         if not append or locks:
             needed.append("TRUNCATE")
-        if deletes:
+        if follows:
+            needed.append("UPDATE")
+        if deletes or follows:
             needed.append("DELETE")
         check.table(table.name, needed)
         if theirs.row_security:
