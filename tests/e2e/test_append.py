@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import psutil
 import pytest
 
 from support.databases import Pair
@@ -148,6 +149,30 @@ def test_a_leader_that_dies_before_or_after_the_commit_of_the_move_adds_all_rows
         added_once(shop)
     installation.scale("writer", 1)
     record = installation.wait(run)
+    assert record.state == "done", record.failure
+    added_once(shop)
+    assert shop.catalogue() == before
+    nothing_is_left(installation)
+    remove(shop)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("place", ["leader.in-loading", "leader.in-verifying", "leader.before-moved"])
+def test_a_destination_server_that_crashes_and_comes_back_has_all_rows_once(
+    install: Callable[..., Installation], shop: Pair, job: str, place: str
+) -> None:
+    """Before the move nothing is there; staged rows and the ledger that tells of them outlive the crash together."""
+    before, there = shop.catalogue(), shop.digest()
+    installation = install(shop, replicas={"writer": 0})
+    (held,) = installation.scale("writer", 1, TAILRACE_CRASH_AT=place, TAILRACE_CRASH_SIGNAL="STOP")
+    run = installation.submit(job)
+    eventually(lambda: psutil.Process(held.pid).status() == psutil.STATUS_STOPPED, 60, f"{place} was reached")
+    shop.destination.kill()
+    shop.destination.start()
+    assert shop.digest() == there, "nothing is there before all is"
+    held.kill()
+    installation.scale("writer", 1)
+    record = installation.wait(run, seconds=180)
     assert record.state == "done", record.failure
     added_once(shop)
     assert shop.catalogue() == before

@@ -16,9 +16,10 @@ from tailrace.app import create_app
 from tailrace.embedded.postgres import EmbeddedPostgres
 
 TABLES, ROWS = 500, 20
-RUN_SECONDS = 300
+RUN_SECONDS = 600
+"""A quiet machine takes a minute."""
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.mark.parametrize("regime", ["bypass", "respect"])

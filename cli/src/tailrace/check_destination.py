@@ -23,6 +23,8 @@ REPLICATION_ROLE_SINCE: Final = 150000
 """The first version where the right to set session_replication_role can be granted."""
 ROOM_FACTOR: Final = 2.0
 """Heaps, indexes that are built again, and WAL take about twice what the source's heaps take."""
+APPEND_ROOM_FACTOR: Final = 4.0
+"""In the mode append rows are there twice until the run is done, in staging tables and in the tables, and were logged twice."""
 _CLAIMS: Final = (
     "SELECT c.schema_name || '.' || c.name AS name, c.run, r.state FROM tailrace.claim c "
     "JOIN tailrace.run r ON r.run = c.run ORDER BY 1"
@@ -142,13 +144,14 @@ async def _disk(job: Job, session: asyncpg.Connection, source: Catalogue | None,
         found.unknown("disk", "how much will be written is not known without the source")
         return
     loaded = sum(scoped.table.bytes for scoped in scope_of(job, source, Problems()).values() if scoped.loaded)
-    need = loaded * ROOM_FACTOR
+    factor, what = (APPEND_ROOM_FACTOR, "staging tables, ") if job.destination.mode == "append" else (ROOM_FACTOR, "")
+    need = loaded * factor
     try:
         directory = await session.fetchval("SELECT pg_catalog.current_setting('data_directory')")
     except asyncpg.InsufficientPrivilegeError:
         directory = None
     free = _free_bytes(directory) if directory and await _is_here(session) else None
-    about = f"{size(loaded)} of heaps are loaded, which takes about {size(need)} with indexes and WAL"
+    about = f"{size(loaded)} of heaps are loaded, which takes about {size(need)} with {what}indexes and WAL"
     if free is None:
         found.unknown("disk", f"{about}; the server does not tell how much is free")
     elif free < need:
