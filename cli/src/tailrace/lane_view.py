@@ -30,6 +30,8 @@ class LaneView(NamedTuple):
     """What the source may still write before the slot is lost; None without a limit."""
     held_back: bool
     quarantined: tuple[str, ...]
+    loading: tuple[str, ...] = ()
+    """Tables that are loaded again."""
 
 
 def lane_of(record: RunRecord, changes_per_second: float) -> LaneView | None:
@@ -49,6 +51,7 @@ def lane_of(record: RunRecord, changes_per_second: float) -> LaneView | None:
         safe_bytes=slot.safe_bytes if slot else None,
         held_back=lane.held_back,
         quarantined=tuple(t.name for t in record.tables if t.state == "quarantined"),
+        loading=tuple(t.name for t in record.tables if t.state == "resync"),
     )
 
 
@@ -63,7 +66,15 @@ def lane_words(lane: LaneView) -> str:
     text = f"lag {lag(lane)}; {number(lane.changes_per_second)} changes/s, {number(lane.changes)} applied"
     if lane.slot_status:
         text += f"; slot {slot_words(lane)}"
-    return "; ".join([text, *alarms(lane)])
+    return "; ".join([text, *_again(lane), *alarms(lane)])
+
+
+def _again(lane: LaneView) -> list[str]:
+    return [f"loading again: {_named(lane.loading)}"] if lane.loading else []
+
+
+def _named(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
 
 
 def slot_words(lane: LaneView) -> str:
@@ -76,8 +87,7 @@ def alarms(lane: LaneView) -> list[str]:
     """What somebody should look at, in words; docs/continuous.md says what to do."""
     found = []
     if lane.quarantined:
-        names = ", ".join(lane.quarantined[:NAMED]) + (" …" if len(lane.quarantined) > NAMED else "")
-        found.append(f"quarantined: {names}")
+        found.append(f"quarantined: {_named(lane.quarantined)}")
     if lane.held_back:
         found.append("held back: the disk budget is spent, the source keeps what comes")
     if lane.slot_status in ("unreserved", "lost", "gone"):
@@ -94,6 +104,8 @@ def lane_panel(lane: LaneView) -> Table:
     table.add_row("  changes", f"{number(lane.changes_per_second)} /s, {number(lane.changes)} applied")
     if lane.slot_status:
         table.add_row("  slot", f"{slot_words(lane)}[dim]{_by(lane)}[/dim]")
+    for word in _again(lane):
+        table.add_row("", word)
     for alarm in alarms(lane):
         table.add_row("", Text(alarm, style="bold yellow"))
     return table

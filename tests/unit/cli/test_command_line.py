@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from tailrace import __main__ as entry
 from tailrace.app import create_app
 from tailrace.commands import cancel, pause, resume, resync, run, status, stop
+from tailrace.commands.resync import loaded_again
 from tailrace.runs import Request
 from tailrace_shared.errors import TransientError
 from tailrace_shared.job.spec import Destination, Job, Source
@@ -273,6 +274,7 @@ def test_a_table_is_loaded_again_when_its_load_has_gone_up(monkeypatch: pytest.M
     runs = given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "streaming", tables=(again,))))
     assert invoke("resync", "01JA", "public.customer").exit_code == 0
     assert runs.asked == [ResyncRequested(run="01JAAA", table="public.customer")]
+    assert loaded_again("public.customer", again)(followed(3, "streaming", tables=(again,))) is False
     failed = again.model_copy(update={"state": "quarantined", "why": "it has no key any more"})
     given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "streaming", tables=(failed,))))
     result = invoke("resync", "01JA", "public.customer")

@@ -64,12 +64,19 @@ async def _resync(run: str, table: str, output: Output, *, wait: bool) -> ExitCo
 
 
 def loaded_again(table: str, before: TableProgress | None) -> Until:
-    """Whether the table has been loaded once more since, or given up again."""
-    loads = before.load if before is not None else -1
+    """Whether the table has been loaded once more since, or given up again. For the records of one run in their order."""
+    loads, why = (before.load, before.why) if before is not None else (-1, "")
+    begun = False
 
     def over(record: RunRecord) -> bool:
+        nonlocal begun
         now = _table(record, table)
-        return now is not None and now.load > loads and now.state in ("loaded", "quarantined")
+        if now is None:
+            return False
+        begun = begun or now.load > loads or now.state == "resync"
+        if now.state == "quarantined":
+            return (begun or now.why != why) and record.resync is None
+        return now.state == "loaded" and now.load > loads
 
     return over
 
