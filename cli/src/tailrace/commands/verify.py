@@ -133,7 +133,7 @@ async def _live(
             f"[bold green]{_tables(len(made.checks))} the same on both sides[/bold green] at {made.point}, {made.rows:,} rows"
         )
     elif wrong:
-        output.say(f"[bold red]{wrong} of {_tables(len(made.checks))} not the same[/bold red]")
+        output.say(f"[bold red]{wrong} of {_tables(len(made.checks))} differ from the source[/bold red]")
     else:
         output.say("[bold red]nothing could be compared[/bold red]")
     return exit_code_of(made)

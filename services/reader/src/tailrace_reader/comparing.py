@@ -24,6 +24,7 @@ from tailrace_shared import topics
 from tailrace_shared.batch import BatchId
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.changes.controls import comparison_token
+from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.errors import TailraceError
@@ -132,6 +133,7 @@ class ComparisonReader:
                     run=work.run, attempt=work.attempt, number=work.number, replica=self._replica, point=lsn_text(point)
                 )
             )
+            crash_point("reader.after-point")
             if not await self._mine(work):
                 return
             for number in work.tables:

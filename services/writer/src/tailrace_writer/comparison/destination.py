@@ -13,6 +13,7 @@ from contextlib import suppress
 import asyncpg
 import structlog
 
+from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TailraceError
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
@@ -77,6 +78,7 @@ class DestinationSide:
         except BaseException:
             connection.terminate()
             raise
+        crash_point("writer.after-cut")
         work = self._read(connection, number, tables, files)
         self._task = asyncio.create_task(work, name=f"comparison {self._run}")
 

@@ -11,6 +11,7 @@ import asyncpg
 
 from tailrace_shared.batch import BatchHead
 from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.crash import crash_point
 from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import Outcome
@@ -92,4 +93,5 @@ class ComparisonSink:
                 _ADD, i.run, number, i.table, i.range, i.batch, i.part, head.parts, made["rows"], made["lane0"], made["lane1"],
                 head.bytes if i.part == 0 else 0,
             )  # fmt: skip
+        crash_point("writer.after-counting")
         return "done" if status == "UPDATE 1" else "duplicate"
