@@ -9,10 +9,10 @@ from tailrace_shared.synthesis.network import Codes, Floats
 
 def chances(logits: Floats, barred: int | None = None) -> Floats:
     """Unnormalised probabilities [codes, rows] of ``logits``, which are overwritten; a barred code has none."""
+    if barred is not None:
+        logits[barred] = -np.inf  # before the maximum is taken: the others must not vanish beside it
     logits -= logits.max(axis=0)
     np.exp(logits, out=logits)
-    if barred is not None:
-        logits[barred] = 0
     return logits
 
 

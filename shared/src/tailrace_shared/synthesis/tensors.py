@@ -34,7 +34,7 @@ def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     buffers, offset = [], 0
     # widest items first, then by name: every buffer is then aligned to its own items
     for name in sorted(tensors, key=lambda key: (-tensors[key].dtype.itemsize, key)):
-        array = np.ascontiguousarray(tensors[name])
+        array = np.asarray(tensors[name], order="C")
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         if little.dtype not in _NAMES:
             raise TypeError(f"a tensor of type {array.dtype} has no name in the format")

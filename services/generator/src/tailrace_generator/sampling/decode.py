@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tailrace_generator.kernels.made import WORDS
 from tailrace_generator.sampling.noise import Noise
-from tailrace_generator.sampling.wire import DAY_US, wire_array
+from tailrace_generator.sampling.wire import DAY_US, digits_of, wire_array
 from tailrace_shared.synthesis import (
     CategoryColumn,
     ColumnEncoding,
@@ -95,8 +96,9 @@ class _Quantity:
 
 
 def stepped(values: Values, step: float) -> Values:
-    """Values as multiples of ``step``. A step below one divides exactly where it is a power of ten."""
-    return np.rint(values / step) * step if step >= 1 else np.rint(values * round(1 / step)) / round(1 / step)
+    """The nearest multiples of ``step``, without what binary fractions add to decimal ones."""
+    exact: Values = np.round(np.rint(values / step) * step, digits_of(step))
+    return exact
 
 
 def _number(column: NumberColumn, tensors: Mapping[str, Tensor]) -> Decoder:
@@ -171,9 +173,9 @@ def _words(column: WordsColumn, tensors: Mapping[str, Tensor]) -> Decoder:
         ends = np.concatenate([[0], np.cumsum(counts)])
         words = vocabulary.take(pa.array(noise.generator.integers(0, len(WORDS), int(ends[-1]))))
         lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words)
-        texts = pa.compute.binary_join(lists, " ")
+        texts = pc.binary_join(lists, " ")
         nulls = _nulls(codes[0], column.nulls)
-        return [texts if nulls is None else pa.compute.if_else(pa.array(nulls), None, texts)]
+        return [texts if nulls is None else pc.if_else(pa.array(nulls), None, texts)]
 
     return decode
 
@@ -185,7 +187,7 @@ def _fresh(column: FreshColumn) -> Decoder:
         random[:, 8] = random[:, 8] & 0x3F | 0x80
         array = pa.Array.from_buffers(pa.binary(16), noise.rows, [None, pa.py_buffer(random.tobytes())])
         nulls = _nulls(codes[0], column.nulls)
-        return [array if nulls is None else pa.compute.if_else(pa.array(nulls), pa.scalar(None, pa.binary(16)), array)]
+        return [array if nulls is None else pc.if_else(pa.array(nulls), pa.scalar(None, pa.binary(16)), array)]
 
     return decode
 

@@ -16,7 +16,7 @@ from tailrace_shared.synthesis import Artefact, Network, Token
 from tailrace_shared.synthesis.draws import chances, even, pick
 from tailrace_shared.synthesis.tensors import Tensor
 
-ROWS = 24_576
+BLOCKS = 12
 BLOCK_ROWS = 2_048
 PASSES = 2
 STEPS = 10
@@ -26,28 +26,37 @@ SHARE_MIN = 1e-6
 
 
 def calibrate(
-    artefact: Artefact, codes: npt.NDArray[np.int16], parents: Sequence[int | None], rng: np.random.Generator
+    artefact: Artefact,
+    codes: npt.NDArray[np.int16],
+    parents: Sequence[int | None],
+    rng: np.random.Generator,
+    *,
+    blocks: int = BLOCKS,
 ) -> Artefact:
     """The same model with calibrated biases. ``codes`` are those learned from, [rows, tokens], −1 where not live."""
     for _ in range(PASSES):
-        artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, parents, rng)})
+        artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, parents, rng, blocks)})
     return artefact
 
 
 def _pass(
-    artefact: Artefact, codes: npt.NDArray[np.int16], parents: Sequence[int | None], rng: np.random.Generator
+    artefact: Artefact,
+    codes: npt.NDArray[np.int16],
+    parents: Sequence[int | None],
+    rng: np.random.Generator,
+    count: int,
 ) -> dict[str, Tensor]:
-    network, found = Network(artefact), {}
-    blocks = [network.context(BLOCK_ROWS) for _ in range(ROWS // BLOCK_ROWS)]
-    drawn = np.zeros((len(network.tokens), ROWS), np.int32)
-    live = np.ones((len(network.tokens), ROWS), np.bool_)
+    network, found, rows = Network(artefact), {}, count * BLOCK_ROWS
+    blocks = [network.context(BLOCK_ROWS) for _ in range(count)]
+    drawn = np.zeros((len(network.tokens), rows), np.int32)
+    live = np.ones((len(network.tokens), rows), np.bool_)
     for place, token in enumerate(network.tokens):
         parent = parents[place]
         if parent is not None:
             live[place] = live[parent] & (drawn[parent] >= token.live_from)
         weights = np.concatenate([chances(network.logits(place, block), token.barred) for block in blocks], axis=1)
         factors = _factors(weights[:, live[place]], _share(codes[:, place], token))
-        picked = pick(weights * factors[:, None], even(rng, ROWS))
+        picked = pick(weights * factors[:, None], even(rng, rows))
         drawn[place] = np.where(live[place], picked, 0)
         for index, block in enumerate(blocks):
             network.enter(place, drawn[place, index * BLOCK_ROWS : (index + 1) * BLOCK_ROWS], block)

@@ -1,0 +1,83 @@
+"""The child process that learns: ``python -m tailrace_trainer.child``.
+
+Reads a request (one line of JSON) and an Arrow stream from its input, writes answers as lines to its output and at last the
+model's bytes. It ends as soon as its input closes, that is, with its parent.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from tailrace_shared.errors import TailraceError, TerminalError
+from tailrace_shared.messages import Failure
+from tailrace_trainer.request import Failed, Frozen, Learned, LearnRequest, Progress
+
+ORPHANED = 3
+"""What it exits with when its parent has gone."""
+
+
+def main() -> None:
+    """Learn once. Everything that libraries print goes to the error stream, which the parent logs."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        request = LearnRequest.model_validate_json(sys.stdin.buffer.readline())
+        with pa.ipc.open_stream(sys.stdin.buffer) as stream:
+            rows = stream.read_all()
+        threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
+        model = _learn(request, rows, answers)
+    except TailraceError as error:
+        failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
+        _say(answers, Failed(failure=failure))
+        return
+    _say(answers, Learned(bytes=len(model)))
+    answers.write(model)
+    answers.flush()
+
+
+def _learn(request: LearnRequest, rows: pa.Table, answers: BinaryIO) -> bytes:
+    try:
+        from tailrace_trainer.learning.train import train
+    except ImportError as error:
+        if error.name != "torch":
+            raise
+        raise TerminalError(
+            "trainer.no-torch", "this trainer has no torch, without which nothing can be learned",
+            "Install it beside the trainer: pip install torch, or make torch.",
+        ) from None  # fmt: skip
+    from tailrace_trainer.learning.columns import Subject
+
+    model = train(
+        rows,
+        [Subject(column.name, column.type, column.nullable, column.form) for column in request.columns],
+        table=request.table,
+        seed=request.seed,
+        privacy=request.privacy,
+        entity=rows.column(request.entity).combine_chunks() if request.entity else None,
+        first=request.first,
+        epochs_max=request.epochs_max,
+        bytes_max=request.bytes_max,
+        report=lambda epoch: _say(
+            answers, Progress(epoch=epoch.epoch, loss=epoch.loss, remaining_s=round(epoch.remaining_s, 1))
+        ),
+    )
+    return model.save(request.bytes_max)
+
+
+def _say(answers: BinaryIO, answer: Frozen) -> None:
+    answers.write(answer.model_dump_json().encode() + b"\n")
+    answers.flush()
+
+
+def _end_with_parent(source: BinaryIO) -> None:
+    source.read(1)
+    os._exit(ORPHANED)
+
+
+if __name__ == "__main__":
+    main()

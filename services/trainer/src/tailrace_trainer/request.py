@@ -1,0 +1,66 @@
+"""What the trainer asks of its child process, and the lines in which the child answers."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from tailrace_shared.messages import Failure
+from tailrace_shared.synthesis import Privacy
+from tailrace_shared.types import ColumnType, Frozen
+
+
+class LearnColumn(Frozen):
+    """A column to learn."""
+
+    name: str
+    type: ColumnType
+    nullable: bool = True
+    form: Literal["category", "number", "pattern", "words"] | None = None
+    """Instead of the one that the data suggest."""
+
+
+class LearnRequest(Frozen):
+    """All that training needs beside the rows, which follow as one Arrow stream."""
+
+    table: str
+    columns: tuple[LearnColumn, ...]
+    seed: int
+    privacy: Privacy = Field(default_factory=lambda: Privacy())
+    entity: str | None = None
+    """The column that says to whom a row belongs; without one, every row is an entity of its own."""
+    first: tuple[str, ...] = ()
+    """Columns to be drawn first, so that conditions on them are exact."""
+    epochs_max: int = Field(60, ge=1)
+    bytes_max: int = Field(ge=1)
+    """Of the model."""
+
+
+class Progress(Frozen):
+    """After an epoch."""
+
+    answer: Literal["progress"] = "progress"
+    epoch: int
+    loss: float
+    """Nats per row that was held out."""
+    remaining_s: float
+    """At most, unless the model still improves."""
+
+
+class Learned(Frozen):
+    """The model's bytes follow this line."""
+
+    answer: Literal["learned"] = "learned"
+    bytes: int
+
+
+class Failed(Frozen):
+    """A foreseeable failure."""
+
+    answer: Literal["failed"] = "failed"
+    failure: Failure
+
+
+Answer = Annotated[Progress | Learned | Failed, Field(discriminator="answer")]
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Answer)

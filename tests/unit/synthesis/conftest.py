@@ -1,0 +1,75 @@
+"""What synthesis tests share: column types by name, and models whose network has not been trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tailrace_shared.synthesis import Artefact, Header, Privacy, Training
+from tailrace_shared.types import ColumnType
+from tailrace_trainer.learning.calibrate import calibrate
+from tailrace_trainer.learning.columns import Subject
+from tailrace_trainer.learning.sizes import shape_of
+from tailrace_trainer.learning.table import CodedTable, learn_table
+
+FAMILIES = {
+    "int2": "integer", "int4": "integer", "int8": "integer", "numeric": "number", "float4": "float", "float8": "float",
+    "text": "text", "varchar": "text", "uuid": "uuid", "date": "date", "timestamp": "timestamp", "timestamptz": "timestamptz",
+    "time": "time", "bool": "boolean", "interval": "interval", "_text": "other", "mood": "enum",
+}  # fmt: skip
+
+
+def make_subject(name: str, base: str, nullable: bool = True, form: Any = None, **options: Any) -> Subject:
+    """A column to learn, by type name; ``precision`` and ``scale`` go to the type."""
+    return Subject(name, ColumnType(name=base, base=base, family=FAMILIES[base], **options), nullable, form)  # type: ignore[arg-type]
+
+
+def make_artefact(coded: CodedTable, privacy: Privacy, *, calibrated: bool = False) -> Artefact:
+    """A model of random weights, with the marginals of the rows."""
+    rng = np.random.default_rng(5)
+    shape = shape_of(coded.codes, [t.codes for t in coded.tokens], coded.parents, 5_000_000)
+    header = Header(
+        version="0", table="t", columns=coded.columns, order=coded.order, network=shape, privacy=privacy,
+        training=Training(
+            rows=len(coded.codes), held_out=0, seed=0, epochs=0, loss=0, held_out_loss=0, digest=coded.digest
+        ),
+    )  # fmt: skip
+    weights: dict[str, Any] = dict(coded.tensors)
+    for place, token in enumerate(coded.tokens):
+        context, hidden = sum(shape.widths[seen] for seen in header.context(place)), shape.hidden
+        sizes = {"embedding": (token.codes, shape.widths[place]), "in": (context, hidden), "mid": (hidden, hidden)}
+        for name, size in {**sizes, "out": (hidden, token.codes)}.items():
+            weights[f"n{place}.{name}"] = (rng.standard_normal(size) * 0.2).astype(np.float16)
+        for name, length in {"in_bias": hidden, "mid_bias": hidden, "out_bias": token.codes}.items():
+            weights[f"n{place}.{name}"] = np.zeros(length, np.float32)
+    artefact = Artefact(header, weights)
+    return calibrate(artefact, coded.codes, coded.parents, rng, blocks=3) if calibrated else artefact
+
+
+@pytest.fixture(scope="session")
+def subject() -> Callable[..., Subject]:
+    return make_subject
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Callable[..., Artefact]:
+    """A model of a table by its columns' values and subjects, its network random but calibrated."""
+
+    def build(
+        table: pa.Table,
+        subjects: Sequence[Subject],
+        privacy: Privacy | None = None,
+        *,
+        calibrated: bool = False,
+        **options: Any,
+    ) -> Artefact:
+        privacy = privacy or Privacy()
+        return make_artefact(
+            learn_table(table, subjects, privacy, np.random.default_rng(3), **options), privacy, calibrated=calibrated
+        )
+
+    return build
