@@ -41,7 +41,7 @@ def live_run(records: dict[str, RunRecord], job: Job, asked: str | None) -> RunR
         raise UsageError(
             "verify.busy",
             f"run {record.run} is being compared already",
-            "Wait until that has ended: tailrace status shows it.",
+            "Wait until that has ended: it takes about as long as loading the tables did.",
         )
     return record
 
@@ -75,9 +75,9 @@ async def compare(
         async for news in records:
             record = news or record
             made = record.comparison
+            if record.terminal and (made is None or made.id != asked or made.state in _OPEN):
+                raise TerminalError("run.over", f"run {record.run} is {record.state}", "")
             if made is None or made.id != asked:
-                if record.terminal:
-                    raise TerminalError("run.over", f"run {record.run} is {record.state}", "")
                 if clock() - started > ANSWER_S:
                     raise TransientError(
                         "comparison.no-answer",

@@ -36,6 +36,11 @@ _CUT = """
 UPDATE tailrace.comparison SET owner = $3, cut_at = clock_timestamp(), moved_at = clock_timestamp()
 WHERE run = $1 AND number = $2 AND state = 'reading' AND cut_at IS NULL
 """
+_GOES_ON = """
+UPDATE tailrace.comparison SET moved_at = clock_timestamp()
+WHERE run = $1 AND number = $2 AND state = 'reading' AND trouble = ''
+"""
+"""A large table takes its time, and that is not standing still."""
 _TELL = """
 WITH moved AS (
   UPDATE tailrace.comparison SET moved_at = clock_timestamp() WHERE run = $1 AND number = $2 AND state = 'reading' AND owner = $3
@@ -148,11 +153,7 @@ class DestinationSide:
         watch = await self._destination.connect()
         try:
             while not (await asyncio.wait({reading}, timeout=WATCH_S))[0]:
-                wanted = await watch.fetchval(
-                    "SELECT true FROM tailrace.comparison WHERE run = $1 AND number = $2 AND state = 'reading' AND trouble = ''",
-                    self._run, number,
-                )  # fmt: skip
-                if not wanted:
+                if await watch.execute(_GOES_ON, self._run, number) != "UPDATE 1":
                     return
             reading.result()
         finally:
