@@ -40,6 +40,7 @@ def job_text(draft: Draft, notes: Iterable[str] = ()) -> str:
         f"name: {head.name}",
         f"source: {{url: {scalar(head.source.url)}}}",
         destination_text(head.destination, scalar(head.destination.url)),
+        *(["mode: continuous  # follows every change after the load"] if head.mode == "continuous" else []),
         f"policy: {head.policy}  # a column without a rule, today or later, stops the plan",
         f"schemas: [{', '.join(scalar(s) for s in head.schemas)}]",
         "tables:",

@@ -92,6 +92,12 @@ def test_no_preset_leaves_an_error_on_an_ordinary_schema(preset: Preset) -> None
     assert not any(choice.open for choice in draft.choices.values())
 
 
+def test_a_draft_that_follows_its_source_says_so_and_reads_back_as_it_is() -> None:
+    draft = drafted(SHOP)
+    draft.head = draft.head.model_copy(update={"mode": "continuous"})
+    assert parse_job(job_text(draft)) == draft.job
+
+
 def test_a_mock_that_is_too_long_gives_way_to_a_mask_and_the_file_says_why() -> None:
     draft = drafted(catalogue(table("customer", "id int8!", "phone varchar(8)", primary=["id"])))
     assert rules(draft)["phone"] == "mask.text"

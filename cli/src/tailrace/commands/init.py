@@ -59,6 +59,10 @@ def init(
     to: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="JOB.YAML", help="File to write; default: standard output.")
     ] = None,
+    continuous: Annotated[
+        bool,
+        typer.Option("--continuous", help="The destination follows its source after the load (docs/continuous.md)."),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
 ) -> None:
     """Draft a job from two databases: every table and column with a generator, and why.
@@ -72,10 +76,14 @@ def init(
     chosen = None if preset == SCRATCH else _preset(preset)
     if to and to.exists() and not force:
         raise UsageError("init.file", f"{to} exists already", "Name another file, or add --force to write over it.")
+    if chosen is None and continuous:
+        raise UsageError(
+            "init.preset", "made rows follow nothing: --continuous needs rows that are read", "Leave one of them out."
+        )
     if chosen is None:
         text, said = asyncio.run(_scratch(source, destination, schema or [], rows, scale, output))
     else:
-        draft, text = asyncio.run(_draft(source, destination, chosen, schema or [], output))
+        draft, text = asyncio.run(_draft(source, destination, chosen, schema or [], output, continuous=continuous))
         undecided = sum(c.open for c in draft.choices.values())
         said = f"{len(draft.carried)} of {len(draft.scope)} tables travel, {undecided} columns to decide"
     if to is None:
@@ -96,7 +104,7 @@ def _preset(given: str) -> Preset:
 
 
 async def _draft(
-    source: str, destination: str | None, preset: Preset, schemas: list[str], output: Output
+    source: str, destination: str | None, preset: Preset, schemas: list[str], output: Output, *, continuous: bool
 ) -> tuple[Draft, str]:
     from tailrace.init_draft import begin
     from tailrace.init_read import read_ends, reference
@@ -118,6 +126,8 @@ async def _draft(
                 destination_url=destination_url or "${DESTINATION_URL}",
                 schemas=ends.schemas,
             )
+            if continuous:
+                draft.head = draft.head.model_copy(update={"mode": "continuous"})
             if not draft.scope:
                 raise _no_table(ends.schemas)
             settle(draft, SourceFacts())
