@@ -11,18 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
 from support.blows import Blows
-from support.databases import DATABASES, Pair
-from support.following import caught_up, let_follow, slots, streaming
+from support.databases import Pair
+from support.followed import SCHEMA, Followed
+from support.following import let_follow, streaming
 from support.hammer import Hammer
 from support.installation import Installation
 from support.wholeness import seen_wrong
 from tailrace.embedded.runtime import Runtime
-from tailrace_shared.messages import StopRequested
 
 pytestmark = [pytest.mark.timeout(400), pytest.mark.crash]
 REPLICAS = {"reader": 2, "generator": 2, "writer": 2}
@@ -34,55 +34,35 @@ POINTS = {
 BLOWS = 4
 FIRST = int(os.environ.get("TAILRACE_TEST_SEED", "1"))
 LONG_SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "50"))
-ROWS = (DATABASES / "hammer_rows.sql").read_text()
-JOB = (DATABASES / "hammer_job.yaml").read_text()
 
 
 @dataclass
-class World:
-    """A pair and its services, for many seeds."""
+class World(Followed):
+    """A followed pair, and how its destination's catalogue is before."""
 
-    pair: Pair
-    installation: Installation
-    catalogue: list[tuple[str, ...]]
-
-    def reset(self) -> None:
-        """The source as it was first."""
-        tables = ", ".join(self.pair.tables("source"))
-        self.pair.source.run_sql(f"TRUNCATE {tables};\n{ROWS}", self.pair.name)
+    catalogue: list[tuple[str, ...]] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
 def world(runtime: Runtime, new_pair: Callable[..., Pair]) -> Iterator[World]:
-    pair = new_pair("hammered", (DATABASES / "hammer.sql").read_text())
+    pair = new_pair("hammered", SCHEMA)
     let_follow(pair)
     with Installation(runtime, pair, replicas=REPLICAS, canaries="canary-mail.test") as installation:
-        yield World(pair, installation, pair.catalogue())
+        yield World(pair, installation, catalogue=pair.catalogue())
 
 
 def followed_under_blows(world: World, seed: int, blows: int) -> None:
     pair, installation, dice = world.pair, world.installation, random.Random(seed)
     world.reset()
     with Hammer(pair, seed) as hammer:
-        run = installation.submit(JOB)
-        attempt = streaming(installation, run, 120).attempt
+        run = installation.submit(world.job)
+        attempt = streaming(installation, run, 150).attempt
         hammer.may_empty.set()
         dealt = under_blows(pair, installation, dice, blows)
         hammer.quiet.set()
-        caught_up(pair, 90)
-    print(f"seed {seed}: {dict(hammer.done)}; {dealt}")
-    assert seen_wrong(pair) == {}
-    followed = pair.digest()
-    installation.tell(StopRequested(run=run))
-    record = installation.wait(run, seconds=90)
-    assert record.state == "done", record.failure or record.checks
-    assert record.attempt == attempt, "the lane was thought to be broken"
+        print(f"seed {seed}: {dict(hammer.done)}; {dealt}")
+        world.is_equal(run, attempt)
     assert pair.catalogue() == world.catalogue
-    assert pair.digest() == followed
-    assert slots(pair) == []
-    fresh = installation.run(JOB.replace("mode: continuous\n", ""))
-    assert fresh.state == "done", fresh.failure or fresh.problems
-    assert pair.digest() == followed
 
 
 def under_blows(pair: Pair, installation: Installation, dice: random.Random, count: int) -> dict[str, int]:

@@ -99,7 +99,7 @@ class LaneApplier:
             return
         try:
             await self._execute("SAVEPOINT updates", *goes, *updates, *comes, "RELEASE SAVEPOINT updates")
-        except asyncpg.UniqueViolationError:
+        except (asyncpg.UniqueViolationError, asyncpg.ExclusionViolationError):
             goes, comes = self._whole(moving | staying)
             await self._execute("ROLLBACK TO SAVEPOINT updates", *goes, *comes, "RELEASE SAVEPOINT updates")
 

@@ -96,6 +96,18 @@ class Applied:
     bytes: int = 0
 
 
+@dataclass
+class _Done:
+    """How much of the lane is done with: the records themselves are let go."""
+
+    records: int = 0
+    bytes: int = 0
+
+    def add(self, record: Record) -> None:
+        self.records += 1
+        self.bytes += len(record.value)
+
+
 class Follower:
     """Applies a lane in one session, from where its row says. ``consumer`` is assigned to the lane's topic."""
 
@@ -109,7 +121,10 @@ class Follower:
         place: TopicPartition,
         lock_timeout_s: float,
         comparing: DestinationSide,
+        turned: Callable[[], None],
     ) -> None:
+        self._turned = turned
+        """Called while a transaction takes long: it goes on."""
         assert plan.continuous is not None
         self._metrics = context.metrics
         self._plan = plan
@@ -126,6 +141,8 @@ class Follower:
         """The plan of the records at hand."""
         self._tables: dict[int, PlannedTable] = {}
         """As the appliers know them."""
+        self._deferrable = False
+        """A table at hand has constraints that may be checked at the end; the source's may have been broken in between."""
         self._version = -1
         self._follows: Mapping[int, Seen | None] = {}
         self._marks: Mapping[int, rows.Mark] = {}
@@ -220,6 +237,8 @@ class Follower:
             found = await rows.followed(self._connection, self._plan.run, self._plan.attempt, row.position.lsn)
             self._follows, self._marks = found.seen, found.marks
             self._version = row.tables_version
+        if self._deferrable:
+            await self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
         for applier in self._appliers.values():
             applier.begin()
         self._wanted = row.wanted
@@ -239,10 +258,23 @@ class Follower:
         """``last`` None: a part of a record was applied, and the record is what comes next."""
         assert self._offset is not None
         offset, committed = (self._offset, 0) if last is None else (last.offset, last.head.last_time)
+        if self._deferrable:
+            await self._check_deferred()
         crash_point("writer.after-changes-before-commit")
         await rows.close_lane(self._connection, self._plan.run, self._lane, after, offset, committed, changes)
         crash_point("writer.after-changes")
         self._offset = offset
+
+    async def _check_deferred(self) -> None:
+        """Now, while it can still be told whose constraint fails. Raises TableFailed."""
+        try:
+            await self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except asyncpg.IntegrityConstraintViolationError as error:
+            named = (error.schema_name, error.table_name)
+            for number, table in self._tables.items():
+                if named == (table.name.schema_name, table.name.name):
+                    raise TableFailed(number, map_error(error)) from None
+            raise
 
     async def _whole(self) -> Applied:
         """All waiting records up to the first piece of a large transaction."""
@@ -281,7 +313,10 @@ class Follower:
         del self._waiting[: len(done)]
         if self._wanted is not None and stop is not None:
             await self._stop(self._wanted, stop)
-        return self._told(done, changes, started)
+        told = _Done()
+        for record in done:
+            told.add(record)
+        return self._told(told, changes, started)
 
     async def _stop(self, wanted: Wanted, stop: Hold | Cut) -> None:
         """The lane is where a comparison wants it, or waits until that is known. Between transactions."""
@@ -305,9 +340,10 @@ class Follower:
             await self._connection.execute("ROLLBACK")
             await self._stop(wanted, Cut(wanted.point, stored.lsn))
             return Applied()
-        position, changes, done = stored, 0, list[Record]()
+        position, changes, done = stored, 0, _Done()
         out: dict[int, str] = {}
         while True:
+            self._turned()
             if not self._waiting:
                 await self._next_piece()
             record = self._waiting.pop(0)
@@ -315,7 +351,7 @@ class Follower:
             if isinstance(verdict, Again):
                 await self._undo()
                 await self._get_ready([record])
-                position, changes, done = await self._open(), 0, []
+                position, changes, done = await self._open(), 0, _Done()
                 out.clear()
                 verdict = judge(position, record.head)
             match verdict:
@@ -329,7 +365,7 @@ class Follower:
                     raise Broken(gap)
                 case Skip():
                     self._metrics.batches.labels(self._plan.run, "duplicate").inc()
-            done.append(record)
+            done.add(record)
             if position.pieces is None:
                 await self._close(position, record, changes)
                 return self._told(done, changes, started)
@@ -337,6 +373,7 @@ class Follower:
     async def _next_piece(self) -> None:
         deadline = time.monotonic() + PIECE_S
         while not self._waiting:
+            self._turned()
             if time.monotonic() > deadline:
                 await self._undo()
                 raise rows.NotNow
@@ -410,6 +447,7 @@ class Follower:
             self._tables[number] = table
         if number not in self._appliers:
             partitioned = await rows.is_partitioned(self._connection, table.name)
+            self._deferrable |= await rows.has_deferrable(self._connection, table.name)
             lane = LaneTable(table, table.identity, partitioned=partitioned)
             await self._connection.execute(lane.drop())
             applier = LaneApplier(self._connection, lane)
@@ -421,15 +459,15 @@ class Follower:
         await rows.quarantine(self._connection, self._plan.run, self._plan.attempt, self._lane, number, why)
         self._log.error("table.quarantined", table=number, why=why)
 
-    def _told(self, done: list[Record], changes: int, started: float) -> Applied:
-        run, size = self._plan.run, sum(len(r.value) for r in done)
+    def _told(self, done: _Done, changes: int, started: float) -> Applied:
+        run = self._plan.run
         self._metrics.batch_seconds.labels(run, "apply").observe(time.perf_counter() - started)
-        self._metrics.batches.labels(run, "done").inc(len(done))
+        self._metrics.batches.labels(run, "done").inc(done.records)
         self._metrics.rows.labels(run).inc(changes)
         self._metrics.lane.changes.labels(run, self._lane).inc(changes)
-        self._metrics.bytes.labels(run, "in").inc(size)
+        self._metrics.bytes.labels(run, "in").inc(done.bytes)
         self._metrics.last_commit.labels(run).set_to_current_time()
-        return Applied(changes, size)
+        return Applied(changes, done.bytes)
 
 
 async def _aside(changes: int, call: Callable[[], Made]) -> Made:

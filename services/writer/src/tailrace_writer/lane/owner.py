@@ -95,6 +95,9 @@ class LaneOwner:
                 await self._hindrance.failed(error)
             await asyncio.sleep(_RETRY.delay(failures, self._context.replica) or STAND_S)
 
+    def _turn(self) -> None:
+        self.last_turn = time.monotonic()
+
     async def _own(self) -> None:
         connection = await self._destination.connect()
         consumer = follower = None
@@ -118,6 +121,7 @@ class LaneOwner:
                 place,
                 self._settings.lock_timeout_s,
                 self._comparing,
+                self._turn,
             )
             while True:
                 self.last_turn = time.monotonic()

@@ -133,6 +133,16 @@ async def is_partitioned(connection: asyncpg.Connection, name: TableName) -> boo
     return bool(kind == b"p")
 
 
+async def has_deferrable(connection: asyncpg.Connection, name: TableName) -> bool:
+    """Whether the destination's table has a unique or an exclusion constraint that may be checked at a transaction's end."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_constraint WHERE condeferrable AND contype IN ('p', 'u', 'x') "
+        "AND conrelid = pg_catalog.to_regclass($1))",
+        qualified(name.schema_name, name.name),
+    )
+    return found
+
+
 async def leave(connection: asyncpg.Connection, run: str, attempt: int, lane: int, table: int, why: str) -> None:
     """The table does not follow its lane from here on; in the lane's own transaction."""
     await connection.execute(
