@@ -25,6 +25,10 @@ def test_a_continuous_run_has_its_series_before_anything_happens(service: Servic
     value = metrics.registry.get_sample_value
     assert {name: value(name, LANE) for name in told} == told
     assert value("tailrace_quarantined_tables", {"run": "R"}) == (0.0 if service == "writer" else None)
+    if service == "reader":
+        metrics.lane.held.labels("R", 0).set(7)
+        metrics.lane.rest("R")
+        assert value("tailrace_changes_held_bytes", LANE) == 0
     metrics.leave("R")
     assert {value(name, LANE) for name in told} == {None}
 

@@ -325,6 +325,8 @@ class Term:
         metrics = self._office.context.metrics
         if self._office.run in {r.run for r in self._office.runs.unfinished()}:
             metrics.leading.labels(self._office.run).set(0)
+            if self._progress.get("lanes"):
+                metrics.lane.rest(self._office.run)
             for state in STATES:
                 metrics.run_state.labels(self._office.run, state).set(0)
 

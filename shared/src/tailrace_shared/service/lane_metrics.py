@@ -49,6 +49,10 @@ class LaneMetrics:
     def join(self, run: str, lane: int = LANE) -> None:
         """Make the lane's series. Zero, but for the slot's room: none is short of it before the source has said so."""
         self.changes.labels(run, lane)
+        self.rest(run, lane)
+
+    def rest(self, run: str, lane: int = LANE) -> None:
+        """This replica knows nothing of the lane any more: somebody else captures, or leads."""
         for series in self._gauges:
             series.labels(run, lane).set(0)
         if self.safe is not None:

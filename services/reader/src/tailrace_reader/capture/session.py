@@ -97,6 +97,7 @@ class CaptureSession:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._of.context.metrics.lane.rest(self._of.plan.run, self._of.follow.lane)
 
     async def _revise(self) -> None:
         """Between two transactions: offer a plan of tables that are to be loaded anew, and go by the plan that was accepted."""
