@@ -173,3 +173,15 @@ def test_a_ring_of_needs_ends() -> None:
     graph = Dependencies([Edge(A, B, "n"), Edge(B, A, "n")], [A, B])
     assert graph.needed_by([A]) == {A, B}
     assert graph.lost_with({A: "a"}) == {A: "a", B: "a"}
+
+
+def test_an_index_whose_name_begins_with_its_tables_keeps_it() -> None:
+    table, index, key = (PG_CLASS, 100), (PG_CLASS, 101), (PG_CONSTRAINT, 102)
+    entries = [
+        entry(1, table, "TABLE", "Item"),
+        entry(2, index, "INDEX", "Item Idx"),
+        entry(3, key, "CONSTRAINT", "Item Item_pkey"),
+    ]
+    on = dict.fromkeys((index, key), TableName(schema_name="public", name="Item"))
+    schema = choose(entries, around(on=on), ["public"], version=18)
+    assert made(schema) == ["Item", "Item Idx", "Item_pkey"]

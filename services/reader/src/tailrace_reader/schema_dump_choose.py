@@ -111,9 +111,10 @@ def _object(entry: Entry, around: Surroundings, key: Key, statements: tuple[str,
 
 
 def _own_name(entry: Entry, around: Surroundings) -> str:
-    """Without its table's name, which pg_dump writes before that of a part."""
+    """Without its table's name, which pg_dump writes before that of a part, but not of what has a name in the schema."""
     on = around.on.get(entry.key)
-    return entry.name.removeprefix(f"{on.name} ") if on and entry.kind in PARTS else entry.name
+    prefixed = on is not None and entry.kind in PARTS - {"INDEX", "STATISTICS"}
+    return entry.name.removeprefix(f"{on.name} ") if on and prefixed else entry.name
 
 
 def _refreshed(chosen: Sequence[Entry], around: Surroundings) -> Iterator[SchemaObject]:
