@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tailrace_generator.sampling import BLOCK_ROWS, Sampler, numeric_fingerprint
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.synthesis import Artefact, Header, Privacy
+from tailrace_shared.synthesis.conditions import Between, Condition, Weighted, exact
 from tailrace_shared.synthesis.draws import chances, even, independent, pick
 from tailrace_trainer.learning.columns import Subject
 
@@ -120,9 +121,60 @@ def test_likelihoods_sum_to_one_over_all_rows(
 
     rng = np.random.default_rng(3)
     small = pa.table({name: pa.array(rng.choice(["a", "b", "c"], 500).tolist()) for name in ("x", "y")})
-    network = Network(untrained(small, [subject("x", "text", False), subject("y", "text", False)]))
+    network = Network(untrained(small, [subject("x", "text", False), subject("y", "text", False)]), 9)
     every = np.array([[a, b] for a in range(3) for b in range(3)], np.int32).T
     assert np.exp(network.likelihoods(np.ascontiguousarray(every))).sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_conditions_hold_on_every_row(model: Artefact) -> None:
+    conditions = [
+        Weighted(column="kind", weights={"a": 1, "c": 1}),
+        Between(column="amount", low=5, high=20),
+        Weighted(column="flag", weights={"true": 1}),
+    ]
+    drawn = Sampler(model, 2, conditions=conditions).rows(0, 1_000)
+    assert set(drawn["kind"].to_pylist()) <= {"a", "c"}
+    assert all(drawn["flag"].to_pylist())
+    assert drawn["amount"].null_count == 0
+    assert 5 <= pc.min(drawn["amount"]).as_py() <= 6
+    assert 19 <= pc.max(drawn["amount"]).as_py() <= 20
+
+
+def test_weights_are_relative_to_what_the_model_draws(model: Artefact) -> None:
+    ours = shares(Sampler(model, 2).rows(0, BLOCK_ROWS)["kind"])
+    doubled = Weighted(column="kind", weights={"a": 2, "b": 1, "c": 1})
+    theirs = shares(Sampler(model, 2, conditions=[doubled]).rows(0, BLOCK_ROWS)["kind"])
+    assert theirs["a"] == pytest.approx(2 * ours["a"] / (1 + ours["a"]), abs=0.02)
+    null = Sampler(model, 2, conditions=[Weighted(column="amount", weights={None: 1})]).rows(0, 100)
+    assert null["amount"].null_count == 100
+
+
+@pytest.mark.parametrize(
+    ("condition", "word"),
+    [
+        (Weighted(column="kind", weights={"unknown": 1}), "no value"),
+        (Weighted(column="kind", weights={"rare": 1}), "no value"),
+        (Weighted(column="day", weights={"2020-01-01": 1}), "moment"),
+        (Weighted(column="amount", weights={"many": 1}), "no number"),
+        (Between(column="kind", low=1), "no number"),
+        (Between(column="amount", low=1e9), "no value"),
+        (Between(column="else", low=1), "else"),
+    ],
+)
+def test_a_condition_that_cannot_be_met_is_refused(model: Artefact, condition: Condition, word: str) -> None:
+    with pytest.raises(TerminalError, match=word) as refused:
+        Sampler(model, 2, conditions=[condition])
+    assert refused.value.code == "sample.condition"
+
+
+def test_conditions_are_exact_on_columns_that_are_drawn_first(
+    rows: pa.Table, subject: Callable[..., Subject], untrained: Callable[..., Artefact]
+) -> None:
+    subjects = [subject("kind", "text"), subject("flag", "bool"), subject("amount", "float8")]
+    ordered = untrained(rows, subjects, first=["amount"])
+    assert exact(ordered.header, ["amount"])
+    assert not exact(ordered.header, ["kind"])
+    assert exact(ordered.header, ["amount", "flag", "kind"])
 
 
 def test_a_damaged_or_foreign_model_is_refused(model: Artefact) -> None:

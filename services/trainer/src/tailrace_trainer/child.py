@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from tailrace_shared.errors import TailraceError, TerminalError
 from tailrace_shared.messages import Failure
-from tailrace_trainer.request import Failed, Frozen, Learned, LearnRequest, Progress
+from tailrace_shared.types import Frozen
+from tailrace_trainer.request import Failed, Learned, LearnRequest, Progress
 
 ORPHANED = 3
 """What it exits with when its parent has gone."""

@@ -27,7 +27,7 @@ class LearnRequest(Frozen):
     table: str
     columns: tuple[LearnColumn, ...]
     seed: int
-    privacy: Privacy = Field(default_factory=lambda: Privacy())
+    privacy: Privacy = Field(default_factory=Privacy)
     entity: str | None = None
     """The column that says to whom a row belongs; without one, every row is an entity of its own."""
     first: tuple[str, ...] = ()

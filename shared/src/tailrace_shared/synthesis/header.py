@@ -16,7 +16,7 @@ FORMAT = 1
 class Privacy(Frozen):
     """How values are protected before anything is learned from them."""
 
-    k: int = Field(10, ge=2, le=1000)
+    k: int = Field(default=10, ge=2, le=1000)
     """Distinct entities behind every category, atom, edge and knot."""
     rare: Literal["resample", "constant"] = "resample"
     """What rare categories become: another category, or ``replacement`` in columns of text."""

@@ -18,65 +18,65 @@ Codes = npt.NDArray[np.int32]
 
 
 class Layer(NamedTuple):
-    """One token's weights, transposed for multiplication from the left."""
+    """One token's weights, transposed for multiplication from the left, each with its bias as a first column."""
 
     embedding: Floats
     """[width, codes]"""
     enter: Floats
-    """[hidden, context]"""
-    enter_bias: Floats
+    """[hidden, 1 + context]"""
     mid: Floats
-    mid_bias: Floats
+    """[hidden, 1 + hidden]"""
     out: Floats
-    """[codes, hidden]"""
-    out_bias: Floats
+    """[codes, 1 + hidden]"""
 
 
 class Network:
-    """Logits token by token; ``context`` is the running stack of embeddings, [sum of widths, rows]."""
+    """Logits token by token, for batches of ``rows``. Works in buffers of its own: not safe for threads.
 
-    def __init__(self, artefact: Artefact) -> None:
+    Every input has a first row of ones, by which multiplication adds the bias: passes over memory cost as much as products here.
+    """
+
+    def __init__(self, artefact: Artefact, rows: int) -> None:
         header = artefact.header
         self.tokens = tuple(header.token(ref) for ref in header.order)
-        self.offsets = np.concatenate([[0], np.cumsum(header.network.widths, dtype=np.int64)])
+        self.rows = rows
+        self._offsets = 1 + np.concatenate([[0], np.cumsum(header.network.widths, dtype=np.int64)])
         self._layers = [_layer(artefact, place) for place in range(len(self.tokens))]
-        self._rows = [
-            None if header.network.contexts is None else self._seen(header.context(place))
+        self._seen = [
+            None if header.network.contexts is None else self._places(header.context(place))
             for place in range(len(self.tokens))
         ]
+        self._first, self._second = (np.ones((1 + header.network.hidden, rows), np.float32) for _ in range(2))
+        self._logits = np.empty((max((token.codes for token in self.tokens), default=0), rows), np.float32)
 
-    def _seen(self, context: tuple[int, ...]) -> npt.NDArray[np.int64]:
-        parts = [np.arange(self.offsets[seen], self.offsets[seen + 1]) for seen in context]
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    def _places(self, context: tuple[int, ...]) -> npt.NDArray[np.int64]:
+        parts = [np.arange(self._offsets[seen], self._offsets[seen + 1]) for seen in context]
+        return np.concatenate([np.zeros(1, np.int64), *parts])
 
-    def context(self, rows: int) -> Floats:
-        """Room for the embeddings of so many rows."""
-        return np.empty((int(self.offsets[-1]), rows), np.float32)
+    def context(self) -> Floats:
+        """Room for the embeddings of a batch's tokens."""
+        return np.ones((int(self._offsets[-1]), self.rows), np.float32)
 
     def enter(self, place: int, codes: Codes, context: Floats) -> None:
         """Write the embeddings of a token's codes."""
-        into = context[self.offsets[place] : self.offsets[place + 1]]
+        into = context[self._offsets[place] : self._offsets[place + 1]]
         np.take(self._layers[place].embedding, codes, axis=1, out=into, mode="clip")
 
     def logits(self, place: int, context: Floats) -> Floats:
-        """[codes, rows] of the token at ``place``, from the embeddings of the tokens before it."""
-        layer, rows = self._layers[place], self._rows[place]
-        seen = context[: self.offsets[place]] if rows is None else context[rows]
-        first = layer.enter @ seen
-        first += layer.enter_bias
+        """[codes, rows] of the token at ``place``, from the embeddings of tokens before it; valid until the next call."""
+        layer, seen = self._layers[place], self._seen[place]
+        first, second = self._first[1:], self._second[1:]
+        np.matmul(layer.enter, context[: self._offsets[place]] if seen is None else context[seen], out=first)
         np.maximum(first, 0, out=first)
-        second = layer.mid @ first
-        second += layer.mid_bias
+        np.matmul(layer.mid, self._first, out=second)
         np.maximum(second, 0, out=second)
         second += first
-        found = layer.out @ second
-        found += layer.out_bias
-        return found
+        return np.matmul(layer.out, self._second, out=self._logits[: len(layer.out)])
 
     def likelihoods(self, codes: Codes) -> npt.NDArray[np.float64]:
         """Log-likelihood in nats of encoded rows, [tokens, rows] to [rows]; negative codes (not live) count nothing."""
-        total = np.zeros(codes.shape[1])
-        context = self.context(codes.shape[1])
+        total = np.zeros(self.rows)
+        context = self.context()
         for place, drawn in enumerate(codes):
             scores = self.logits(place, context)
             scores -= scores.max(axis=0)
@@ -88,12 +88,10 @@ class Network:
 
 
 def _layer(artefact: Artefact, place: int) -> Layer:
-    def weight(name: str) -> Floats:
-        return np.ascontiguousarray(artefact.tensors[f"n{place}.{name}"].astype(np.float32).T)
+    def tensor(name: str) -> Floats:
+        return artefact.tensors[f"n{place}.{name}"].astype(np.float32)
 
-    def bias(name: str) -> Floats:
-        return artefact.tensors[f"n{place}.{name}"].astype(np.float32)[:, None]
+    def biased(name: str) -> Floats:
+        return np.ascontiguousarray(np.concatenate([tensor(f"{name}_bias")[None], tensor(name)]).T)
 
-    return Layer(
-        weight("embedding"), weight("in"), bias("in_bias"), weight("mid"), bias("mid_bias"), weight("out"), bias("out_bias"),
-    )  # fmt: skip
+    return Layer(np.ascontiguousarray(tensor("embedding").T), biased("in"), biased("mid"), biased("out"))

@@ -23,6 +23,7 @@ from tailrace_shared.synthesis import (
     PlaceColumn,
     WordsColumn,
 )
+from tailrace_shared.synthesis.conditions import Bound
 from tailrace_shared.synthesis.encodings import WEEKDAYS
 from tailrace_shared.synthesis.network import Codes
 from tailrace_shared.synthesis.tensors import Tensor
@@ -36,13 +37,13 @@ EPOCH_WEEKDAY = 3
 CLASSES = {"A": "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "a": "abcdefghijklmnopqrstuvwxyz", "0": "0123456789"}
 
 
-def decoder_of(column: ColumnEncoding, tensors: Mapping[str, Tensor]) -> Decoder:
-    """The decoder of a column; ``tensors`` by their names within it."""
+def decoder_of(column: ColumnEncoding, tensors: Mapping[str, Tensor], within: Bound | None = None) -> Decoder:
+    """The decoder of a column; ``tensors`` by their names within it, ``within`` the limits of a condition."""
     match column:
         case CategoryColumn():
             return _category(column)
         case NumberColumn():
-            return _number(column, tensors)
+            return _number(column, tensors, within)
         case MomentColumn():
             return _moment(column, tensors)
         case PatternColumn():
@@ -87,7 +88,7 @@ class _Quantity:
         at = (cell + noise.uniforms().astype(np.float64)) * (self._gaps / self._number.cells)
         gap = np.minimum(at.astype(np.int64), self._gaps - 1)
         place = np.maximum(bins, 0) * self._gaps + gap
-        values = self._low[place] + self._rise[place] * (at - gap)
+        values: Values = self._low[place] + self._rise[place] * (at - gap)
         if self._number.step:
             values = stepped(values, self._number.step)
         if len(self._atoms):
@@ -101,11 +102,13 @@ def stepped(values: Values, step: float) -> Values:
     return exact
 
 
-def _number(column: NumberColumn, tensors: Mapping[str, Tensor]) -> Decoder:
+def _number(column: NumberColumn, tensors: Mapping[str, Tensor], within: Bound | None) -> Decoder:
     quantity = _Quantity(column.number, tensors, "number", int(column.nulls))
 
     def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
         values = quantity(codes[0], codes[1] if len(codes) > 1 else None, noise)
+        if within is not None:
+            values = np.clip(values, within.low, within.high)
         return [wire_array(values, _nulls(codes[0], column.nulls), column.types[0], column.number.step)]
 
     return decode

@@ -7,33 +7,48 @@ seed, i) alone, however the ordinals are cut into orders and batches. What remai
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tailrace_generator.sampling.decode import Decoder, decoder_of
 from tailrace_generator.sampling.noise import Noise
-from tailrace_shared.synthesis import Artefact, Network, TokenRef
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.synthesis import Artefact, ColumnEncoding, Network, TokenRef
+from tailrace_shared.synthesis.conditions import Bound, Condition, bound
 from tailrace_shared.synthesis.draws import chances, pick
-from tailrace_shared.synthesis.network import Codes
+from tailrace_shared.synthesis.network import Codes, Floats
+from tailrace_shared.synthesis.tensors import Tensor
 from tailrace_shared.types import arrow_type
 
 BLOCK_ROWS = 2_048
 """Part of what a seed means: another number draws other rows. A block's embeddings stay in the second-level cache."""
 
+LEAST_CHANCE = np.float32(1e-30)
+
 
 class Sampler:
-    """Draws rows of one model with one seed. Not safe for threads: it keeps a buffer."""
+    """Draws rows of one model with one seed, under conditions. Not safe for threads: it keeps a buffer.
 
-    def __init__(self, artefact: Artefact, seed: int, *, stratified: bool = True) -> None:
+    ``stratified`` makes the marginals of every block nearly exact, at the price that its rows are not independent draws. Raises
+    TerminalError (``sample.condition``) for a condition that cannot be met.
+    """
+
+    def __init__(
+        self, artefact: Artefact, seed: int, *, conditions: Sequence[Condition] = (), stratified: bool = True
+    ) -> None:
         header = artefact.header
         self._digest, self._seed, self._stratified = artefact.digest, seed, stratified
-        self._network = Network(artefact)
-        self._context = self._network.context(BLOCK_ROWS)
+        self._network = Network(artefact, BLOCK_ROWS)
+        self._context = self._network.context()
         places = {ref: place for place, ref in enumerate(header.order)}
         self._parents = [
             places.get(TokenRef(ref.column, header.token(ref).parent)) if ref.token else None for ref in header.order
         ]
+        self._bounds: dict[int, Bound] = {}
+        """By the place of a conditioned column's first token."""
         self._decoders: list[tuple[Decoder, list[int | None]]] = []
         for number, column in enumerate(header.columns):
             mine = [places.get(TokenRef(number, token)) for token in range(len(column.tokens()))]
@@ -42,7 +57,10 @@ class Sampler:
                 for name, tensor in artefact.tensors.items()
                 if name.startswith(f"c{number}.")
             }
-            self._decoders.append((decoder_of(column, tensors), mine))
+            within = _bound(conditions, column, tensors)
+            if within is not None and mine[0] is not None:
+                self._bounds[mine[0]] = within
+            self._decoders.append((decoder_of(column, tensors, within), mine))
         self.schema = pa.schema(
             [
                 pa.field(name, arrow_type(kind))
@@ -50,6 +68,12 @@ class Sampler:
                 for name, kind in zip(column.columns, column.types, strict=True)
             ]
         )
+
+        if missing := {condition.column for condition in conditions} - set(self.schema.names):
+            raise TerminalError(
+                "sample.condition", f"the model of {header.table} has no column {', '.join(sorted(missing))}",
+                "Inspect the model for its columns.",
+            )  # fmt: skip
 
     def rows(self, first: int, count: int) -> pa.RecordBatch:
         """Rows with ordinals from ``first``, in wire types. Ordinals that start and end at blocks waste nothing."""
@@ -80,6 +104,7 @@ class Sampler:
         live: list[npt.NDArray[np.bool_] | None] = []
         for place, token in enumerate(self._network.tokens):
             weights = chances(self._network.logits(place, self._context), token.barred)
+            self._condition(place, weights, codes)
             drawn = pick(weights, noise.uniforms())
             parent = self._parents[place]
             mine = None if parent is None else codes[parent] >= token.live_from
@@ -91,3 +116,24 @@ class Sampler:
             codes[place] = drawn
             self._network.enter(place, drawn, self._context)
         return codes
+
+    def _condition(self, place: int, weights: Floats, codes: Codes) -> None:
+        """Multiply chances with those of a condition on the token's column; codes that are all but impossible stay possible."""
+        parent = self._parents[place]
+        mine = self._bounds.get(place)
+        above = None if parent is None else self._bounds.get(parent)
+        if mine is not None:
+            weights += LEAST_CHANCE
+            weights *= mine.first[:, None]
+        elif above is not None and above.second is not None:
+            weights += LEAST_CHANCE
+            weights *= above.second[codes[parent]].T
+
+
+def _bound(conditions: Sequence[Condition], column: ColumnEncoding, tensors: Mapping[str, Tensor]) -> Bound | None:
+    mine = [condition for condition in conditions if condition.column in column.columns]
+    if len(mine) > 1:
+        raise TerminalError(
+            "sample.condition", f"column {mine[0].column} has several conditions", "Write one condition per column."
+        )
+    return bound(mine[0], column, tensors) if mine else None

@@ -46,15 +46,17 @@ def _pass(
     rng: np.random.Generator,
     count: int,
 ) -> dict[str, Tensor]:
-    network, found, rows = Network(artefact), {}, count * BLOCK_ROWS
-    blocks = [network.context(BLOCK_ROWS) for _ in range(count)]
+    network, found, rows = Network(artefact, BLOCK_ROWS), {}, count * BLOCK_ROWS
+    blocks = [network.context() for _ in range(count)]
     drawn = np.zeros((len(network.tokens), rows), np.int32)
     live = np.ones((len(network.tokens), rows), np.bool_)
     for place, token in enumerate(network.tokens):
         parent = parents[place]
         if parent is not None:
             live[place] = live[parent] & (drawn[parent] >= token.live_from)
-        weights = np.concatenate([chances(network.logits(place, block), token.barred) for block in blocks], axis=1)
+        weights = np.concatenate(
+            [chances(network.logits(place, block).copy(), token.barred) for block in blocks], axis=1
+        )
         factors = _factors(weights[:, live[place]], _share(codes[:, place], token))
         picked = pick(weights * factors[:, None], even(rng, rows))
         drawn[place] = np.where(live[place], picked, 0)

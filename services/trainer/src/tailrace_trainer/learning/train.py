@@ -40,7 +40,7 @@ def train(
     """
     torch.set_num_threads(1)  # a second one spins more than it helps on a busy machine, and changes sums
     torch.set_flush_denormal(True)
-    privacy = privacy or Privacy()  # type: ignore[call-arg]  # every field has a default
+    privacy = privacy or Privacy()
     rng = np.random.default_rng(seed)
     coded = learn_table(rows, subjects, privacy, rng, entity=entity, first=first)
     room = int(bytes_max * HEADER_ROOM) - sum(tensor.nbytes for tensor in coded.tensors.values())
