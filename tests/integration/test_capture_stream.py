@@ -36,6 +36,7 @@ from tailrace_reader.capture.publication import (
 from tailrace_reader.capture.slots import create_slot, drop_slot, slot_state, slots_named, source_position
 from tailrace_reader.capture.stream import ChangeStream, StreamOptions
 from tailrace_reader.capture.tables import CapturedTable
+from tailrace_reader.capture.watch import BORN
 from tailrace_reader.parse import Parser, typed
 from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.changes import Heartbeat, Truncated
@@ -236,6 +237,23 @@ async def test_a_partitioned_table_comes_as_one_with_rows_that_move_between_part
         await admin.execute("DELETE FROM s.p WHERE id = 7")
         await capturing.until(await now(admin))
     assert applied(capturing, [table]).as_counted(0) == await stored(admin, table)
+
+
+async def test_partitions_that_were_made_as_such_are_told_from_those_that_were_attached(
+    admin: asyncpg.Connection,
+) -> None:
+    await admin.execute(
+        """CREATE TABLE s.born (id int, day int) PARTITION BY RANGE (day);
+        CREATE TABLE s.born_1 PARTITION OF s.born FOR VALUES FROM (0) TO (10)"""
+    )
+    await admin.execute("CREATE TABLE s.born_2 (id int, day int); INSERT INTO s.born_2 VALUES (1, 15)")
+    await admin.execute("ALTER TABLE s.born ATTACH PARTITION s.born_2 FOR VALUES FROM (10) TO (20)")
+    await admin.execute("CREATE TABLE s.born_3 (id int, day int) PARTITION BY LIST (id)")
+    await admin.execute("CREATE TABLE s.born_4 PARTITION OF s.born_3 DEFAULT; INSERT INTO s.born_3 VALUES (1, 25)")
+    await admin.execute("ALTER TABLE s.born ATTACH PARTITION s.born_3 FOR VALUES FROM (20) TO (30)")
+    await admin.execute("VACUUM (FREEZE) s.born_1")
+    oids = [await admin.fetchval(f"SELECT 's.born_{n}'::regclass::oid") for n in (1, 2, 4)]
+    assert [row["oid"] for row in await admin.fetch(BORN, oids)] == oids[:1]
 
 
 async def test_what_the_stream_does_not_say_of_partitions_shows_in_their_files(

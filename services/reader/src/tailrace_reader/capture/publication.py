@@ -47,7 +47,7 @@ FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.member JOIN pg_catalog.p
 ORDER BY n.nspname, c.relname
 """
 _PUBLICATION = """
-SELECT p.puballtables AS everything, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS all_kinds,
+SELECT p.oid, p.puballtables AS everything, p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS all_kinds,
   p.pubviaroot AS via_root,
   ARRAY(SELECT ROW(t.schemaname::text, t.tablename::text) FROM pg_catalog.pg_publication_tables AS t WHERE t.pubname = p.pubname)
     AS tables,
@@ -81,6 +81,7 @@ class Publication:
     tables: frozenset[TableName]
     narrowed: tuple[str, ...]
     """Tables with a row filter or a column list."""
+    oid: int = 0
 
 
 async def relations_of(connection: asyncpg.Connection, tables: Sequence[TableName]) -> dict[TableName, Relation]:
@@ -191,7 +192,9 @@ async def publication_of(connection: asyncpg.Connection, name: str) -> Publicati
     if row is None:
         return None
     tables = frozenset(TableName(schema_name=t[0], name=t[1]) for t in row["tables"])
-    return Publication(name, row["everything"], row["all_kinds"], row["via_root"], tables, tuple(row["narrowed"]))
+    return Publication(
+        name, row["everything"], row["all_kinds"], row["via_root"], tables, tuple(row["narrowed"]), row["oid"]
+    )
 
 
 async def drop_publication(connection: asyncpg.Connection, name: str) -> None:

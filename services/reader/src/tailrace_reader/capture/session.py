@@ -23,8 +23,9 @@ from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream
 from tailrace_reader.capture.tables import CapturedTable
 from tailrace_reader.capture.tail import LaneEnd
-from tailrace_reader.capture.watch import EVERY_S, Watch, added, look_at
+from tailrace_reader.capture.watch import EVERY_S, added, look_at
 from tailrace_reader.lane_opening import lsn_of, lsn_text
+from tailrace_shared.changes import Truncated
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.messages import CaptureSeen, Fact, SlotState, TableAppeared, TableChanged
@@ -89,6 +90,7 @@ class CaptureSession:
                 started = time.perf_counter()
                 segment = await _aside(len(frames.starts), self._decoder.decode, frames)
                 self._observe("decode", started)
+                self._of.watch.truncated |= {c.xid for c in segment.controls if isinstance(c, Truncated)}
                 await self._sent()
                 self._stream.drop(segment.frames)
                 self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")
@@ -215,7 +217,7 @@ class CaptureSession:
 
     async def _watch(self) -> None:
         """What the stream does not say, every few seconds while the run streams. A finding is told once per plan."""
-        of, watch, told = self._of, Watch(), set[tuple[str, object]]()
+        of, watch, told = self._of, self._of.watch, set[tuple[str, object]]()
         while True:
             await asyncio.sleep(EVERY_S)
             record, plan, digest = of.record, of.plan, of.digest
@@ -225,7 +227,7 @@ class CaptureSession:
                 look = await look_at(connection, record.job, plan)
             facts: dict[object, Fact] = {
                 number: TableChanged(run=plan.run, attempt=plan.attempt, table=number, plan=digest, why=why)
-                for number, why in watch.changed(plan, look).items()
+                for number, why in watch.changed(plan, look, self.recorder.tail.end).items()
             }
             facts |= {
                 name: TableAppeared(run=plan.run, attempt=plan.attempt, table=str(name), plan=digest)

@@ -1,5 +1,5 @@
 """What the stream does not say of the tables: that one was dropped, changed and not written to since, or has appeared; that a
-partition was attached with rows in it, detached, truncated on its own.
+partition was attached with rows in it, detached, truncated on its own; that the publication has lost a table, or is another one.
 
 So whoever captures compares the source's catalogue with the plan now and then. A finding is a fact; what comes of it is decided
 elsewhere.
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 import asyncpg
 
-from tailrace_reader.capture.publication import heaps_of, relations_of
+from tailrace_reader.capture.errors import PublicationMissing
+from tailrace_reader.capture.publication import Publication, heaps_of, publication_of, relations_of
 from tailrace_reader.capture.relations import Relation, RelationColumn, differences
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.job.spec import Job
@@ -29,6 +30,20 @@ WHERE n.nspname = ANY($1::text[]) AND c.relkind IN ('r', 'p') AND NOT c.relispar
 ORDER BY 1, 2
 """
 
+BORN = """
+WITH RECURSIVE up AS (
+  SELECT i.inhrelid AS leaf, i.inhrelid AS at, i.inhparent AS parent, i.xmin = a.xmin AS born FROM pg_catalog.pg_inherits AS i
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.inhrelid AND a.attname = 'tableoid' WHERE i.inhrelid = ANY($1::oid[])
+  UNION ALL
+  SELECT up.leaf, i.inhrelid, i.inhparent, i.xmin = a.xmin FROM up JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = up.parent
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.inhrelid AND a.attname = 'tableoid'
+)
+SELECT leaf AS oid FROM up GROUP BY leaf HAVING bool_and(born)
+"""
+"""Partitions that were made as such, up to the root: all their rows have come through it. One that was attached is older than its
+place in the tree."""
+_CHANGED_BY = "SELECT oid, xmin::text AS xid FROM pg_catalog.pg_class WHERE oid = ANY($1::oid[])"
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -41,23 +56,54 @@ class Look:
     """Heaps that the plan does not know and that hold rows."""
     names: tuple[TableName, ...]
     """All tables of the job's schemas."""
+    lsn: int = 0
+    """WAL position at that moment: what had happened then has passed a lane that goes as far."""
+    changed_by: Mapping[int, int] = field(default_factory=dict)
+    """Per heap of a partitioned table the (32-bit) xid that has last changed its entry, and with it perhaps its file."""
+    publication: Publication | None = None
 
 
 @dataclass
 class Watch:
-    """Finds what has changed since the plan; remembers partitions that it has seen empty, since their rows are in the stream."""
+    """Finds what has changed since the plan. It remembers what the stream has told, which is more than a later look can tell:
+    whoever takes a capture over begins without, and at worst has a table loaded again that did not need it.
+    """
 
     empty: set[int] = field(default_factory=set)
+    """Partitions that it has seen empty: their rows are in the stream."""
+    truncated: set[int] = field(default_factory=set)
+    """Xids of transactions that have emptied a table, as the stream has told."""
+    files: dict[int, int] = field(default_factory=dict)
+    """Heaps whose new file is of such a transaction."""
+    doubtful: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Heaps with a new file that the stream may still explain: the file, and up to where the lane must have come."""
+    oid: int = 0
+    """Of the publication: one that was made again under its name has not published what came in between."""
 
-    def changed(self, plan: Plan, look: Look) -> dict[int, str]:
-        """Tables of the plan that are not what they were, and how."""
+    def changed(self, plan: Plan, look: Look, tail: int) -> dict[int, str]:
+        """Tables of the plan that are not what they were, and how. ``tail``: how far the lane goes.
+
+        Raises PublicationMissing.
+        """
+        assert plan.continuous is not None
+        published = look.publication
+        if published is None or (self.oid and published.oid != self.oid):
+            raise PublicationMissing(plan.continuous.publication)
+        self.oid = published.oid
         found = {}
         for table in plan.tables:
-            if table.relation is not None and (why := self._changed(table, look)):
+            if table.relation is None:
+                continue
+            why = self._changed(table, look, tail)
+            if not why and not (published.all_kinds and published.via_root):
+                why = f"publication {published.name} does not publish all of its changes any more"
+            if not why and table.name not in published.tables:
+                why = f"it is not in publication {published.name} any more"
+            if why:
                 found[table.number] = why
         return found
 
-    def _changed(self, table: PlannedTable, look: Look) -> str:
+    def _changed(self, table: PlannedTable, look: Look, tail: int) -> str:
         given, now = table.relation, look.relations.get(table.name)
         assert given is not None
         if now is None:
@@ -76,19 +122,33 @@ class Watch:
             return f"its definition has changed in the source: {', '.join(words)}"
         if [leaf.oid for leaf in table.leaves] == [given.oid]:
             return ""  # a table of its own: what empties or fills it is in the stream, whatever its file is
-        return self._partitions(table, look.heaps.get(table.name, frozenset()), look.filled)
+        return self._partitions(table, look, tail)
 
-    def _partitions(self, table: PlannedTable, heaps: frozenset[tuple[int, int]], filled: frozenset[int]) -> str:
-        known, there = {leaf.oid: leaf.filenode for leaf in table.leaves}, dict(heaps)
+    def _partitions(self, table: PlannedTable, look: Look, tail: int) -> str:
+        known, there = {leaf.oid: leaf.filenode for leaf in table.leaves}, dict(look.heaps.get(table.name, frozenset()))
         if any(oid not in there for oid in known):
             return "a partition of it was detached or dropped in the source"
-        if any(there[oid] != filenode for oid, filenode in known.items()):
+        if any(self._rewritten(oid, there[oid], look, tail) for oid, file in known.items() if there[oid] != file):
             return "a partition of it was truncated or rewritten in the source"
         for oid in there.keys() - known.keys() - self.empty:
-            if oid in filled:
+            if oid in look.filled:
                 return "a partition with rows was attached to it in the source"
             self.empty.add(oid)
         return ""
+
+    def _rewritten(self, oid: int, file: int, look: Look, tail: int) -> bool:
+        """The heap has another file, and no TRUNCATE of the stream explains it."""
+        if self.files.get(oid) == file:
+            return False
+        if look.changed_by.get(oid) in self.truncated:
+            self.files[oid] = file
+            self.doubtful.pop(oid, None)
+            return False
+        before, lsn = self.doubtful.setdefault(oid, (file, look.lsn))
+        if before != file:
+            self.doubtful[oid] = (file, look.lsn)
+            return False
+        return tail >= lsn
 
 
 def added(job: Job, plan: Plan, look: Look) -> list[TableName]:
@@ -110,11 +170,18 @@ async def look_at(connection: asyncpg.Connection, job: Job, plan: Plan) -> Look:
     heaps = await heaps_of(connection, carried)
     known = {leaf.oid for table in plan.tables for leaf in table.leaves}
     strange = [oid for found in heaps.values() for oid, _ in found if oid not in known]
+    assert plan.continuous is not None
+    publication = await publication_of(connection, plan.continuous.publication)
     with translated():
         rows = await connection.fetch(_TABLES, list(job.schemas))
-        filled = [oid for oid in strange if await _holds_rows(connection, oid)]
+        born = {row["oid"] for row in await connection.fetch(BORN, strange)}
+        filled = [oid for oid in strange if oid not in born and await _holds_rows(connection, oid)]
+        parts = [oid for name, found in heaps.items() for oid, _ in found if oid != relations[name].oid]
+        changed = await connection.fetch(_CHANGED_BY, parts)
+        lsn = await connection.fetchval("SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::bigint")
     names = tuple(TableName(schema_name=row["space"], name=row["name"]) for row in rows)
-    return Look(relations, heaps, frozenset(filled), names)
+    changed_by = {row["oid"]: int(row["xid"]) for row in changed}
+    return Look(relations, heaps, frozenset(filled), names, int(lsn), changed_by, publication)
 
 
 async def _holds_rows(connection: asyncpg.Connection, oid: int) -> bool:

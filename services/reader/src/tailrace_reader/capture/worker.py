@@ -21,6 +21,7 @@ from tailrace_reader.capture.session import CaptureSession
 from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream, StreamOptions
 from tailrace_reader.capture.tail import lane_end
+from tailrace_reader.capture.watch import Watch
 from tailrace_reader.lane_opening import drop_lane, lsn_of, lsn_text
 from tailrace_reader.snapshot import SourceServer
 from tailrace_shared import topics
@@ -84,6 +85,7 @@ class Capture:
         self.cipher = cipher
         self.topic = topics.of_run(namespace, plan.run, "changes")
         self.revising = Revising(context, source, namespace, plan)
+        self.watch = Watch()
         self._log = log.bind(run=plan.run, slot=self.follow.slot)
         self.changes = 0
         self.bytes = 0
