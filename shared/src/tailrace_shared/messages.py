@@ -361,6 +361,8 @@ class ResyncFailed(Frozen):
     failure: Failure
     refused: dict[int, str] = Field(default_factory=dict)
     """Why per table, where that differs."""
+    passing: bool = False
+    """What stands in the way passes by itself: it counts as no try."""
 
 
 class LaneEnded(Frozen):

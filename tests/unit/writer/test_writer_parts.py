@@ -147,7 +147,8 @@ async def test_a_writer_that_cannot_write_says_so_once_a_minute_until_it_can() -
 def test_the_record_of_a_run_that_is_not_over_says_what_it_waits_for(state: str) -> None:
     now = datetime.now(UTC)
     row: dict[str, object] = {
-        "run": RUN, "version": 3, "state": state, "attempt": 1, "submitted_at": now, "leader": "w", "digest": "", "revision": "", "resync_state": "",
+        "run": RUN, "version": 3, "state": state, "attempt": 1, "submitted_at": now, "leader": "w", "digest": "",
+        "revision": "", "resync_state": "",
         "queued": False, "waiting_for": "postgres.lock: held", "cancel_requested": True, "progress": "{}", "checks": "[]",
         "pause_requested": False, "stop_requested": False,
         "problems": "[]", "failure": None, "started_at": None, "finished_at": None,

@@ -184,7 +184,7 @@ class ReaderMember:
             if isinstance(work, CheckLeaks):
                 limit_s = self._settings.leak_timeout_s
                 await self._context.control.fact(
-                    await look_up(self._source, self._plan, work, limit_s, self._context.replica)
+                    await look_up(self._source, await self._newest(), work, limit_s, self._context.replica)
                 )
             elif isinstance(work, ReadToCompare):
                 await self._comparison.begin(work)
@@ -205,6 +205,12 @@ class ReaderMember:
         if work.resync and self._capture is not None:
             return await self._resync.session(work.resync)
         return self._session
+
+    async def _newest(self) -> Plan:
+        """The plan of now: tables may have been planned anew, or added."""
+        if self._record.revision and self._capture is not None:
+            return await self._capture.lineage.of(self._record.revision) or self._plan
+        return self._plan
 
     async def _planned(self, work: ReadRange) -> tuple[Plan, str]:
         """The plan by which a range is read."""

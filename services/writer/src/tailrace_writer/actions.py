@@ -352,7 +352,7 @@ class Actions:
     ) -> list[Check]:
         """Put the questions; the checks of columns that there is nothing to ask about."""
         settled: list[Check] = []
-        async for asked in leaks.questions(connection, seat, plan, columns):
+        async for asked in leaks.questions(connection, seat, await resync.following(connection, seat, plan), columns):
             if isinstance(asked, Check):
                 settled.append(asked)
                 continue

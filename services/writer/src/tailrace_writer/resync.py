@@ -54,7 +54,7 @@ async def note_order(connection: asyncpg.Connection, seat: Seat, order: ResyncOr
         async with connection.transaction():
             status = await connection.execute(
                 "UPDATE tailrace.run SET resync_no = $4, resync_state = 'asked', resync_order = $5, resync_tables = $6, "
-                "resync_plan = '', resync_why = '', resync_refused = '{}', resync_at = clock_timestamp() "
+                "resync_plan = '', resync_why = '', resync_refused = '{}', resync_passing = false, resync_at = clock_timestamp() "
                 f"WHERE {_STREAMS} AND resync_state = '' AND resync_no = $4 - 1",
                 seat.run, seat.epoch, seat.attempt, order.number, order.digest, numbers,
             )  # fmt: skip
@@ -81,6 +81,7 @@ async def begin(connection: asyncpg.Connection, seat: Seat, plan: Plan, digest: 
                 raise Deposed(seat.run)
             tables = [plan.table(number) for number in row["resync_tables"]]
             assert plan.continuous is not None
+            await _require_behind(connection, seat, plan.continuous.lane, tables)
             await _claim(connection, seat, tables)
             if plan.continuous.apply == "replica-role":
                 await connection.execute("SET LOCAL session_replication_role = replica")
@@ -124,15 +125,30 @@ async def abandon(connection: asyncpg.Connection, seat: Seat, number: int, why: 
             row = await _require(connection, seat, number)
             refused = json.loads(row["resync_refused"])
             for table in row["resync_tables"]:
-                await _refuse(connection, seat, table, refused.pop(str(table), why))
+                reason = refused.pop(str(table), why)
+                await _refuse(connection, seat, table, reason, counts=not row["resync_passing"])
             for table, reason in refused.items():
                 await _refuse(connection, seat, int(table), reason)
             await _release(connection, seat)
 
 
+async def following(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> Plan:
+    """The plan without tables that are in quarantine: of a continuous run there is nothing to ask of these."""
+    if plan.continuous is None:
+        return plan
+    with translated():
+        rows = await connection.fetch(
+            "SELECT table_no FROM tailrace.\"table\" WHERE run = $1 AND attempt = $2 AND state <> 'loaded'",
+            seat.run, seat.attempt,
+        )  # fmt: skip
+    out = {row["table_no"] for row in rows}
+    return plan.model_copy(update={"tables": tuple(t for t in plan.tables if t.number not in out)})
+
+
 async def _require(connection: asyncpg.Connection, seat: Seat, number: int) -> asyncpg.Record:
     row = await connection.fetchrow(
-        f"SELECT resync_tables, resync_refused FROM tailrace.run WHERE {_STREAMS} AND resync_state <> '' AND resync_no = $4 "
+        f"SELECT resync_tables, resync_refused, resync_passing FROM tailrace.run WHERE {_STREAMS} AND resync_state <> '' "
+        "AND resync_no = $4 "
         "FOR UPDATE",
         seat.run, seat.epoch, seat.attempt, number,
     )  # fmt: skip
@@ -141,13 +157,13 @@ async def _require(connection: asyncpg.Connection, seat: Seat, number: int) -> a
     return row
 
 
-async def _refuse(connection: asyncpg.Connection, seat: Seat, number: int, why: str) -> None:
+async def _refuse(connection: asyncpg.Connection, seat: Seat, number: int, why: str, *, counts: bool = True) -> None:
     """Back to quarantine. A table that is loaded already, and one that was asked for while it was well, stay as they are."""
     status = await connection.execute(
-        "UPDATE tailrace.\"table\" SET state = 'quarantined', why = $4, tries = tries + 1, "
+        "UPDATE tailrace.\"table\" SET state = 'quarantined', why = $4, tries = tries + $6::bool::int, "
         "retry_at = clock_timestamp() + make_interval(secs => $5 * 2 ^ tries) "
         "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND state IN ('resync', 'quarantined')",
-        seat.run, seat.attempt, number, why, AGAIN_S,
+        seat.run, seat.attempt, number, why, AGAIN_S, counts,
     )  # fmt: skip
     if status != "UPDATE 1":
         await connection.execute(
@@ -179,6 +195,21 @@ async def _set(connection: asyncpg.Connection, seat: Seat, assignments: str, *va
     )
     if status != "UPDATE 1":
         raise Deposed(seat.run)
+
+
+async def _require_behind(
+    connection: asyncpg.Connection, seat: Seat, lane: int, tables: Sequence[PlannedTable]
+) -> None:
+    """The lane has not passed the place where the capture stood: else it has gone on without the offer, and changes behind the
+    snapshot were passed over."""
+    position = await connection.fetchval(
+        "SELECT position FROM tailrace.lane WHERE run = $1 AND attempt = $2 AND lane = $3 FOR UPDATE",
+        seat.run, seat.attempt, lane,
+    )  # fmt: skip
+    if position is None or any(table.cut is None or position > lsn_of(table.cut.since) for table in tables):
+        raise TerminalError(
+            "resync.late", "the capture had gone on before its offer was accepted", "It is tried again."
+        )
 
 
 async def _claim(connection: asyncpg.Connection, seat: Seat, tables: Sequence[PlannedTable]) -> None:

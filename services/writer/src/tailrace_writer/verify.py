@@ -41,12 +41,31 @@ async def verify(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list
 async def _loaded(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[Check]:
     """What is in the tables, and the tables themselves."""
     checks = await _rows(connection, seat, plan)
+    if plan.continuous is not None:
+        checks += await _left_out(connection, seat)
     # Rows loaded with triggers off were never looked at: such a constraint says that it is valid all the same.
     checks += await foreign_key_checks(connection, plan.foreign_keys, rebuilt=plan.regime == "bypass")
     checks += await constraint_checks(connection, [table.name for table in plan.tables])
     checks += await (created_checks if plan.mode == "create" else _rebuilt)(connection, plan)
     checks += await sequence_checks(connection, plan, plan.sequences)
     return checks
+
+
+async def _left_out(connection: asyncpg.Connection, seat: Seat) -> list[Check]:
+    """Tables that did not follow their source to the end, and foreign keys that therefore are not back."""
+    tables = await connection.fetch(
+        "SELECT schema_name || '.' || name AS name, why FROM tailrace.\"table\" WHERE run = $1 AND attempt = $2 "
+        "AND state <> 'loaded' ORDER BY 1",
+        seat.run, seat.attempt,
+    )  # fmt: skip
+    missing = await connection.fetch(
+        "SELECT kind, name, trouble FROM tailrace.ddl WHERE run = $1 AND attempt = $2 AND trouble <> '' ORDER BY number",
+        seat.run, seat.attempt,
+    )  # fmt: skip
+    return [
+        *(Check(name=f"table {t['name']}", passed=False, detail=f"in quarantine: {t['why']}") for t in tables),
+        *(Check(name=f"{m['kind']} {m['name']}", passed=False, detail=f"not back: {m['trouble']}") for m in missing),
+    ]
 
 
 async def leak_checks(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[Check]:

@@ -149,6 +149,7 @@ def job_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> tuple[Job, dict
     job = order.job
     # Its tables are there, whoever has made them, and they are emptied before they are loaded.
     job = job.model_copy(update={"destination": job.destination.model_copy(update={"mode": "truncate"})})
+    job = _without_dropped(job, order, source)
     policy = job.continuous.columns
     if policy is None:
         return job, {}
@@ -172,6 +173,17 @@ def job_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> tuple[Job, dict
                 k: v for k, v in tables.items() if k != str(ordered.name)
             }
     return job.model_copy(update={"tables": tables}), refused
+
+
+def _without_dropped(job: Job, order: ResyncOrder, source: Catalogue) -> Job:
+    """Rules for columns that ordered tables have lost mean nothing any more."""
+    tables = dict(job.tables)
+    for ordered in order.tables:
+        ours, rule = source.table(ordered.name), tables.get(str(ordered.name))
+        if ours is not None and rule is not None:
+            kept = {name: made for name, made in rule.columns.items() if ours.column(name)}
+            tables[str(ordered.name)] = rule.model_copy(update={"columns": kept})
+    return job.model_copy(update={"tables": tables})
 
 
 def appeared(ours: Table, planned: PlannedTable) -> list[Column]:

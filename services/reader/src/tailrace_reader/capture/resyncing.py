@@ -12,7 +12,7 @@ import structlog
 from tailrace_reader.capture.revising import NothingPlanned, Offer, Reviser
 from tailrace_reader.snapshot import HeldSnapshot, SourceServer
 from tailrace_shared.crash import crash_point
-from tailrace_shared.errors import TailraceError
+from tailrace_shared.errors import TailraceError, TransientError
 from tailrace_shared.messages import Failure, ResyncFailed, ResyncPlanned, ResyncProgress
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.plan.resync import ResyncOrder
@@ -89,6 +89,8 @@ class Revising:
         self._answered, self._since = order.number, time.monotonic()
         try:
             asked = ResyncOrder.decode(await self._plans.document(self._run, order.order))
+            if asked.plan != capture.digest:
+                raise TransientError("resync.outdated", "this capture goes by another plan than the one to be revised")
             offer = await self._reviser.offer(asked, capture.plan, since, capture.turn)
         except TailraceError as error:
             log.warning("resync.refused", run=self._run, number=order.number, code=error.code, message=error.message)
@@ -117,8 +119,8 @@ class Revising:
                 replica=self._context.replica,
                 digest=offer.digest,
                 snapshot=offer.holder.id,
-                tables=offer.tables,
-                refused=dict(offer.refused),
+                tables=offer.made.tables,
+                refused=dict(offer.made.refused),
             )
         )
 
@@ -131,6 +133,7 @@ class Revising:
                 service="reader",
                 replica=self._context.replica,
                 failure=Failure(code=error.code, message=error.message, remedy=error.remedy),
+                passing=isinstance(error, TransientError),
                 refused=error.refused if isinstance(error, NothingPlanned) else {},
             )
         )

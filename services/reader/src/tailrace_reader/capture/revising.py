@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 
@@ -32,6 +33,8 @@ from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import CapturedRelation, Plan, TableCut
 from tailrace_shared.plan.resync import (
+    Ground,
+    OrderedTable,
     ResyncOrder,
     appeared,
     ground_of,
@@ -58,15 +61,23 @@ class NothingPlanned(TerminalError):
         self.refused = dict(refused)
 
 
+class Offered(NamedTuple):
+    """A plan of ordered tables."""
+
+    plan: Plan
+    tables: tuple[int, ...]
+    """Those that are to be loaded."""
+    refused: Mapping[int, str]
+    """Those that cannot be planned, and why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """A plan that is published and waits to be accepted, and the snapshot that it was made in."""
 
     digest: str
-    plan: Plan
+    made: Offered
     holder: HeldSnapshot
-    tables: tuple[int, ...]
-    refused: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +101,20 @@ class Reviser:
             connection.terminate()
         turned()
         holder, point = await self._snapshot()
+        cut = TableCut(
+            revision=order.number,
+            since=lsn_text(since),
+            snapshot=str(point.visible),
+            filter_until=lsn_text(point.lsn),
+        )
         try:
-            made = await self._plan(order, plan, holder, point, since, refused)
+            made = await self._plan(order, plan, holder, cut, refused)
             turned()
-            digest = await self._publish(made[0])
+            digest = await self._publish(made.plan)
         except BaseException:
             holder.release()
             raise
-        return Offer(digest, made[0], holder, made[1], _numbered(order, refused))
+        return Offer(digest, made, holder)
 
     async def _publish_tables(
         self, connection: asyncpg.Connection, order: ResyncOrder, plan: Plan, refused: dict[TableName, str]
@@ -148,51 +165,27 @@ class Reviser:
         order: ResyncOrder,
         plan: Plan,
         holder: HeldSnapshot,
-        point: CutOver,
-        since: int,
+        cut: TableCut,
         refused: dict[TableName, str],
-    ) -> tuple[Plan, tuple[int, ...]]:
+    ) -> Offered:
         connection = await self._plain()
         try:
             with translated():
                 await begin_in(connection, holder)
                 source = await read_catalogue(connection, order.job.schemas)
-                job, by_policy = job_of(order, plan, source)
-                refused |= by_policy
-                ground = ground_of(order, plan, source)
-                facts = await gather_facts(connection, job, source, ground.destination)
                 relations = await _relations(connection, [t.name for t in source.tables if t.kind in ("r", "p")])
+                fresh, ground = await _fresh(connection, order, plan, source, refused)
+                while others := unlike(plan, fresh, [t.name for t in order.tables]):
+                    more = tuple(OrderedTable(number=t.number, name=t.name) for t in others)
+                    order = order.model_copy(update={"tables": (*order.tables, *more)})
+                    fresh, ground = await _fresh(connection, order, plan, source, refused)
         finally:
             connection.terminate()
-        result = await asyncio.to_thread(
-            build_plan,
-            job,
-            source,
-            ground.destination,
-            run=order.run,
-            attempt=order.attempt,
-            fingerprints=plan.fingerprints,
-            key=plan.key,
-            facts=facts,
-            tolerant=True,
-        )
-        fresh = result.plan
-        for name, why in refusals(result.problems, order, source).items():
-            refused.setdefault(name, why)
-        taken = {t.name: t.number for t in order.tables}
-        if fresh is None:
-            raise NothingPlanned(_numbered(order, refused))
-        taken |= {t.name: t.number for t in unlike(plan, fresh, taken.keys())}
-        _refuse_unmade(fresh, taken, refused)
-        taken = {name: number for name, number in taken.items() if name not in refused}
+        ordered = {t.name: t.number for t in order.tables}
+        _refuse_unmade(fresh, ordered, refused)
+        taken = {name: number for name, number in ordered.items() if name not in refused}
         if not taken:
             raise NothingPlanned(_numbered(order, refused))
-        cut = TableCut(
-            revision=order.number,
-            since=lsn_text(since),
-            snapshot=str(point.visible),
-            filter_until=lsn_text(point.lsn),
-        )
         made = revise(
             plan,
             fresh,
@@ -203,7 +196,7 @@ class Reviser:
             new_columns=_appeared(source, plan, taken),
             statements=ground.statements,
         )
-        return made, tuple(sorted(taken.values()))
+        return Offered(made, tuple(sorted(taken.values())), _numbered(order, refused))
 
     async def _publish(self, plan: Plan) -> str:
         data = await asyncio.to_thread(plan.encode)
@@ -223,6 +216,33 @@ class Reviser:
             timeout_s=CONNECT_TIMEOUT_S,
             statement_timeout="0",
         )
+
+
+async def _fresh(
+    connection: asyncpg.Connection, order: ResyncOrder, plan: Plan, source: Catalogue, refused: dict[TableName, str]
+) -> tuple[Plan, Ground]:
+    """A plan of everything, as if the run began now; what keeps ordered tables from being planned is noted."""
+    job, by_policy = job_of(order, plan, source)
+    refused |= by_policy
+    ground = ground_of(order, plan, source)
+    facts = await gather_facts(connection, job, source, ground.destination)
+    result = await asyncio.to_thread(
+        build_plan,
+        job,
+        source,
+        ground.destination,
+        run=order.run,
+        attempt=order.attempt,
+        fingerprints=plan.fingerprints,
+        key=plan.key,
+        facts=facts,
+        tolerant=True,
+    )
+    for name, why in refusals(result.problems, order, source).items():
+        refused.setdefault(name, why)
+    if result.plan is None:
+        raise NothingPlanned(_numbered(order, refused))
+    return result.plan, ground
 
 
 async def _relations(connection: asyncpg.Connection, names: Sequence[TableName]) -> dict[TableName, CapturedRelation]:

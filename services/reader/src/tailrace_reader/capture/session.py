@@ -107,9 +107,14 @@ class CaptureSession:
         if self._decoder.inside or not of.revising.due(of):
             return
         await self._sent()
+        await self._go_by(of.record.revision)
         await of.revising.answer(of, self.recorder.tail.last, self._lease.check)
-        before = of.plan.revision
-        if of.record.revision and await of.know(of.record.revision):
+        await self._go_by(of.record.revision)
+
+    async def _go_by(self, digest: str) -> None:
+        """Carry tables as a newer plan has them, from here on."""
+        of, before = self._of, self._of.plan.revision
+        if digest and await of.know(digest):
             for table in of.plan.tables:
                 if table.cut is not None and table.cut.revision > before:
                     self._decoder.carry(captured(table))

@@ -58,6 +58,7 @@ ALTER TABLE tailrace.run ADD COLUMN resync_tables int[] NOT NULL DEFAULT '{}';
 ALTER TABLE tailrace.run ADD COLUMN resync_plan text NOT NULL DEFAULT '';
 ALTER TABLE tailrace.run ADD COLUMN resync_why text NOT NULL DEFAULT '';
 ALTER TABLE tailrace.run ADD COLUMN resync_refused jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE tailrace.run ADD COLUMN resync_passing boolean NOT NULL DEFAULT false;
 ALTER TABLE tailrace.run ADD COLUMN resync_at timestamptz;
 ALTER TABLE tailrace."table" ADD COLUMN plan text NOT NULL DEFAULT '';
 ALTER TABLE tailrace."table" ADD COLUMN revision int NOT NULL DEFAULT 0;

@@ -62,9 +62,9 @@ async def planned(connection: asyncpg.Connection, fact: m.ResyncPlanned) -> None
 async def failed(connection: asyncpg.Connection, fact: m.ResyncFailed) -> None:
     """The first reason counts."""
     await connection.execute(
-        "UPDATE tailrace.run SET resync_why = $4, resync_refused = $5 WHERE run = $1 AND attempt = $2 "
+        "UPDATE tailrace.run SET resync_why = $4, resync_refused = $5, resync_passing = $6 WHERE run = $1 AND attempt = $2 "
         "AND resync_no = $3 AND resync_state <> '' AND resync_why = ''",
-        fact.run, fact.attempt, fact.number, _said(fact.failure), json.dumps(fact.refused),
+        fact.run, fact.attempt, fact.number, _said(fact.failure), json.dumps(fact.refused), fact.passing,
     )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ async def rewritten(connection: asyncpg.Connection, fact: m.SourceRewritten) -> 
 
 def _said(failure: m.Failure) -> str:
     where = f"{failure.where}: " if failure.where else ""
-    return f"{where}{failure.message}. {failure.remedy}".strip()
+    return f"{where}{failure.message.rstrip('.')}. {failure.remedy}".strip()
 
 
 async def _add(connection: asyncpg.Connection, run: str, attempt: int | None, table: str, why: str) -> None:
