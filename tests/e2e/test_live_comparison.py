@@ -132,5 +132,10 @@ def test_a_reader_that_dies_and_an_owner_of_the_lane_that_dies_cost_a_comparison
         assert [check.name for check in made.checks if not check.passed] == []
         assert (sum(p.alive for p in readers), sum(p.alive for p in writers)) == (1, 1)
         assert made.tries > 1
-    record = installation.wait(run, lambda r: bool(r.lanes) and r.lanes[0].lag_s == 0.0, 30)
+
+    def caught_up_since(record: RunRecord) -> bool:
+        over = record.comparison is not None and record.comparison.state == "done"
+        return over and bool(record.lanes) and record.lanes[0].lag_s == 0.0
+
+    record = installation.wait(run, caught_up_since, 30)
     assert (record.state, record.attempt) == ("streaming", 1)
