@@ -19,7 +19,7 @@ from tailrace_trainer.learning.table import CodedTable, learn_table
 FAMILIES = {
     "int2": "integer", "int4": "integer", "int8": "integer", "numeric": "number", "float4": "float", "float8": "float",
     "text": "text", "varchar": "text", "uuid": "uuid", "date": "date", "timestamp": "timestamp", "timestamptz": "timestamptz",
-    "time": "time", "bool": "boolean", "interval": "interval", "_text": "other", "mood": "enum",
+    "time": "time", "bool": "boolean", "interval": "interval", "_text": "other", "bytea": "bytes", "jsonb": "json", "mood": "enum",
 }  # fmt: skip
 
 

@@ -235,6 +235,19 @@ def test_running_text_keeps_its_number_of_words(subject: Callable[..., Subject])
     assert np.array_equal(ours, theirs)
 
 
+def test_running_text_fits_its_column(subject: Callable[..., Subject]) -> None:
+    values = pa.array([" ".join("abc"[i % 3] * (i % 7 + j) for j in range(1, 6)) + str(i) for i in range(300)])
+    found = again(subject("c", "varchar", form="words", length=12), values)[1]
+    assert pc.max(pc.utf8_length(found)).as_py() <= 12
+
+
+@pytest.mark.parametrize("base", ["bytea", "jsonb", "_text"])
+def test_values_whose_shape_means_nothing_are_not_made_up(subject: Callable[..., Subject], base: str) -> None:
+    with pytest.raises(TerminalError) as refused:
+        learn_column(subject("c", base, nullable=False), pa.array([f"\\x{i:08x}" for i in range(500)]), lesson())
+    assert refused.value.code == "trainer.column-rare"
+
+
 def test_uuids_are_fresh(subject: Callable[..., Subject]) -> None:
     values = pa.array([None if i % 10 == 0 else RNG.bytes(16) for i in range(ROWS)], pa.binary(16))
     found = again(subject("c", "uuid"), values)[1]

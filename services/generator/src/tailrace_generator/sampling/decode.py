@@ -177,6 +177,8 @@ def _words(column: WordsColumn, tensors: Mapping[str, Tensor]) -> Decoder:
         words = vocabulary.take(pa.array(noise.generator.integers(0, len(WORDS), int(ends[-1]))))
         lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words)
         texts = pc.binary_join(lists, " ")
+        if column.types[0].length is not None:
+            texts = pc.utf8_slice_codeunits(texts, 0, column.types[0].length)
         nulls = _nulls(codes[0], column.nulls)
         return [texts if nulls is None else pc.if_else(pa.array(nulls), None, texts)]
 

@@ -208,7 +208,7 @@ def _textual(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColum
     texts, mine = texts.drop_null(), lesson.entities.take(known)
     kept = keep(texts, mine, CATEGORIES_MAX)
     names, types, nulls = (subject.name,), (subject.type,), gaps.nulls
-    closed = subject.type.family in ("boolean", "enum", *NUMBERS)
+    closed = subject.type.family != "text"  # nobody can say what else would be a value of the type
     if kept.labels and (
         subject.form == "category" or closed or (subject.form is None and kept.share >= CATEGORY_SHARE)
     ):
