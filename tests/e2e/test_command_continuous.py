@@ -94,6 +94,10 @@ def test_a_continuous_run_is_operated_by_commands_from_its_start_to_its_good_end
     eventually(lambda: told(held, series) == 0, 20, "nothing waits any more")
     assert "lag" in commands.ask("status")[1]
 
+    code, out, err = commands.ask("resync", run, "public.product")
+    assert code == 0, out + err
+    assert "public.product: loaded" in out
+
     code, out, err = commands.ask("stop", run)
     assert code == 0, out + err
     assert "changes followed" in out

@@ -167,8 +167,8 @@ def _words(record: RunRecord) -> str:
         words += f": {record.failure.message}"
     if record.cancel_requested and not record.terminal:
         words += ", cancel requested"
-    elif record.stop_requested and record.state != "stopping" and not record.terminal:
+    elif record.stop_requested and record.state not in ("stopping", "verifying") and not record.terminal:
         words += ", stop requested"
-    elif record.pause_requested and record.state not in ("paused", "stopping") and not record.terminal:
+    elif record.pause_requested and record.state not in ("paused", "stopping", "verifying") and not record.terminal:
         words += ", pause requested"
     return words

@@ -9,7 +9,7 @@ import pytest
 from tailrace.live import line
 from tailrace.progress import Progress, Rate, stage_rows
 from tailrace_shared.job.spec import Destination, Job, Source
-from tailrace_shared.messages import RunRecord, StageProgress, TableProgress
+from tailrace_shared.messages import Failure, RunRecord, StageProgress, TableProgress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB = Job(name="demo", source=Source(url="${S}"), destination=Destination(url="${D}"))
@@ -93,3 +93,36 @@ def test_loading_is_timed_from_its_first_to_its_next_state_of_the_last_attempt()
     progress.view(record(state="finishing"), 15.0)
     progress.view(record(state="done"), 30.0)
     assert progress.loading_seconds == 5
+
+
+def test_the_words_of_a_run_that_follows_say_what_holds_it_and_what_was_asked() -> None:
+    def words(**changes: object) -> str:
+        return Progress(0.0).view(record(tables=(), **changes), 1.0).words
+
+    failure = Failure(code="writer.x", message="the disk is full")
+    assert words(state="streaming") == "following"
+    assert words(state="paused", failure=failure) == "paused: the disk is full"
+    assert words(state="streaming", stop_requested=True) == "following, stop requested"
+    assert words(state="stopping", stop_requested=True) == "applying the last changes"
+    assert words(state="stopping", stop_requested=True, cancel_requested=True).startswith("undoing what was loaded")
+    assert words(state="verifying", stop_requested=True) == "verifying"
+
+
+def test_the_line_of_a_run_that_follows_tells_lag_rate_slot_and_what_is_wrong() -> None:
+    def lane(changes: int, **more: object) -> dict[str, object]:
+        slot = {"name": "s", "status": "unreserved", "retained_bytes": 2048, "safe_bytes": 1024}
+        given = {"lane": 0, "position": "0/1", "lag_s": 3.0, "lag_bytes": 512, "changes": changes, "slot": slot}
+        return given | more
+
+    progress = Progress(0.0)
+    out = TableProgress(table=0, name="public.a", state="quarantined", why="dropped")
+    progress.view(record(state="streaming", lanes=(lane(0),)), 0.0)
+    view = progress.view(record(state="streaming", lanes=(lane(100, held_back=True),), tables=(out,)), 2.0)
+    text = line(view)
+    assert (
+        "following: lag 3.0 s, 512 B behind; 50 changes/s, 100 applied; slot unreserved, 2.0 KiB kept, 1.0 KiB to go"
+        in text
+    )
+    assert "quarantined: public.a" in text
+    assert "held back" in text
+    assert "the slot is unreserved" in text

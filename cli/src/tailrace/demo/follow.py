@@ -34,6 +34,7 @@ from tailrace_shared.messages import RunRecord, StopRequested
 
 PUBLICATION = "lower_environments"
 """Made by the demo, as a source's administrator would: so the reader's role needs to own nothing."""
+COLUMN = "nickname"
 CALM_S = 10.0
 """Between what happens, so that somebody can watch."""
 AWAY_S = 5.0
@@ -48,7 +49,7 @@ class Left(Exception):
 def follow_demo(output: Output) -> ExitCode:
     """Run the demo; everything it started is stopped when it returns, whatever happened."""
     job = parse_job(job_text(), "demo/job.yaml").model_copy(
-        update={"mode": "continuous", "continuous": Continuous(publication=PUBLICATION)}
+        update={"mode": "continuous", "continuous": Continuous(publication=PUBLICATION, columns="mask")}
     )
     output.say(
         "[bold]tailrace demo --continuous[/bold]: a DVD rental chain goes on renting, and its [green]staging[/green] database "
@@ -135,12 +136,39 @@ class _Demo:
         async with _traffic(self._databases.cluster.url(SOURCE)):
             shown.message("traffic begins: customers come, rent, move house, take things back")
             await asyncio.sleep(CALM_S)
+            await self._add_column(sides, shown)
+            await asyncio.sleep(CALM_S / 2)
             await self._kill_generator(sides, shown)
             await asyncio.sleep(CALM_S / 2)
         shown.message("traffic ends")
         await self._caught_up(sides)
         await runs.ask(StopRequested(run=run))
         await self._until(lambda r: r.terminal)
+
+    async def _add_column(self, sides: Sides, shown: SidesDisplay) -> None:
+        async with self._looking:
+            await sides.source.execute(f"ALTER TABLE public.customer ADD COLUMN {COLUMN} text")
+            await sides.source.execute(
+                f"UPDATE public.customer SET {COLUMN} = lower(left(first_name, 4)) || 'ie' WHERE customer_id BETWEEN 2 AND 20"
+            )
+            await sides.source.execute(f"UPDATE public.customer SET {COLUMN} = 'molly' WHERE customer_id = 1")
+        shown.message(f"production: ALTER TABLE customer ADD COLUMN {COLUMN} text, and twenty customers get one")
+        began = time.monotonic()
+        newest = f"SELECT {COLUMN}, last_update FROM public.customer WHERE {COLUMN} IS NOT NULL ORDER BY last_update DESC LIMIT 1"
+        while time.monotonic() - began < PATIENCE_S:
+            async with self._looking:
+                there = await sides.destination.fetchval(
+                    "SELECT true FROM pg_catalog.pg_attribute WHERE attrelid = 'public.customer'::regclass AND attname = $1",
+                    COLUMN,
+                )
+                theirs = await sides.destination.fetchrow(newest) if there else None
+                ours = await sides.source.fetchrow(newest)
+            if theirs is not None and ours is not None and theirs["last_update"] == ours["last_update"]:
+                took = duration(time.monotonic() - began)
+                shown.message(f"staging has it after {took}, masked: {ours[COLUMN]} is {theirs[COLUMN]} there")
+                return
+            await asyncio.sleep(0.2)
+        raise TerminalError("demo.column", f"the column {COLUMN} has not come to the destination")
 
     async def _kill_generator(self, sides: Sides, shown: SidesDisplay) -> None:
         self._whole = False
@@ -179,9 +207,9 @@ class _Demo:
         """Whether what was followed is what a snapshot of the source as it is now would be."""
         followed, left = await sides.digest(), await sides.left()
         self._output.note("the same job once, into the same tables emptied: a fresh masked snapshot to compare with")
-        fresh_job = self._job.model_copy(
-            update={"mode": "once", "destination": self._job.destination.model_copy(update={"mode": "truncate"})}
-        )
+        emptied = self._job.destination.model_copy(update={"mode": "truncate"})
+        # The policy is for the column that was added: it has no rule.
+        fresh_job = self._job.model_copy(update={"mode": "once", "destination": emptied, "policy": "mask"})
         _, ended = await execute(runs, fresh_job, display(self._output), check=self._here.require_alive)
         if ended is None:
             return ExitCode.INTERRUPTED

@@ -113,5 +113,5 @@ def equal_tables(followed: Mapping[str, tuple[int, str]], fresh: Mapping[str, tu
     rows = sum(count for count, _ in fresh.values())
     return Text.assemble(
         ("✓ ", "bold green"),
-        f"{len(fresh)} tables, {number(rows)} rows: what was followed is what a fresh masked snapshot holds, byte for byte",
+        f"{len(fresh)} tables, {number(rows)} rows: what was followed is what a fresh masked snapshot holds, row for row",
     )
