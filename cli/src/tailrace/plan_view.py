@@ -83,7 +83,7 @@ def _tables(plan: Plan) -> Table:
             size(sum(r.estimated_bytes for r in entry.ranges)),
             str(len(entry.ranges)),
             str(len(entry.leaves)),
-            f"{masked} of {len(entry.columns)}",
+            "all made" if entry.mode == "generate" else f"{masked} of {len(entry.columns)}",
         )
     return table
 
@@ -156,5 +156,6 @@ def _made(plan: Plan) -> Text:
 def _estimate(found: Estimate) -> Text:
     """How much, and about how long."""
     text = Text(f"about {number(found.rows)} rows and {size(found.bytes)}, ")
-    text.append(f"{duration(found.seconds_low)} to {duration(found.seconds_high)}")
+    low, high = duration(found.seconds_low), duration(found.seconds_high)
+    text.append(low if low == high else f"{low} to {high}")
     return text.append(f"  (estimate: {found.basis})", style="dim")

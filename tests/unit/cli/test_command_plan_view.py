@@ -112,5 +112,10 @@ def test_a_rule_is_told_with_its_options_but_not_with_a_constants_value() -> Non
 def test_a_plan_ends_with_rows_bytes_and_a_time_that_is_called_an_estimate() -> None:
     text = shown(PlanResult(plan=plan()))
     assert "about 1,234 rows" in text
-    assert "1.2 s to 1.2 s" in text
+    assert ", 1.2 s  (estimate:" in text
     assert "estimate:" in text
+
+
+def test_a_generated_table_says_that_all_its_columns_are_made() -> None:
+    made = PlannedTable(number=0, name=NAME, mode="generate", columns=plan().tables[0].columns, estimated_rows=7)
+    assert "all made" in shown(PlanResult(plan=plan(tables=(made,))))

@@ -68,14 +68,17 @@ def verify(
     key = report_key(os.environ)
     if report is not None:
         require_writable(report)
+    job = load_job(job_file)
     if live:
-        raise typer.Exit(asyncio.run(_live(load_job(job_file), run, tables or [], report, key, output, all_lines)))
+        raise typer.Exit(asyncio.run(_live(job, run, tables or [], report, key, output, all_lines)))
     if tables:
         raise UsageError("verify.table", "--table is of --live", "Give --live, too, or leave --table out.")
-    problems, made = asyncio.run(_verify(load_job(job_file), run, key, output))
+    problems, made = asyncio.run(_verify(job, run, key, output))
     if made is None:
         output.data({"passed": False, "checks": [], "problems": [p.model_dump(mode="json") for p in problems]})
         output.say(*problem_lines(problems), "[bold red]the job cannot be planned[/bold red]")
+        if job.destination.mode == "create" and any(p.code == "plan.missing-table" for p in problems):
+            output.say("A run of this job makes its tables: verify after it.")
         raise typer.Exit(ExitCode.REFUSED)
     if report is not None:
         write_report(report, made, key)
