@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 from typer.testing import CliRunner
 
 from support.databases import DATABASES, Pair, make_pair
+from support.structure import structure
 from support.whole_catalogue import WHOLE_CATALOGUE
 from tailrace.app import create_app
 from tailrace.embedded.postgres import EmbeddedPostgres
@@ -23,6 +25,7 @@ from tailrace_shared.types import qualified, quote_ident
 
 SECRET = "a secret of more than sixteen characters"
 PEOPLE = 300
+Regime = Literal["create", "bypass", "respect"]
 SCHEMAS = ("public", '"Mixed Case"', '"ünïcode 😀"')
 JOINS = """
 SELECT format('%s %s', k.conrelid::regclass, k.conname) AS key,
@@ -55,6 +58,7 @@ class Nasty:
     pair: Pair
     job_file: Path
     environment: dict[str, str]
+    regime: Regime = "bypass"
 
     def tailrace(self, *arguments: str) -> Any:
         return CliRunner(env=self.environment).invoke(create_app(), list(arguments))
@@ -85,22 +89,42 @@ class Nasty:
     def catalogue(self) -> list[asyncpg.Record]:
         return self.pair.fetch("destination", WHOLE_CATALOGUE)
 
+    def expected(self) -> Sequence[object]:
+        """What ``as_is`` is after a run, told before it: what it was; in the mode create, what the source has."""
+        return structure(self.pair, "source") if self.regime == "create" else self.catalogue()
+
+    def as_is(self) -> Sequence[object]:
+        """Of the destination."""
+        return structure(self.pair, "destination") if self.regime == "create" else self.catalogue()
+
     def empty(self, plan: Plan) -> None:
-        """What an administrator does before the next run: the job expects empty tables.
+        """What an administrator does before the next run: the job expects empty tables, or none.
 
         By DELETE: PostgreSQL 18 truncates no table that a key refers to which is NOT ENFORCED, and its only one.
         """
+        if self.regime == "create":
+            spaces = [f"DROP SCHEMA IF EXISTS {space} CASCADE;" for space in (*SCHEMAS, "extension")]
+            role = f"{self.pair.name}_loader"
+            made = f"CREATE SCHEMA public; GRANT CREATE, USAGE ON SCHEMA public TO {role}"
+            self.pair.destination.run_sql("".join(spaces) + made, self.pair.name)
+            return
         deletes = "".join(f"DELETE FROM {qualified(t.name.schema_name, t.name.name)};" for t in plan.tables)
         self.pair.destination.run_sql(f"SET session_replication_role = replica; {deletes}", self.pair.name)
 
 
-def make_nasty(name: str, regime: str, source: EmbeddedPostgres, destination: EmbeddedPostgres, folder: Path) -> Nasty:
-    """``respect``: the destination's role owns nothing, and init finds that nothing can be dropped."""
+def make_nasty(
+    name: str, regime: Regime, source: EmbeddedPostgres, destination: EmbeddedPostgres, folder: Path
+) -> Nasty:
+    """``respect``: the destination's role owns nothing, and init finds that nothing can be dropped. ``create``: it is empty."""
     schema, rows = (DATABASES / "nasty.sql").read_text(), (DATABASES / "nasty_rows.sql").read_text()
-    pair = make_pair(name, source, destination, schema, f"\\set people {PEOPLE}\n{rows}", owner=regime == "bypass")
+    theirs = "" if regime == "create" else schema
+    rows = f"\\set people {PEOPLE}\n{rows}"
+    pair = make_pair(name, source, destination, schema, rows, owner=regime != "respect", structure=theirs)
     source.run_sql(f"ALTER ROLE {name}_reader BYPASSRLS")
+    role = f"{name}_loader"
+    if regime == "create":
+        destination.run_sql(f"ALTER ROLE {role} BYPASSRLS")  # policies that apply to the owner
     if regime == "respect":
-        role = f"{name}_loader"
         for space in SCHEMAS:
             destination.run_sql(
                 f"GRANT USAGE ON SCHEMA {space}, extension TO {role};"
@@ -115,7 +139,7 @@ def make_nasty(name: str, regime: str, source: EmbeddedPostgres, destination: Em
     environment = {
         "TAILRACE_MASK_SECRET": SECRET, "SOURCE_URL": pair.source_url, "DESTINATION_URL": pair.destination_url
     }  # fmt: skip
-    return Nasty(pair, folder / "job.yaml", environment)
+    return Nasty(pair, folder / "job.yaml", environment, regime)
 
 
 def multiset(pair: Pair, side: str, table: str, columns: list[str]) -> tuple[int, int]:

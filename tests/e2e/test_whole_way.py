@@ -1,0 +1,147 @@
+"""init → plan → run → verify, untouched by hand: real databases, made and found destinations, one and three replicas, kills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from conftest import shared_databases
+from support.installation import Installation, eventually
+from support.journey import make_journey, unlike
+from support.nasty import SECRET, Nasty, Regime, joined, multisets
+from tailrace.embedded.postgres import EmbeddedPostgres
+from tailrace.embedded.runtime import Runtime
+from tailrace_shared.job.load import parse_job
+from tailrace_shared.messages import RunRecord
+from tailrace_shared.plan.model import Plan
+
+DUMPS = shared_databases()
+KILLED = {
+    "reader": "reader.mid-range",
+    "generator": "generator.after-send-before-commit:2",
+    "writer": "writer.after-copy-before-commit:2",
+}
+
+SMALL_BATCHES = "limits: {rows_per_batch: 700}\n"
+"""Beside the drafted job, so that every service has something half done when it dies."""
+
+
+def ways() -> Iterator[object]:
+    for database in ("pagila", "chinook", "northwind", "synthea_small"):
+        elsewhere = [pytest.mark.skipif(DUMPS is None, reason="no dumps: set TAILRACE_TEST_DATA"), pytest.mark.long]
+        for regime in get_args(Regime):
+            yield pytest.param(
+                (database, regime), id=f"{database}-{regime}", marks=[] if database == "pagila" else elsewhere
+            )
+
+
+@dataclass
+class Arrived:
+    """After a first run by one replica of each service."""
+
+    journey: Nasty
+    plan: Plan
+    installation: Installation
+    expected: object
+    """The destination's structure."""
+    rows: dict[str, tuple[int, int]]
+
+
+@pytest.fixture(scope="module", params=ways())
+def arrived(
+    request: pytest.FixtureRequest,
+    runtime: Runtime,
+    source: EmbeddedPostgres,
+    destination: EmbeddedPostgres,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Arrived]:
+    database, regime = request.param
+    journey = make_journey(database, regime, source, destination, tmp_path_factory.mktemp("way"), DUMPS)
+    journey.draft()
+    planned = journey.tailrace("plan", str(journey.job_file), "--json")
+    assert planned.exit_code == 0, planned.stdout
+    expected = journey.expected()
+    with Installation(runtime, journey.pair, mask_secret=SECRET) as installation:
+        assert_done(installation.run(journey.job, seconds=120))
+        plan = journey.plan()
+        yield Arrived(journey, plan, installation, expected, multisets(journey, plan))
+
+
+def assert_done(record: RunRecord) -> None:
+    assert record.state == "done", record.failure or record.problems
+    assert [check for check in record.checks if not check.passed] == []
+
+
+def assert_the_same(arrived: Arrived) -> None:
+    assert multisets(arrived.journey, arrived.plan) == arrived.rows
+    assert arrived.journey.as_is() == arrived.expected
+
+
+def test_the_draft_carries_every_table_in_the_way_that_the_destination_allows(arrived: Arrived) -> None:
+    carried = {str(table.name) for table in arrived.plan.tables if table.mode != "exclude"}
+    assert carried == set(arrived.journey.pair.tables("source")), "as they are named here, none needs quotes"
+    into = parse_job(arrived.journey.job).destination
+    assert (into.mode, into.constraints) == {
+        "create": ("create", "bypass"), "bypass": ("existing", "bypass"), "respect": ("existing", "respect")
+    }[arrived.journey.regime]  # fmt: skip
+
+
+def test_unmasked_columns_hold_the_same_rows_and_masked_ones_do_not(arrived: Arrived) -> None:
+    masked, found = unlike(arrived.journey, arrived.plan)
+    assert found == []
+    assert masked > 8
+    assert sum(count for count, _ in arrived.rows.values()) > 3000
+
+
+def test_every_foreign_key_joins_as_many_rows_as_in_the_source(arrived: Arrived) -> None:
+    pair, tables = arrived.journey.pair, {str(table.name) for table in arrived.plan.tables}
+    joins = joined(pair, "source", tables)
+    assert len(joins) > 8
+    assert joined(pair, "destination", tables) == joins
+
+
+def test_the_structure_is_as_it_was_or_as_the_source_has_it(arrived: Arrived) -> None:
+    assert arrived.journey.as_is() == arrived.expected
+
+
+def test_verify_agrees_afterwards(arrived: Arrived) -> None:
+    verified = arrived.journey.tailrace("verify", str(arrived.journey.job_file), "--json")
+    assert verified.exit_code == 0, [c for c in json.loads(verified.stdout)["checks"] if not c["passed"]]
+
+
+def test_three_replicas_of_each_service_of_which_one_each_is_killed_make_the_same(
+    arrived: Arrived, tmp_path: Path
+) -> None:
+    """The first run's replicas go; of the three new ones of a service, whichever comes first to its crash point dies."""
+    installation = arrived.installation
+    arrived.journey.empty(arrived.plan)
+    for service, point in KILLED.items():
+        installation.scale(service, 0)
+        died = str(tmp_path / f"a {service} has died")
+        installation.scale(service, 3, TAILRACE_CRASH_AT=point, TAILRACE_CRASH_ONCE=died)
+    assert_done(installation.run(arrived.journey.job + SMALL_BATCHES, seconds=120))
+    assert {service: len(installation.group.replicas(service)) for service in KILLED} == dict.fromkeys(KILLED, 2)
+    assert_the_same(arrived)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("service", KILLED)
+def test_the_only_replica_of_a_service_is_killed_and_another_comes(
+    arrived: Arrived, runtime: Runtime, service: str
+) -> None:
+    """With its only reader the snapshot is gone: everything is undone, and a second attempt does it anew."""
+    arrived.journey.empty(arrived.plan)
+    with Installation(runtime, arrived.journey.pair, mask_secret=SECRET, replicas={service: 0}) as installation:
+        (doomed,) = installation.scale(service, 1, TAILRACE_CRASH_AT=KILLED[service])
+        run = installation.submit(arrived.journey.job + SMALL_BATCHES)
+        eventually(lambda: not doomed.alive, 60, f"{KILLED[service]} was reached")
+        installation.scale(service, 1)
+        record = installation.wait(run, seconds=120)
+    assert_done(record)
+    assert record.attempt == (2 if service == "reader" else 1)
+    assert_the_same(arrived)
