@@ -56,6 +56,7 @@ def test_a_run_that_does_not_stream_ends_it(state: str, run: str) -> None:
         {"same_plan": False},
         {"resync": True},
         {"reader_lives": False},
+        {"told": False, "cut": False, "deserted": True},
         {"owner_lives": False},
         {"still_s": STILL_S},
     ],
@@ -67,7 +68,7 @@ def test_what_spoils_it_begins_it_anew_and_the_last_time_gives_it_up(change: dic
 
 
 def test_a_replica_that_has_done_its_part_may_go() -> None:
-    gone = replace(READING, reader_lives=False, owner_lives=False, source_done=True, destination_done=True)
+    gone = replace(READING, deserted=True, reader_lives=False, owner_lives=False, source_done=True, destination_done=True)
     assert decide_comparison(gone) is None
     assert decide_comparison(ComparisonView("reading", reader_lives=False, owner_lives=False)) is None
 

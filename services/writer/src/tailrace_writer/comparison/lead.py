@@ -142,6 +142,7 @@ def _view(row: Any, picture: Picture, *, same_plan: bool, tables: Any = None) ->
         resync=picture.view.resync is not None,
         told=told,
         cut=cut,
+        deserted=picture.view.deserted_at > picture.now - row["still_s"],
         reader_lives=row["reader"] in alive,
         owner_lives=row["owner"] in alive,
         trouble=row["trouble"],

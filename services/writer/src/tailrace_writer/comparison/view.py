@@ -68,6 +68,8 @@ class ComparisonView:
     """A reader has told its point."""
     cut: bool = False
     """The destination is being read."""
+    deserted: bool = False
+    """A reader has gone since it was begun."""
     reader_lives: bool = True
     owner_lives: bool = True
     """The writer that reads the destination."""
@@ -135,6 +137,8 @@ def _spoiled(view: ComparisonView) -> str:
         return view.trouble
     if not view.same_plan or view.resync:
         return "a table was planned anew meanwhile"
+    if view.deserted and not view.told:
+        return "a reader is gone, which may have been the one that was to read"
     if view.told and not view.source_done and not view.reader_lives:
         return "the reader that held the source's snapshot is gone"
     if view.cut and not view.destination_done and not view.owner_lives:
