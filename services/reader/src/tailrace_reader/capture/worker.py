@@ -15,6 +15,7 @@ import structlog
 from tailrace_reader.capture.cutting import CutRule
 from tailrace_reader.capture.errors import PublicationMissing, SlotLost
 from tailrace_reader.capture.lease import STAND_S, Lease
+from tailrace_reader.capture.meeting import LostChanges, check_meeting
 from tailrace_reader.capture.record import Tail
 from tailrace_reader.capture.resyncing import Revising
 from tailrace_reader.capture.session import CaptureSession
@@ -48,15 +49,6 @@ RECORD_SHARE = 4
 _RETRY = RetrySchedule(first_s=0.3, limit_s=10.0, attempts=None)
 
 log = structlog.get_logger()
-
-
-class LostChanges(Exception):
-    """The lane and the source do not meet any more."""
-
-    def __init__(self, code: str, why: str) -> None:
-        super().__init__(why)
-        self.code = code
-        self.why = why
 
 
 class Capture:
@@ -199,15 +191,7 @@ class Capture:
     async def _check(self, connection: asyncpg.Connection, tail: Tail) -> None:
         """Whether the stream goes on where the lane ends. Raises SlotLost and LostChanges."""
         state = await slot_state(connection, self.follow.slot)
-        if state is None or state.lost:
-            raise SlotLost(self.follow.slot, "it does not exist" if state is None else state.reason or "invalidated")
-        system, timeline, _ = await source_position(connection)
-        if system != self.follow.system:
-            raise LostChanges("timeline", "the source is another server than the one that was loaded from")
-        if timeline != self.follow.timeline:
-            raise LostChanges("timeline", "the source has been promoted: WAL positions may have been used twice")
-        if (state.confirmed_lsn or 0) > tail.end:
-            raise LostChanges("tail-lost", "Kafka has lost changes that the source has let go")
+        check_meeting(self.follow, state, await source_position(connection), tail)
 
     async def _broken(self, code: str, why: str) -> None:
         self._log.error("lane.broken", code=code, why=why)
