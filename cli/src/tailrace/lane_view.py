@@ -98,7 +98,7 @@ def alarms(lane: LaneView) -> list[str]:
 def lane_panel(lane: LaneView) -> Table:
     """The same as lines of a panel."""
     table = Table.grid(padding=(0, 2))
-    table.add_column(width=8)
+    table.add_column(width=9)
     table.add_column()
     table.add_row("  lag", Text(lag(lane), style="green" if not alarms(lane) else "yellow"))
     table.add_row("  changes", f"{number(lane.changes_per_second)} /s, {number(lane.changes)} applied")
