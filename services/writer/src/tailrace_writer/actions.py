@@ -284,9 +284,10 @@ class Actions:
             async with self._session() as connection:
                 await resync.begin(connection, seat, plan, digest, self._settings.lock_timeout_s)
         except TerminalError as error:
+            why, late = f"{error.message.rstrip('.')}. {error.remedy}".strip(), error.code == "resync.late"
             async with self._session() as connection:
-                why = f"{error.message}. {error.remedy}".strip()
-                await resync.abandon(connection, seat, number, why, self._settings.lock_timeout_s)
+                patience = self._settings.lock_timeout_s
+                await resync.abandon(connection, seat, number, why, patience, refused_it=not late)
 
     # --- finishing and verifying -------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
 from tailrace_writer.lane.position import lsn_of
 from tailrace_writer.state.moves import Deposed, Seat, close_fence
-from tailrace_writer.state.resyncing import AGAIN_S
+from tailrace_writer.state.resyncing import AGAIN_S, PASSING_S
 
 _STOP_S = 5.0
 _STREAMS = "run = $1 AND epoch = $2 AND attempt = $3 AND state IN ('streaming', 'paused')"
@@ -117,16 +117,25 @@ async def end(connection: asyncpg.Connection, seat: Seat, number: int, lock_time
             await _release(connection, seat)
 
 
-async def abandon(connection: asyncpg.Connection, seat: Seat, number: int, why: str, lock_timeout_s: float) -> None:
-    """What is not loaded stays in quarantine, and is tried again later, a few times."""
+async def abandon(
+    connection: asyncpg.Connection,
+    seat: Seat,
+    number: int,
+    why: str,
+    lock_timeout_s: float,
+    *,
+    refused_it: bool = False,
+) -> None:
+    """What is not loaded stays in quarantine, and is tried again later: a few times where something stands in the way
+    (``refused_it``: the destination said so), any number of times where it only was not to be had."""
     with translated():
         async with connection.transaction():
             await close_fence(connection, seat.run, lock_timeout_s)
             row = await _require(connection, seat, number)
             refused = json.loads(row["resync_refused"])
+            counts = refused_it or (row["resync_why"] != "" and not row["resync_passing"])
             for table in row["resync_tables"]:
-                reason = refused.pop(str(table), why)
-                await _refuse(connection, seat, table, reason, counts=not row["resync_passing"])
+                await _refuse(connection, seat, table, refused.pop(str(table), why), counts=counts)
             for table, reason in refused.items():
                 await _refuse(connection, seat, int(table), reason)
             await _release(connection, seat)
@@ -147,9 +156,8 @@ async def following(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> P
 
 async def _require(connection: asyncpg.Connection, seat: Seat, number: int) -> asyncpg.Record:
     row = await connection.fetchrow(
-        f"SELECT resync_tables, resync_refused, resync_passing FROM tailrace.run WHERE {_STREAMS} AND resync_state <> '' "
-        "AND resync_no = $4 "
-        "FOR UPDATE",
+        f"SELECT resync_tables, resync_refused, resync_passing, resync_why FROM tailrace.run WHERE {_STREAMS} "
+        "AND resync_state <> '' AND resync_no = $4 FOR UPDATE",
         seat.run, seat.epoch, seat.attempt, number,
     )  # fmt: skip
     if row is None:
@@ -161,9 +169,9 @@ async def _refuse(connection: asyncpg.Connection, seat: Seat, number: int, why: 
     """Back to quarantine. A table that is loaded already, and one that was asked for while it was well, stay as they are."""
     status = await connection.execute(
         "UPDATE tailrace.\"table\" SET state = 'quarantined', why = $4, tries = tries + $6::bool::int, "
-        "retry_at = clock_timestamp() + make_interval(secs => $5 * 2 ^ tries) "
+        "retry_at = clock_timestamp() + make_interval(secs => CASE WHEN $6 THEN $5 * 2 ^ tries ELSE $7 END) "
         "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND state IN ('resync', 'quarantined')",
-        seat.run, seat.attempt, number, why, AGAIN_S, counts,
+        seat.run, seat.attempt, number, why, AGAIN_S, counts, PASSING_S,
     )  # fmt: skip
     if status != "UPDATE 1":
         await connection.execute(

@@ -24,7 +24,14 @@ async def stop(
             await require(connection, seat, state)
             if empty:
                 await _empty(connection, seat)
-            await move(connection, seat, state, "stopping", "outcome = $6, waiting_for = '', queued = false", outcome)
+            await move(
+                connection,
+                seat,
+                state,
+                "stopping",
+                "outcome = $6, waiting_for = '', queued = false, resync_state = ''",
+                outcome,
+            )
 
 
 async def restart(

@@ -15,6 +15,8 @@ TRIES = 3
 """Times that a table is loaded again by itself; then somebody has to ask."""
 AGAIN_S = 5.0
 """Before it is tried a second time; twice as long before the third."""
+PASSING_S = 20.0
+"""Where nothing but time stood in the way."""
 OFFER_S = 180.0
 """For the snapshot and the plan: transactions of the source are waited for, a large catalogue is read."""
 
