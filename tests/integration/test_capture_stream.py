@@ -686,6 +686,28 @@ def test_the_stream_comes_through_tls_on_either_loop(server: EmbeddedPostgres, l
     (uvloop.run if loop == "uvloop" else asyncio.run)(over_tls())
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_session_that_the_server_has_ended_is_left_without_ado_on_either_loop(
+    server: EmbeddedPostgres, loop: str
+) -> None:
+    async def ended() -> None:
+        admin = await connect(SecretStr(server.url()), "tailrace/capture-test")
+        await admin.execute("DROP PUBLICATION IF EXISTS tr_p; DROP SCHEMA IF EXISTS s CASCADE; CREATE SCHEMA s")
+        await set_up(admin, "CREATE TABLE s.t (id int PRIMARY KEY, v text)", "s.t")
+        source = SourceServer(SecretStr(server.url()), "tailrace/capture-test", "SOURCE_URL")
+        async with await ChangeStream.open(source, OPTIONS) as stream:
+            await admin.execute(
+                "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'tr_slot'"
+            )
+            with pytest.raises(TransientError):
+                await stream.cut(False, 10)
+            await asyncio.sleep(0.2)  # the transport is closed for good by then
+        await drop_slot(admin, "tr_slot", 10)
+        admin.terminate()
+
+    (uvloop.run if loop == "uvloop" else asyncio.run)(ended())
+
+
 def test_a_source_that_is_shut_down_is_let_go_and_goes_on_where_it_was(server: EmbeddedPostgres) -> None:
     """A walsender waits for its last position to be confirmed: a capture that never does would hold up production."""
 

@@ -92,7 +92,7 @@ class ChangeStream:
             )
             await stream._start(start_lsn)
         except BaseException:
-            connection.terminate()
+            _terminate(connection)
             raise
         return stream
 
@@ -160,7 +160,7 @@ class ChangeStream:
             self._status_task.cancel()
             await asyncio.gather(self._status_task, return_exceptions=True)
         self._wire.close()
-        self._connection.terminate()
+        _terminate(self._connection)
 
     async def _start(self, start_lsn: int) -> None:
         options = self._options
@@ -234,3 +234,9 @@ class ChangeStream:
     def _lsn_of(self, frames: Frames, index: int) -> int:
         at = int(frames.starts[index]) + 6
         return int.from_bytes(frames.data[at : at + 8], "big")
+
+
+def _terminate(connection: asyncpg.Connection) -> None:
+    """asyncpg says farewell, and its transport may be closed by then: by the server, or by us."""
+    with contextlib.suppress(RuntimeError):
+        connection.terminate()
