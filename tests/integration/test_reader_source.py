@@ -536,8 +536,9 @@ async def test_leaks_are_counted_by_distinct_value_and_on_partitioned_parents(
 
 async def test_a_leak_lookup_that_takes_too_long_fails_by_name(admin: asyncpg.Connection) -> None:
     await admin.execute("CREATE TABLE s.t (a int); INSERT INTO s.t SELECT generate_series(1, 300000)")
+    name = TableName(schema_name="s", name="t")
     with pytest.raises(TerminalError) as error:
-        name = TableName(schema_name="s", name="t")
         await overlap(admin, name, [("a", ("1",))], 0.001, what="s.t.a", allowed_s=7)
     assert error.value.code == "reader.leak-timeout"
-    assert "s.t.a" in error.value.message and "within 7 s" in error.value.message
+    assert "s.t.a" in error.value.message
+    assert "within 7 s" in error.value.message

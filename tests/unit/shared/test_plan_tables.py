@@ -250,7 +250,9 @@ def test_sequences_of_carried_columns_are_set_afterwards() -> None:
     sequenced = FAMILY.model_copy(update={"sequences": (own, other)})
     error = the_error(plan(text, sequenced))
     assert error.remedy == 'GRANT SELECT, UPDATE ON SEQUENCE "public"."child_id_seq" TO "mover";'
-    granted = sequenced.model_copy(update={"privileges": FAMILY.privileges | {"public.child_id_seq": ("SELECT", "UPDATE")}})
+    granted = sequenced.model_copy(
+        update={"privileges": FAMILY.privileges | {"public.child_id_seq": ("SELECT", "UPDATE")}}
+    )
     assert [(s.name, s.column) for s in planned(text, granted).sequences] == [("child_id_seq", "id")]
 
 

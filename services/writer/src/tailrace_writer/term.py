@@ -125,7 +125,11 @@ class Term:
         active = runs.active(run, self._settings.max_active_runs)
         async with asyncio.timeout(USE_S):
             picture = await read_picture(
-                connection, run, active=active, stale_s=self._settings.stale_s, settled=self._beats.settled,
+                connection,
+                run,
+                active=active,
+                stale_s=self._settings.stale_s,
+                settled=self._beats.settled,
                 known=self._known,
             )
         if picture.view.epoch != self._lock.epoch:

@@ -68,8 +68,8 @@ Views and materialised views are passed over by patterns and `default_mode`, and
 table of the same name. SELECT on the view is all that the source's role needs. A view is read in the order of its declared `key`,
 which is counted when the run is planned, else in the order of its whole rows' text; it is evaluated anew for every 64 MB
 (`limits.range_bytes_max`) of it. Its rows must not depend on the moment of reading: `now()` or `random()` in its definition stop
-the plan. If the view, or a table below it, is replaced while the run reads, the run starts another attempt. A materialised view is read
-like a table, and a refresh of it meanwhile starts another attempt, too.
+the plan. If the view, or a table below it, is replaced while the run reads, the run starts another attempt. A materialised view is
+read like a table, and a refresh of it meanwhile starts another attempt, too.
 """
 
 

@@ -41,8 +41,8 @@ class Destination(Frozen):
     url: Reference = Field(description="Variable that holds the destination's PostgreSQL URL.")
     mode: Literal["existing", "create", "truncate", "append"] = Field(
         default="existing",
-        description="existing: the carried tables exist and must be empty. create: they do not exist and are made as the "
-        "source has them. truncate: they are emptied first, never with CASCADE. append: rows are added to those that are there, in one "
+        description="existing: the carried tables exist and must be empty. create: they do not exist and are made as the source "
+        "has them. truncate: they are emptied first, never with CASCADE. append: rows are added to those that are there, in one "
         "transaction at the end: they come all or not at all.",
     )
     constraints: Literal["bypass", "respect"] = Field(
