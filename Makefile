@@ -70,8 +70,8 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 $(SYNTHESIS)/.ready: $(MANIFESTS) requirements-dev.txt
 	$(PYTHON) -m venv $(SYNTHESIS)
-	$(SYNTHESIS)/bin/python -m pip install --quiet --retries 0 --index-url $(TORCH_INDEX) torch || \
-		$(SYNTHESIS)/bin/python -m pip install --quiet torch
+	$(SYNTHESIS)/bin/python -m pip install --quiet --retries 0 --index-url $(TORCH_INDEX) -c constraints.txt torch || \
+		$(SYNTHESIS)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(SYNTHESIS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		$(MEMBERS) -e './cli[embedded]' -r requirements-dev.txt scikit-learn safetensors
 	@touch $@
