@@ -282,6 +282,18 @@ def test_a_table_is_loaded_again_when_its_load_has_gone_up(monkeypatch: pytest.M
     assert "it has no key any more" in result.stdout
 
 
+def test_rules_for_columns_that_have_appeared_go_with_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
+    again = TableProgress(table=0, name="public.customer", state="loaded", load=1)
+    runs = given(monkeypatch, KnownRuns(followed(1, "streaming"), outcome=followed(2, "streaming", tables=(again,))))
+    asked = ("resync", "01JA", "public.customer", "--rule", "nick=mask.text", "--rule", "age=duplicate")
+    assert invoke(*asked).exit_code == 0
+    (request,) = runs.asked
+    assert isinstance(request, ResyncRequested)
+    assert {name: rule.generator for name, rule in request.columns.items()} == {"nick": "mask.text", "age": "duplicate"}
+    assert invoke("resync", "01JA", "public.customer", "--rule", "nick").exit_code == 2
+    assert invoke("resync", "01JA", "public.customer", "--rule", "nick=mask.everything").exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from tailrace.operating import BEFORE_LOADING, continuous_run, require_not_over,
 from tailrace.runs import connect
 from tailrace.settings import CommandSettings
 from tailrace_shared.errors import ExitCode, UsageError
+from tailrace_shared.generators import GeneratorSpec, parse_rule
 from tailrace_shared.kafka import Kafka
 from tailrace_shared.messages import ResyncRequested, RunRecord, TableProgress
 from tailrace_shared.settings import kafka_settings, load_settings
@@ -22,6 +24,12 @@ from tailrace_shared.settings import kafka_settings, load_settings
 def resync(
     run: RunName,
     table: Annotated[str, typer.Argument(metavar="TABLE", help="The table, as `schema.table`.")],
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=GENERATOR", help="Rule for a column that has appeared; may be given several times."
+        ),
+    ] = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> None:
@@ -30,12 +38,26 @@ def resync(
     For a table in quarantine, one that was changed behind Tailrace's back, or a new one that the job's patterns name. Waits until
     it is loaded and follows again; capture drains on meanwhile. Ends with 0 then, with 1 where it failed or the run has ended.
 
-    Example: [bold]tailrace resync 01JDC9 public.customer[/bold]
+    Example: [bold]tailrace resync 01JDC9 public.customer --rule nickname=mock.first_name[/bold]
     """
-    raise typer.Exit(asyncio.run(_resync(run, table, Output(as_json=as_json), wait=not no_wait)))
+    rules = rules_of(rule or [])
+    raise typer.Exit(asyncio.run(_resync(run, table, rules, Output(as_json=as_json), wait=not no_wait)))
 
 
-async def _resync(run: str, table: str, output: Output, *, wait: bool) -> ExitCode:
+def rules_of(given: Sequence[str]) -> dict[str, GeneratorSpec]:
+    """Rules by column from ``column=generator``. Raises UsageError (``resync.rule``, and of a generator that there is not)."""
+    found = {}
+    for text in given:
+        column, equals, generator = text.partition("=")
+        if not column or not equals:
+            raise UsageError(
+                "resync.rule", f"{text!r} is no rule", "Write COLUMN=GENERATOR, such as nickname=mask.text."
+            )
+        found[column] = parse_rule(generator)
+    return found
+
+
+async def _resync(run: str, table: str, rules: dict[str, GeneratorSpec], output: Output, *, wait: bool) -> ExitCode:
     async with connect(Kafka(kafka_settings()), load_settings(CommandSettings).namespace) as runs:
         record = continuous_run(await runs.latest(), run)
         require_not_over(record)
@@ -48,9 +70,10 @@ async def _resync(run: str, table: str, output: Output, *, wait: bool) -> ExitCo
             )
         if before is None:
             output.note(f"{table} is none of the run's tables yet; it is added if the job's patterns name it.")
+        asked = ResyncRequested.model_validate({"run": record.run, "table": table, "columns": rules})
         try:
             found = await see_to_it(
-                runs, record, ResyncRequested(run=record.run, table=table), output, loaded_again(table, before),
+                runs, record, asked, output, loaded_again(table, before),
                 wait=wait, asked=f"a resync of {table}",
             )  # fmt: skip
         except LeftAlone:

@@ -198,10 +198,10 @@ def _by_policy(policy: Policy, column: Column) -> ColumnRule:
 
 
 def _unruled(table: TableName, column: Column) -> str:
-    family = default_mask(column.type.family)
+    proposed = default_mask(column.type.family).generator
     return (
-        f"column {column.name} has appeared without a rule, and the policy is halt; proposed: {family.generator} "
-        f'(under tables."{table}".columns.{column.name})'
+        f"column {column.name} has appeared without a rule, and the policy is halt; proposed: "
+        f"tailrace resync RUN {table} --rule {column.name}={proposed}"
     )
 
 
