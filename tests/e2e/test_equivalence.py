@@ -31,7 +31,7 @@ POINTS = {
     "generator": ("generator.after-changes-before-commit",),
     "writer": ("writer.after-changes-before-commit", "writer.after-changes"),
 }
-BLOWS = 4
+BLOWS = 3
 FIRST = int(os.environ.get("TAILRACE_TEST_SEED", "1"))
 LONG_SEEDS = int(os.environ.get("TAILRACE_TEST_SEEDS", "50"))
 
