@@ -13,6 +13,8 @@ NOT_READY = "55000"
 """object_not_in_prerequisite_state: an invalidated slot, wal_level, and more."""
 FILE_GONE = "58P01"
 DUPLICATE = "42710"
+INTERNAL = "XX"
+"""Class of SQLSTATE: the server itself says that this should not happen."""
 PRIVILEGE = "42501"
 
 
@@ -68,6 +70,17 @@ class StreamEnded(TransientError):
         super().__init__("capture.ended", "the source has ended the change stream", "It is opened again.")
 
 
+class StreamFailed(TransientError):
+    """Decoding has failed inside of the server, as it may when catalogues change under it. The slot is as it was."""
+
+    def __init__(self, state: str, routine: str) -> None:
+        super().__init__(
+            "capture.server",
+            f"the source could not decode its changes (SQLSTATE {state}{f', in {routine}' if routine else ''})",
+            "It is tried again; if it lasts, look into the source's log: its WAL is kept until it succeeds.",
+        )
+
+
 def server_failure(body: bytes, slot: str, publication: str, *, started: bool) -> TailraceError:
     """Our error for an ErrorResponse; ``started``: it came inside of the stream."""
     fields = {
@@ -84,4 +97,6 @@ def server_failure(body: bytes, slot: str, publication: str, *, started: bool) -
         return SlotLost(slot, "the WAL that it needs is removed")
     if state == PRIVILEGE:
         return CapturePrivilege()
+    if state.startswith(INTERNAL):
+        return StreamFailed(state, fields.get("R", ""))
     return map_error(asyncpg.PostgresError.new(fields))
