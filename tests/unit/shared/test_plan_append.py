@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.catalogues import catalogue, errors, foreign_key, name, plan, planned, table, the_error, unique, warnings
-from tailrace_shared.catalogue.model import Catalogue, Trigger
+from tailrace_shared.catalogue.model import Catalogue, Partition, Trigger
 from tailrace_shared.plan.model import Plan
 
 APPEND = 'policy: pass\ndestination: {url: "${D}", mode: append}\n'
@@ -137,3 +137,14 @@ def test_a_name_for_staging_fits_an_identifier_however_large_its_numbers() -> No
 
     assert len(staging_table("01JD0000000000000000000000", 10**6, 10**6).name) <= 63
     assert str(name("tailrace.x")).startswith(staging_table("R", 1, 2).schema_name)
+
+
+def test_a_trigger_of_one_partition_steps_aside_on_that_partition() -> None:
+    told = Trigger(name="told", enabled="O", on=name("log_1"))
+    part = Partition(name=name("log_1"), oid=7, filenode=7, pages=1, rows=1, bytes=8192)
+    log = table("log", "a int4", kind="p", partitions=(part,)).model_copy(update={"triggers": (told,)})
+    ours = catalogue(table("log", "a int4"))
+    made = planned(APPEND, ours, holding(catalogue(log)))
+    (step,) = [step for step in made.ddl if step.kind == "trigger"]
+    assert step.drop == 'ALTER TABLE "public"."log_1" DISABLE TRIGGER "told"'
+    assert step.rebuild == ('ALTER TABLE "public"."log_1" ENABLE TRIGGER "told"',)
