@@ -224,3 +224,16 @@ def test_the_fingerprint_is_stable_and_sampling_brings_no_torch() -> None:
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == numeric_fingerprint()
+
+
+def test_products_take_one_thread() -> None:
+    program = (
+        "import time, numpy as np; from tailrace_shared.synthesis.threads import one_thread; set_ = one_thread();"
+        "a = np.ones((700, 700), np.float32); a @ a; wall, cpu = time.perf_counter(), time.process_time();"
+        "[a @ a for _ in range(40)]; print(set_, (time.process_time() - cpu) / (time.perf_counter() - wall))"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    told, share = found.stdout.split()
+    if told == "False":
+        pytest.skip("this numpy is not built on OpenBLAS")
+    assert float(share) < 1.1

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tailrace_shared.synthesis.artefact import Artefact
+from tailrace_shared.synthesis.threads import one_thread
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int32]
@@ -37,6 +38,7 @@ class Network:
     """
 
     def __init__(self, artefact: Artefact, rows: int) -> None:
+        one_thread()
         header = artefact.header
         self.tokens = tuple(header.token(ref) for ref in header.order)
         self.rows = rows

@@ -10,6 +10,7 @@ import numpy as np
 from tailrace_generator.sampling.noise import Noise
 from tailrace_shared.synthesis.draws import chances, pick
 from tailrace_shared.synthesis.network import Floats
+from tailrace_shared.synthesis.threads import one_thread
 
 ROWS = 2_048
 HIDDEN = 64
@@ -24,6 +25,7 @@ def numeric_fingerprint() -> str:
     The raw sums are in it, not only the codes: two libraries that round differently may agree on thousands of codes and not on
     the next. Takes some milliseconds.
     """
+    one_thread()
     noise = Noise("reference", 0, 0, ROWS, stratified=False)
 
     def weights(*shape: int) -> Floats:

@@ -27,10 +27,10 @@ MEAN_EVERY_STEPS = 4
 MEAN_KEEP = 0.99
 HELD_OUT_SHARE = 1 / 12
 HELD_OUT_MIN, HELD_OUT_MAX = 50, 3_000
-PATIENCE_EPOCHS = 3
-CUTS = 2
-"""How often the rate falls, each time from the best weights."""
+PATIENCE_EPOCHS = (3, 2)
+"""Epochs without gain that are waited for, at the first rate and after each cut of it."""
 CUT = 0.3
+"""What the rate is multiplied with then; training goes on from the best weights."""
 LEAST_GAIN = 1e-3
 """Nats per row that count as better."""
 EPOCHS_MAX = 60
@@ -44,7 +44,7 @@ class Epoch(NamedTuple):
     loss: float
     """Of the held-out rows."""
     remaining_s: float
-    """Until training ends if nothing improves any more, and at least an epoch: it ends earlier than any fixed number of epochs."""
+    """Until training ends if nothing improves any more."""
 
 
 class Fitted(NamedTuple):
@@ -94,11 +94,11 @@ def fit(
         else:
             waited += 1
         pace = (time.monotonic() - begun) / epoch
-        report(Epoch(epoch, loss, pace * max(1, PATIENCE_EPOCHS - waited + (CUTS - cuts) * PATIENCE_EPOCHS)))
-        if waited >= PATIENCE_EPOCHS:
-            if cuts >= CUTS:
-                break
+        report(Epoch(epoch, loss, pace * min(epochs_max - epoch, sum(PATIENCE_EPOCHS[cuts:]) - waited)))
+        if waited >= PATIENCE_EPOCHS[cuts]:
             cuts, waited = cuts + 1, 0
+            if cuts == len(PATIENCE_EPOCHS):
+                break
             _put(weights, best)
     sample = learned[: max(held, 1)]
     return Fitted(best, best_epoch, evaluate(net, best, sample), best_loss, len(learned), held)
