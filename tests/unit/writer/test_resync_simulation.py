@@ -1,4 +1,4 @@
-"""Thousands of interleavings of a stream with tables that are loaded anew in it."""
+"""A thousand interleavings of a stream with tables that are loaded anew in it."""
 
 from __future__ import annotations
 
