@@ -65,7 +65,9 @@ class Blows:
             thread.join()
         for service, count in self._replicas.items():
             for replica in self._installation.group.replicas(service):
-                replica.resume()  # one that has stopped at its crash point
+                if "TAILRACE_CRASH_AT" in replica.environment:  # it has stopped there, or would fall when nobody replaces it
+                    replica.resume()
+                    replica.kill()
             self._installation.scale(service, count)
 
     def _replace(self, service: str, count: int) -> None:
