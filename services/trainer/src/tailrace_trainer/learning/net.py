@@ -93,14 +93,16 @@ class Net:
             flat = torch.addmm(self.enter_bias.view(-1), context, self.enter * self._mask)
             first = functional.relu(flat).view(rows, tokens, hidden).transpose(0, 1)
         else:
-            padded = functional.pad(context, (0, 1))  # the last place is 0: what lies outside of a shorter context
-            stacked = padded[:, self._gather.reshape(-1)].view(rows, tokens, -1).transpose(0, 1)
-            first = functional.relu(torch.baddbmm(self.enter_bias, stacked, self.enter))
+            # a row per feature: gathering and its gradient then move whole rows of memory; the last, 0, fills shorter contexts
+            padded = functional.pad(context.t(), (0, 0, 0, 1))
+            stacked = padded.index_select(0, self._gather.reshape(-1)).view(tokens, -1, rows)
+            first = functional.relu(torch.baddbmm(self.enter_bias, stacked.transpose(1, 2), self.enter))
         second = first + functional.relu(torch.baddbmm(self.mid_bias, first, self.mid))
         total = torch.zeros(())
-        for place, (out, bias) in enumerate(zip(self.outs, self.out_biases, strict=True)):
-            logits = functional.linear(second[place], out, bias)
-            total = total + functional.cross_entropy(logits, codes[:, place], ignore_index=-1, reduction="sum")
+        # unbound, not indexed: the gradient of an index is as large as all tokens' units together
+        for units, out, bias, truth in zip(second.unbind(0), self.outs, self.out_biases, codes.unbind(1), strict=True):
+            logits = functional.linear(units, out, bias)
+            total = total + functional.cross_entropy(logits, truth, ignore_index=-1, reduction="sum")
         return total / rows
 
     def tensors(self, values: Sequence[Weights]) -> dict[str, Tensor]:
