@@ -65,7 +65,8 @@ class Blows:
             thread.join()
         for service, count in self._replicas.items():
             for replica in self._installation.group.replicas(service):
-                if "TAILRACE_CRASH_AT" in replica.environment:  # it has stopped there, or would fall when nobody replaces it
+                if "TAILRACE_CRASH_AT" in replica.environment:
+                    # It has stopped there, or would fall when nobody replaces it any more.
                     replica.resume()
                     replica.kill()
             self._installation.scale(service, count)
