@@ -115,6 +115,53 @@ def test_a_unique_index_that_nobody_keeps_is_evaluated(ask: Ask, database: Datab
     assert broken.detail == "unique: split_k is not valid and was evaluated: 1 groups of equal rows"
 
 
+@pytest.mark.parametrize(
+    ("constraint", "kind", "said"),
+    [
+        ("UNIQUE (n)", "unique", "late is deferrable and was evaluated: 1 groups of equal rows"),
+        (
+            "EXCLUDE (lower(note) WITH =) WHERE (n > 1)",
+            "exclusion",
+            "late is deferrable and was evaluated: 1 pairs of rows",
+        ),
+    ],
+)
+def test_a_deferrable_constraint_is_evaluated_since_the_replica_role_silences_it(
+    ask: Ask, database: Database, constraint: str, kind: str, said: str
+) -> None:
+    database.cluster.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {database.name}")
+    add = f"ALTER TABLE child ADD CONSTRAINT late {constraint} DEFERRABLE"
+    fine = "INSERT INTO child (id, n, note) VALUES (3, 8, 'a'), (4, 9, 'b')"
+    same = "INSERT INTO child (id, n, note) VALUES (3, 7, 'x'), (4, 7, 'X')"
+    assert checks(ask, add, fine)[f"{kind} public.child"].passed
+    broken = checks(ask, add, "SET LOCAL session_replication_role = replica", same)[f"{kind} public.child"]
+    assert not broken.passed
+    assert said in broken.detail
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_key_over_periods_and_an_exclusion_are_looked_at_where_they_are_deferrable(
+    ask: Ask, database: Database, deferrable: bool
+) -> None:
+    database.cluster.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {database.name}")
+    later = "DEFERRABLE" if deferrable else ""
+    spans = "ALTER TABLE child ADD span int4range, ADD during daterange"
+    key = f"ALTER TABLE child ADD CONSTRAINT whole UNIQUE (span, during WITHOUT OVERLAPS) {later}"
+    apart = f"ALTER TABLE child ADD CONSTRAINT apart EXCLUDE USING gist (during WITH &&) {later}"
+    found = checks(ask, spans, key, apart)
+    assert found["unique public.child"].passed
+    assert found["exclusion public.child"].passed
+    assert ("PostgreSQL tests" in found["exclusion public.child"].detail) is not deferrable
+    if deferrable:
+        row = "SELECT {0}, int4range(1, 2), daterange('2020-01-0{0}', '2020-02-01')"
+        same = f"INSERT INTO child (id, span, during) {row.format(3)} UNION ALL {row.format(4)}"
+        found = checks(ask, spans, key, apart, "SET LOCAL session_replication_role = replica", same)
+        assert "whole is deferrable and was evaluated: 1" in found["unique public.child"].detail
+        assert "apart is deferrable and was evaluated: 1" in found["exclusion public.child"].detail
+        assert not found["unique public.child"].passed
+        assert not found["exclusion public.child"].passed
+
+
 def test_what_is_not_enforced_is_told_and_does_not_fail(ask: Ask) -> None:
     lax = checks(ask, "ALTER TABLE child ADD CONSTRAINT lax CHECK (n > 50) NOT ENFORCED")["check public.child"]
     assert lax.passed

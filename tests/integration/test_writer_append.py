@@ -284,6 +284,29 @@ async def test_under_the_replica_role_the_move_looks_for_orphans_itself(
     assert await text_of(connection, "fired") == []
 
 
+async def test_a_deferrable_exclusion_holds_in_either_way(
+    database: Database, destination: EmbeddedPostgres, connection: asyncpg.Connection
+) -> None:
+    await connection.execute(
+        "ALTER TABLE parent ADD CONSTRAINT apart EXCLUDE (lower(name) WITH =) WHERE (id > 0) DEFERRABLE"
+    )
+    destination.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {database.name}")
+    seat = await begun(database, connection)
+    await staged(database, connection, seat, PLAN, {0: rows_of([100])})
+    staging = f"tailrace.{staging_table(RUN, 1, 0).name}"
+    await connection.execute(f"UPDATE {staging} SET name = 'WAS there'")
+    under_role = appending(ddl=(step(0, PARENT), step(1, CHILD)), replica_role=True)
+    for planned in (PLAN, under_role):
+        with pytest.raises(TerminalError) as caught:
+            await append.move_and_conclude(connection, seat, planned, [], 5)
+        assert caught.value.code == "append.conflict"
+        assert "apart" in caught.value.message
+        assert "WAS there" not in caught.value.message
+    await connection.execute(f"UPDATE {staging} SET name = 'new'")
+    await append.move_and_conclude(connection, seat, under_role, [], 5)
+    assert await connection.fetchval("SELECT count(*) FROM parent") == 3
+
+
 async def test_a_deferrable_unique_key_holds_in_either_way(
     database: Database, destination: EmbeddedPostgres, connection: asyncpg.Connection
 ) -> None:

@@ -13,7 +13,7 @@ from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import map_error, translated
 from tailrace_shared.types import quote_ident
-from tailrace_shared.verify import queries
+from tailrace_shared.verify.constraints import broken_deferrable
 from tailrace_shared.verify.sequences import sequence_checks
 from tailrace_writer import undo
 from tailrace_writer.counts import ledger_rows
@@ -21,13 +21,6 @@ from tailrace_writer.sequences import set_sequences
 from tailrace_writer.staging import analyze, orphans, place, quoted
 from tailrace_writer.state.moves import Seat, as_json, close_fence, move, require
 
-_DEFERRABLE = """
-SELECT c.conname::text AS name, pg_catalog.pg_get_constraintdef(c.oid) !~ 'NULLS NOT DISTINCT' AS nulls_distinct,
-       ARRAY(SELECT a.attname::text FROM unnest(c.conkey) WITH ORDINALITY k(number, place)
-             JOIN pg_catalog.pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.number ORDER BY k.place) AS columns
-FROM pg_catalog.pg_constraint c
-WHERE c.conrelid = pg_catalog.to_regclass($1) AND c.contype IN ('p', 'u') AND c.condeferrable
-"""
 _REMEDY = (
     "Nothing was changed. Remove what is in the way from the destination, or carry other rows (`where`), and run again."
 )
@@ -100,7 +93,7 @@ async def _move(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> dict[
         raise _conflict("the rows", error) from None
     if plan.replica_role:
         await _look_for_orphans(connection, plan)
-        await _look_for_duplicates(connection, plan)
+        await _look_for_collisions(connection, plan)
     return grown
 
 
@@ -153,19 +146,12 @@ async def _sequences(connection: asyncpg.Connection, plan: Plan) -> list[Check]:
     return checks
 
 
-async def _look_for_duplicates(connection: asyncpg.Connection, plan: Plan) -> None:
-    """A deferrable unique key is checked by a trigger, which the replica role silences, too."""
-    for table in plan.tables:
-        for row in await connection.fetch(_DEFERRABLE, quoted(table.name)):
-            count = await connection.fetchval(
-                queries.duplicates(table.name, row["columns"], nulls_distinct=row["nulls_distinct"], only=table.only)
-            )
-            if count:
-                raise TerminalError(
-                    "append.conflict",
-                    f"{count:,} values of {table.name} would be there more than once: unique constraint {row['name']}",
-                    _REMEDY,
-                )
+async def _look_for_collisions(connection: asyncpg.Connection, plan: Plan) -> None:
+    """A deferrable unique or exclusion constraint is checked by a trigger, which the replica role silences, too."""
+    for table, name, count in await broken_deferrable(connection, [table.name for table in plan.tables]):
+        raise TerminalError(
+            "append.conflict", f"{count:,} times rows of {table} would exclude each other: constraint {name}", _REMEDY
+        )
 
 
 def _conflict(what: str, error: asyncpg.PostgresError) -> TerminalError:
