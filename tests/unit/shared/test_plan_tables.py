@@ -352,3 +352,17 @@ def test_a_sequence_whose_numbers_a_default_makes_text_of_is_told_and_left_alone
     assert result.plan is not None
     assert [(s.name, s.column) for s in result.plan.sequences] == [("id_seq", "id")]
     assert warnings(result) == [("plan.sequence-in-text", "public.bill.code")]
+
+
+def test_a_rule_that_empties_a_part_of_a_match_full_key_is_refused() -> None:
+    parent = table("parent", "a int4!", "b int4!", primary=["a", "b"])
+    child = table("child", "id int4!", "a int4", "b int4", primary=["id"], oid=2)
+    key = foreign_key("child", ["a", "b"], "parent", ["a", "b"])
+    full = key.model_copy(update={"definition": f"{key.definition} MATCH FULL"})
+    part = 'policy: pass\ntables:\n  public.child: {columns: {a: "null"}}\n'
+    both = 'policy: pass\ntables:\n  public.child: {columns: {a: "null", b: "null"}}\n'
+    problem = the_error(plan(part, catalogue(parent, child, keys=[full])))
+    assert (problem.code, problem.where) == ("plan.torn-reference", "public.child foreign key child_a_b_fkey")
+    assert "MATCH FULL" in problem.message
+    planned(both, catalogue(parent, child, keys=[full]))
+    planned(part, catalogue(parent, child, keys=[key]))

@@ -98,6 +98,8 @@ def prove_references(
             found.append(Proof(about=about, verdict="proved", reason="the table is empty"))
         elif points_nowhere(side):
             found.append(Proof(about=about, verdict="proved", reason="a NULL points nowhere"))
+        elif torn := _torn(side):
+            found.append(_refuse_torn(about, torn, problems))
         elif reason := held.get((*_meaning(side.key, names), ())):
             found.append(Proof(about=about, verdict="proved", reason=reason))
         elif side.parent is None or side.parent.mode == "truncate":
@@ -144,9 +146,33 @@ def _meaning(
 
 def points_nowhere(side: Sides) -> bool:
     """One NULL column is enough under MATCH SIMPLE, all are under MATCH FULL."""
+    nulled = _nulled(side)
+    return len(nulled) == len(side.key.columns) if _is_full(side) else bool(nulled)
+
+
+def _nulled(side: Sides) -> list[str]:
+    """Columns of the key that the rule null empties."""
     columns = {c.name: c for c in side.child.columns} if side.child else {}
-    nulled = [n in columns and isinstance(columns[n].rule, Null) for n in side.key.columns]
-    return all(nulled) if "MATCH FULL" in side.key.definition else any(nulled)
+    return [n for n in side.key.columns if n in columns and isinstance(columns[n].rule, Null)]
+
+
+def _is_full(side: Sides) -> bool:
+    return "MATCH FULL" in side.key.definition
+
+
+def _torn(side: Sides) -> list[str]:
+    """Columns that become NULL beside others that do not, which MATCH FULL forbids."""
+    nulled = _nulled(side)
+    return nulled if _is_full(side) and len(nulled) < len(side.key.columns) else []
+
+
+def _refuse_torn(about: str, torn: list[str], problems: Problems) -> Proof:
+    names = ", ".join(torn)
+    problems.error(
+        "torn-reference", about, f"{names} becomes NULL and the rest of the key does not: it takes all NULL or none (MATCH FULL)",
+        "Give all of its columns the rule null, or none.",
+    )  # fmt: skip
+    return Proof(about=about, verdict="verified-after", reason="MATCH FULL takes all NULL or none")
 
 
 def _outside_child(about: str, side: Sides, destination: Catalogue, respect: bool, problems: Problems) -> Proof:
