@@ -19,6 +19,8 @@ from tailrace_shared.verify.constraints import constraint_checks
 from tailrace_shared.verify.digest import table_digests
 from tailrace_shared.verify.references import foreign_key_check
 from tailrace_shared.verify.sequences import sequence_check
+from tailrace_writer.sequences import set_sequences
+from tailrace_writer.staging import place
 
 SCHEMA = """
 CREATE TABLE parent (id int PRIMARY KEY, "Odd Name" text UNIQUE);
@@ -198,6 +200,39 @@ def test_a_descending_sequence_is_judged_downwards(ask: Ask) -> None:
         return [*asked, (await sequence_check(connection, plan(below), step)).passed]
 
     assert ask(body) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("sequence", "keys", "following"),
+    [
+        ("MINVALUE 0 START 0", "(0)", 1),
+        ("AS smallint MINVALUE -32768 START -32768", "(-32768), (-32700)", -32699),
+        ("START 1", "(-5), (0)", 1),
+        ("INCREMENT -1 MINVALUE 0 MAXVALUE 1000 START 1000", "(1000), (990)", 989),
+    ],
+)
+@pytest.mark.parametrize("mode", ["existing", "append"])
+def test_a_sequence_that_begins_on_the_other_side_of_zero_goes_on_beyond_the_keys(
+    ask: Ask, sequence: str, keys: str, following: int, mode: str
+) -> None:
+    numbered = table(0, "numbered", [column("id", **INTEGER)])
+    step = SequenceStep(schema_name="public", name="numbers", table=0, column="id")
+    planned = plan(numbered, sequences=(step,), mode=mode)
+    staging = place(planned, numbered)
+
+    async def body(connection: asyncpg.Connection) -> tuple[bool, int]:
+        await connection.execute(
+            f"CREATE SEQUENCE numbers {sequence}; CREATE TABLE numbered (id int); INSERT INTO numbered VALUES {keys}"
+        )
+        if mode == "append":
+            await connection.execute(
+                f"CREATE SCHEMA {staging.schema_name}; CREATE TABLE {staging.schema_name}.{staging.name} AS TABLE numbered"
+            )
+        await set_sequences(connection, planned)
+        passed = (await sequence_check(connection, planned, step)).passed
+        return passed, await connection.fetchval("SELECT nextval('numbers')")
+
+    assert ask(body) == (True, following)
 
 
 def test_a_digest_sees_a_changed_value_a_doubled_row_and_a_swap_but_not_the_order(ask: Ask) -> None:

@@ -42,6 +42,13 @@ def descending_start(smallest: int | None, minimum: int) -> int | None:
     return start if start >= minimum else max(smallest - 1, minimum)
 
 
+def just_beyond(extreme: int, following: int, limits: asyncpg.Record, *, down: bool) -> int | None:
+    """Where a sequence that begins on the other side of zero goes on: right beyond the keys. None where it is there already."""
+    if down:
+        return None if following < extreme else max(extreme - 1, limits["min_value"])
+    return None if following > extreme else min(extreme + 1, limits["max_value"])
+
+
 async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: bool = False) -> None:
     """Set every sequence of the plan; setting it again to the same place is fine. ``behind``: only those that would give a key
     that is there.
@@ -71,9 +78,13 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: b
                 if await _gives_free(connection, await _following(connection, schema, name), staged, fed, down=down):
                     continue
             if down:
-                start = descending_start(await _smallest(connection, fed), limits["min_value"])
+                extreme = await _smallest(connection, fed)
+                start = descending_start(extreme, limits["min_value"])
             else:
+                extreme = largest
                 start = sequence_start(largest, limits["max_value"])
+            if start is None and extreme is not None:
+                start = just_beyond(extreme, await _following(connection, schema, name), limits, down=down)
             if start is not None:
                 starts.append((qualified(schema, name), start))
         await connection.executemany("SELECT pg_catalog.setval($1::text::regclass, $2, false)", starts)
@@ -110,7 +121,8 @@ async def _gives_free(
     """Whether the next value is beyond all keys, and beyond the region of those that were added; or nothing was."""
     if down:
         low, lowest = await _smallest(connection, added), await _smallest(connection, all_keys)
-        return low is None or low >= 0 or (following <= ~first_free_above(~low) and following < (lowest or 0))
+        free = low is None or low >= 0 or following <= ~first_free_above(~low)
+        return free and (low is None or lowest is None or following < lowest)
     high, highest = await _largest(connection, added), await _largest(connection, all_keys)
     return high is None or (following >= first_free_above(high) and following > (highest or 0))
 
