@@ -39,19 +39,44 @@ def test_a_table_that_is_as_planned_is_no_finding() -> None:
     assert Watch().changed(followed(), look(LEAVES), 0) == {}
 
 
-def test_a_new_file_waits_for_the_stream_to_explain_it() -> None:
-    watch, now = Watch(), look(LEAVES | {12: 999}, lsn=500, changed_by={12: 77})
+BOTH = {11: 901, 12: 902}
+AT_ONCE = {11: 77, 12: 77}
+
+
+def seasoned() -> Watch:
+    watch = Watch()
+    assert watch.changed(followed(), look(LEAVES), 0) == {}
+    return watch
+
+
+def test_new_files_wait_for_the_stream_to_explain_them() -> None:
+    watch, now = seasoned(), look(BOTH, lsn=500, changed_by=AT_ONCE)
     assert watch.changed(followed(), now, 400) == {}, "the lane has not come so far: a TRUNCATE may be in what comes"
-    watch.truncated.add(77)
+    watch.truncated.add(0)
     assert watch.changed(followed(), now, 600) == {}
-    later = look(LEAVES | {12: 999}, lsn=900, changed_by={12: 80})  # its entry has changed for another reason since
+    later = look(BOTH, lsn=900, changed_by=AT_ONCE | {12: 80})  # its entry has changed for another reason since
     assert watch.changed(followed(), later, 950) == {}
 
 
-def test_a_new_file_that_no_truncate_of_the_stream_explains_is_a_finding() -> None:
-    watch, now = Watch(), look(LEAVES | {12: 999}, lsn=500, changed_by={12: 77})
+def test_new_files_that_no_truncate_of_the_stream_explains_are_a_finding() -> None:
+    watch, now = seasoned(), look(BOTH, lsn=500, changed_by=AT_ONCE)
     assert watch.changed(followed(), now, 400) == {}
     assert "truncated or rewritten" in watch.changed(followed(), now, 500)[0]
+
+
+def test_one_new_file_is_a_finding_though_the_whole_table_was_emptied_too() -> None:
+    watch = seasoned()
+    watch.truncated.add(0)
+    assert watch.changed(followed(), look(BOTH, lsn=500, changed_by=AT_ONCE), 600) == {}
+    assert (
+        "truncated" in watch.changed(followed(), look(BOTH | {12: 903}, lsn=700, changed_by={11: 77, 12: 79}), 800)[0]
+    )
+
+
+def test_a_capture_that_takes_over_takes_files_of_one_transaction_for_what_the_former_has_told() -> None:
+    assert Watch().changed(followed(), look(BOTH, lsn=500, changed_by=AT_ONCE), 600) == {}
+    one = Watch().changed(followed(), look(LEAVES | {12: 999}, lsn=500, changed_by=AT_ONCE), 600)
+    assert "truncated" in one[0]
 
 
 def test_partitions_that_go_or_come_with_rows_are_findings_and_empty_ones_are_not() -> None:

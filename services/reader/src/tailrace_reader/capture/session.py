@@ -90,7 +90,9 @@ class CaptureSession:
                 started = time.perf_counter()
                 segment = await _aside(len(frames.starts), self._decoder.decode, frames)
                 self._observe("decode", started)
-                self._of.watch.truncated |= {c.xid for c in segment.controls if isinstance(c, Truncated)}
+                for entry in segment.controls:
+                    if isinstance(entry, Truncated):
+                        self._of.watch.truncated |= set(entry.tables)
                 await self._sent()
                 self._stream.drop(segment.frames)
                 self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")

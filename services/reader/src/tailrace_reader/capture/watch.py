@@ -72,11 +72,13 @@ class Watch:
     empty: set[int] = field(default_factory=set)
     """Partitions that it has seen empty: their rows are in the stream."""
     truncated: set[int] = field(default_factory=set)
-    """Xids of transactions that have emptied a table, as the stream has told."""
+    """Tables (plan numbers) that the stream has told to be emptied since their files were last explained."""
     files: dict[int, int] = field(default_factory=dict)
-    """Heaps whose new file is of such a transaction."""
+    """Heaps whose new file is of such a TRUNCATE."""
     doubtful: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Heaps with a new file that the stream may still explain: the file, and up to where the lane must have come."""
+    fresh: bool = True
+    """It has not looked yet, and knows of no TRUNCATE that a former capture has taken."""
     oid: int = 0
     """Of the publication: one that was made again under its name has not published what came in between."""
 
@@ -101,6 +103,7 @@ class Watch:
                 why = f"it is not in publication {published.name} any more"
             if why:
                 found[table.number] = why
+        self.fresh = False
         return found
 
     def _changed(self, table: PlannedTable, look: Look, tail: int) -> str:
@@ -128,7 +131,7 @@ class Watch:
         known, there = {leaf.oid: leaf.filenode for leaf in table.leaves}, dict(look.heaps.get(table.name, frozenset()))
         if any(oid not in there for oid in known):
             return "a partition of it was detached or dropped in the source"
-        if any(self._rewritten(oid, there[oid], look, tail) for oid, file in known.items() if there[oid] != file):
+        if self._rewritten(table, known, there, look, tail):
             return "a partition of it was truncated or rewritten in the source"
         for oid in there.keys() - known.keys() - self.empty:
             if oid in look.filled:
@@ -136,19 +139,27 @@ class Watch:
             self.empty.add(oid)
         return ""
 
-    def _rewritten(self, oid: int, file: int, look: Look, tail: int) -> bool:
-        """The heap has another file, and no TRUNCATE of the stream explains it."""
-        if self.files.get(oid) == file:
+    def _rewritten(
+        self, table: PlannedTable, known: Mapping[int, int], there: Mapping[int, int], look: Look, tail: int
+    ) -> bool:
+        """Heaps have other files than planned, and no TRUNCATE of the table explains it: one gives all of them new files at once.
+
+        Where several partitions have new ones of a single transaction, that is taken for a TRUNCATE that a former capture has told.
+        """
+        new = {oid: there[oid] for oid, file in known.items() if there[oid] not in (file, self.files.get(oid))}
+        if not new:
             return False
-        if look.changed_by.get(oid) in self.truncated:
-            self.files[oid] = file
-            self.doubtful.pop(oid, None)
+        whole = len(new) == len(known) and len({look.changed_by.get(oid) for oid in new}) == 1
+        if whole and (table.number in self.truncated or (self.fresh and len(new) > 1)):
+            self.files |= new
+            self.truncated.discard(table.number)
             return False
-        before, lsn = self.doubtful.setdefault(oid, (file, look.lsn))
-        if before != file:
-            self.doubtful[oid] = (file, look.lsn)
-            return False
-        return tail >= lsn
+        since = [self.doubtful.get(oid, (0, 0)) for oid in new]
+        self.doubtful |= {
+            oid: (file, look.lsn) for oid, file in new.items() if self.doubtful.get(oid, (0, 0))[0] != file
+        }
+        told = all(file == new[oid] and tail >= lsn for oid, (file, lsn) in zip(new, since, strict=True))
+        return told or (tail >= look.lsn and not whole)
 
 
 def added(job: Job, plan: Plan, look: Look) -> list[TableName]:
