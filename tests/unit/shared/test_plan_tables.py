@@ -366,3 +366,14 @@ def test_a_rule_that_empties_a_part_of_a_match_full_key_is_refused() -> None:
     assert "MATCH FULL" in problem.message
     planned(both, catalogue(parent, child, keys=[full]))
     planned(part, catalogue(parent, child, keys=[key]))
+
+
+def test_a_match_full_key_is_not_guaranteed_by_one_of_match_simple() -> None:
+    tables = (table("parent", "a int4!", "b int4!", primary=["a", "b"]), table("child", "a int4", "b int4", oid=2))
+    simple = foreign_key("child", ["a", "b"], "parent", ["a", "b"])
+    full = simple.model_copy(update={"definition": f"{simple.definition} MATCH FULL"})
+    ours, theirs = catalogue(*tables, keys=[simple]), catalogue(*tables, keys=[full])
+    told = ("plan.foreign-key-in-destination-only", "public.child foreign key child_a_b_fkey")
+    assert told in warnings(plan("policy: pass\n", ours, theirs))
+    assert told not in warnings(plan("policy: pass\n", theirs, ours))
+    assert told not in warnings(plan("policy: pass\n", theirs, theirs))

@@ -82,7 +82,9 @@ def prove_references(
     ``held`` says why keys hold whose referenced rows are not all carried; ``orphans`` how many carried rows point nowhere, where
     the source does not guarantee a key and they were counted.
     """
-    guaranteed = {_meaning(key, names) for key in source.foreign_keys if key.validated}
+    held_there = [key for key in source.foreign_keys if key.validated]
+    guaranteed = {_meaning(key, names) for key in held_there}
+    in_full = {_meaning(key, names) for key in held_there if _is_full(key)}
     found = []
     for side in sides:
         about = f"{side.key.table} foreign key {side.key.name}"
@@ -107,7 +109,7 @@ def prove_references(
         elif (counted := orphans.get((*_meaning(side.key, names), ()))) is not None:
             stays = not append and not side.key.validated and (replica_role or not respect)
             found.append(_counted(about, counted, stays, problems))
-        elif _meaning(side.key, names) not in guaranteed:
+        elif _meaning(side.key, names) not in (in_full if _is_full(side.key) else guaranteed):
             problems.warning(
                 "foreign-key-in-destination-only", about, "the source does not guarantee it",
                 "Drop it there, or see to it that no row points nowhere: the run would fail at its end.",
@@ -147,7 +149,7 @@ def _meaning(
 def points_nowhere(side: Sides) -> bool:
     """One NULL column is enough under MATCH SIMPLE, all are under MATCH FULL."""
     nulled = _nulled(side)
-    return len(nulled) == len(side.key.columns) if _is_full(side) else bool(nulled)
+    return len(nulled) == len(side.key.columns) if _is_full(side.key) else bool(nulled)
 
 
 def _nulled(side: Sides) -> list[str]:
@@ -156,14 +158,15 @@ def _nulled(side: Sides) -> list[str]:
     return [n for n in side.key.columns if n in columns and isinstance(columns[n].rule, Null)]
 
 
-def _is_full(side: Sides) -> bool:
-    return "MATCH FULL" in side.key.definition
+def _is_full(key: ForeignKey) -> bool:
+    """All columns are NULL, or none."""
+    return "MATCH FULL" in key.definition and len(key.columns) > 1
 
 
 def _torn(side: Sides) -> list[str]:
     """Columns that become NULL beside others that do not, which MATCH FULL forbids."""
     nulled = _nulled(side)
-    return nulled if _is_full(side) and len(nulled) < len(side.key.columns) else []
+    return nulled if _is_full(side.key) and len(nulled) < len(side.key.columns) else []
 
 
 def _refuse_torn(about: str, torn: list[str], problems: Problems) -> Proof:
