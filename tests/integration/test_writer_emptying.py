@@ -49,3 +49,31 @@ async def test_a_key_that_is_not_enforced_makes_truncate_refuse_where_planning_s
             await connection.execute(f"TRUNCATE {', '.join(names)}")
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("granted", [False, True], ids=["without the replica role", "with it"])
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL", "NO ACTION"])
+async def test_a_row_of_a_table_that_is_left_alone_keeps_everything_as_it_is(
+    destination: EmbeddedPostgres, action: str, granted: bool
+) -> None:
+    database = Database(destination)
+    database.create(
+        f"{TABLES} CREATE TABLE theirs (up int REFERENCES parent ON DELETE {action}); "
+        "INSERT INTO top VALUES (1); INSERT INTO parent VALUES (1); INSERT INTO theirs VALUES (1);"
+    )
+    if granted:
+        destination.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {database.name}")
+    connection = await asyncpg.connect(database.url)
+    names = ["ONLY public.top", "ONLY public.parent"]
+    try:
+        with pytest.raises(asyncpg.FeatureNotSupportedError):
+            async with connection.transaction():
+                await empty(connection, names)
+        for name in ("top", "parent", "theirs"):
+            assert [tuple(row) for row in await connection.fetch(f"SELECT * FROM {name}")] == [(1,)]
+        await connection.execute("DELETE FROM theirs")
+        async with connection.transaction():
+            await empty(connection, names)
+        assert await connection.fetchval("SELECT count(*) FROM parent") == 0
+    finally:
+        await connection.close()
