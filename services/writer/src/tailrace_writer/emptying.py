@@ -12,12 +12,14 @@ WITH emptied AS (
   SELECT n.rel::oid AS rel FROM unnest($1::text[]::pg_catalog.regclass[]) AS n (rel)
   UNION SELECT p.relid::oid FROM unnest($1::text[]::pg_catalog.regclass[]) AS n (rel), LATERAL pg_catalog.pg_partition_tree(n.rel) p
 )
-SELECT DISTINCT pg_catalog.format('%I.%I', s.nspname, c.relname) FROM pg_catalog.pg_constraint k
+SELECT pg_catalog.format('SELECT EXISTS (SELECT FROM %I.%I WHERE %s)', s.nspname, c.relname,
+  (SELECT pg_catalog.string_agg(pg_catalog.format('%I IS NOT NULL', a.attname), ' AND ') FROM pg_catalog.pg_attribute a
+   WHERE a.attrelid = k.conrelid AND a.attnum = ANY(k.conkey))) FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 WHERE k.contype = 'f' AND COALESCE((to_jsonb(k)->>'conenforced')::boolean, true)
   AND k.confrelid IN (SELECT rel FROM emptied) AND k.conrelid NOT IN (SELECT rel FROM emptied)
 """
-"""Tables that are left alone and refer to one of these."""
+"""Per key of a table that is left alone to one of these: whether any of its rows refers there."""
 
 
 async def empty(connection: asyncpg.Connection, names: Sequence[str]) -> None:
@@ -25,8 +27,8 @@ async def empty(connection: asyncpg.Connection, names: Sequence[str]) -> None:
 
     By TRUNCATE. Where PostgreSQL refuses that, by DELETE: a table that is left alone refers to one of these, though no row does, or
     a key that is NOT ENFORCED comes from a table that has no other (PostgreSQL 18 takes it for one that is not in the list). Where
-    the table that is left alone has a row, nothing is done: its key's ON DELETE would reach that row. Raises asyncpg's
-    errors.
+    a row of a table that is left alone does refer there, nothing is done: its key's ON DELETE would reach that row. Raises
+    asyncpg's errors.
     """
     if not names:
         return
@@ -35,7 +37,7 @@ async def empty(connection: asyncpg.Connection, names: Sequence[str]) -> None:
             await connection.execute(f"TRUNCATE TABLE {', '.join(names)}")
     except asyncpg.FeatureNotSupportedError:
         for outside in await connection.fetch(_OUTSIDE, [name.removeprefix("ONLY ") for name in names]):
-            if await connection.fetchval(f"SELECT EXISTS (SELECT FROM {outside[0]})"):
+            if await connection.fetchval(outside[0]):
                 raise
         await _delete(connection, names)
 
