@@ -179,7 +179,7 @@ class _Destination:
                 lane = LaneTable(table, self._identities[number], partitioned=partitioned)
                 self._appliers[number] = LaneApplier(self._connection, lane)
                 await self._appliers[number].prepare()
-        await self._connection.execute(f"BEGIN; {BY_INDEX}")
+        await self._connection.execute(f"BEGIN; {BY_INDEX}; SET CONSTRAINTS ALL DEFERRED")  # as the follower does
         for applier in self._appliers.values():
             applier.begin()
 
