@@ -97,7 +97,7 @@ def fresh(source: EmbeddedPostgres, destination: EmbeddedPostgres, pair: Pair) -
     ("service", "point", "attempt"),
     [
         pytest.param("writer", "leader.after-create", 1, marks=pytest.mark.long),
-        ("writer", "leader.mid-rebuild:7", 1),
+        ("writer", "leader.mid-rebuild:2", 1),
         (
             "reader",
             "reader.mid-range:3",

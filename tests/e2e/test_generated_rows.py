@@ -55,7 +55,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(runtime: object, new_pair: Callable[..., Pair]) -> Made:
-    pair = new_pair("made", (DATABASES / "shop.sql").read_text(), "")
+    pair = new_pair("made_rows", (DATABASES / "shop.sql").read_text(), "")
     catalogue = pair.catalogue()
     with Installation(runtime, pair) as installation:  # type: ignore[arg-type]
         record = installation.run(BYPASS)

@@ -304,30 +304,30 @@ def failed_and_undone(watched: Watched, record: RunRecord, code: str, catalogue:
     eventually(lambda: not watched.installation.topics_left(), 60, "the run's topics are gone")
 
 
+SAME = "CREATE FUNCTION same(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'; "
+"""A function of the destination's own: what rests on it cannot be counted in the source, so the plan lets it pass."""
 REFUSALS = {
-    "postgres.unique-violation": ("CREATE UNIQUE INDEX only_here ON item (tag)", "DROP INDEX only_here"),
+    "postgres.unique-violation": (
+        SAME + "CREATE UNIQUE INDEX only_here ON item (same(tag))",
+        "DROP INDEX only_here; DROP FUNCTION same",
+    ),
     "postgres.check-violation": (
-        "ALTER TABLE item ADD CONSTRAINT short CHECK (length(tag) < 3)",
-        "ALTER TABLE item DROP CONSTRAINT short",
+        SAME + "ALTER TABLE item ADD CONSTRAINT short CHECK (length(same(tag)) < 3)",
+        "ALTER TABLE item DROP CONSTRAINT short; DROP FUNCTION same",
     ),
     "postgres.bad-text": (
-        "ALTER TABLE item ADD CONSTRAINT a_number CHECK (tag::integer > 0)",
-        "ALTER TABLE item DROP CONSTRAINT a_number",
+        SAME + "ALTER TABLE item ADD CONSTRAINT a_number CHECK (same(tag)::integer > 0)",
+        "ALTER TABLE item DROP CONSTRAINT a_number; DROP FUNCTION same",
     ),
     "postgres.exclusion-violation": (
-        "ALTER TABLE item ADD CONSTRAINT apart EXCLUDE USING btree (tag WITH =)",
-        "ALTER TABLE item DROP CONSTRAINT apart",
-    ),
-    "postgres.not-null-violation": (
-        "ALTER TABLE item ALTER due SET NOT NULL",
-        "ALTER TABLE item ALTER due DROP NOT NULL",
+        SAME + "ALTER TABLE item ADD CONSTRAINT apart EXCLUDE USING btree (same(tag) WITH =)",
+        "ALTER TABLE item DROP CONSTRAINT apart; DROP FUNCTION same",
     ),
 }
 """What the destination alone demands, and the COPY error that comes of it. PostgreSQL's own texts hold the value or the row."""
 
 
 def test_what_the_destination_refuses_is_told_without_the_value(watch: Watch, small: Pair) -> None:
-    small.source.run_sql("UPDATE item SET due = NULL WHERE item_id = 1555500007", small.name)
     with watch(small) as watched:
         for code, (change, undo) in REFUSALS.items():
             small.destination.run_sql(f'SET ROLE "{small.name}_loader"; {change}', small.name)
