@@ -68,7 +68,9 @@ def test_what_spoils_it_begins_it_anew_and_the_last_time_gives_it_up(change: dic
 
 
 def test_a_replica_that_has_done_its_part_may_go() -> None:
-    gone = replace(READING, deserted=True, reader_lives=False, owner_lives=False, source_done=True, destination_done=True)
+    gone = replace(
+        READING, deserted=True, reader_lives=False, owner_lives=False, source_done=True, destination_done=True
+    )
     assert decide_comparison(gone) is None
     assert decide_comparison(ComparisonView("reading", reader_lives=False, owner_lives=False)) is None
 
