@@ -350,13 +350,13 @@ class Follower:
             verdict = judge(position, record.head)
             if isinstance(verdict, Again):
                 await self._undo()
-                await self._get_ready([record])
                 position, changes, done = await self._open(), 0, _Done()
                 out.clear()
                 verdict = judge(position, record.head)
             match verdict:
                 case Apply(above, after):
                     position = after
+                    await self._get_ready_inside(record)
                     gathering = Gathering(_Identities(self._tables), self._follows)
                     self._add(gathering, record, decode_body(record.value, record.head.tables), above, out)
                     changes += gathering.rows
@@ -378,7 +378,6 @@ class Follower:
                 await self._undo()
                 raise rows.NotNow
             await self._poll()
-        await self._get_ready(self._alike())
 
     def _alike(self) -> list[Record]:
         """Waiting records that were made by one plan: tables may have another shape in the next one's."""
@@ -431,12 +430,18 @@ class Follower:
     # --- tables ------------------------------------------------------------------------------------------------------
 
     async def _get_ready(self, records: Iterable[Record]) -> None:
-        """Temporary tables of all tables in these records. Made inside a large transaction they go with it if it is rolled back:
-        that is why ``_undo`` forgets them."""
+        """Temporary tables of all tables in these records."""
         for record in records:
             self._by = record.plan
             for number in record.head.tables:
                 await self._applier(number)
+
+    async def _get_ready_inside(self, record: Record) -> None:
+        """While a large transaction is open: what is made goes with it if it is rolled back, that is why ``_undo`` forgets it."""
+        deferrable = self._deferrable
+        await self._get_ready([record])
+        if self._deferrable and not deferrable:
+            await self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
 
     async def _applier(self, number: int) -> LaneApplier:
         """The table's, in the shape that it has in the plan at hand."""
