@@ -35,8 +35,8 @@ class Heard:
 
     @property
     def kind(self) -> str:
-        """``raw`` of ``<namespace>.<run>.raw``."""
-        return self.topic.rpartition(".")[2]
+        """``raw`` of ``<namespace>.raw.<run>``, ``jobs`` of ``<namespace>.jobs``."""
+        return self.topic.split(".")[1]
 
     def everything(self) -> Iterator[bytes]:
         """All its bytes but the offsets'."""

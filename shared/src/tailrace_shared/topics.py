@@ -1,6 +1,7 @@
 """Names and settings of all topics, in one place.
 
-Control topics live as long as the namespace; a run's topics carry its ULID, so that names are never reused, and go with it.
+Control topics live as long as the namespace; a run's topics carry its ULID, so that names are never reused, and go with it. The kind
+comes before the run, because Kafka grants rights on prefixes: see ``rights``.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ def tasks(namespace: str) -> str:
 
 
 def of_run(namespace: str, run: str, topic: RunTopic) -> str:
-    """A topic of one run."""
-    return f"{namespace}.{run.lower()}.{topic}"
+    """A topic of one run: ``<namespace>.<kind>.<run>``."""
+    return f"{namespace}.{topic}.{run.lower()}"
 
 
 def run_of(namespace: str, topic: str) -> str | None:
@@ -49,10 +50,10 @@ def run_of(namespace: str, topic: str) -> str | None:
     if (
         topic.startswith(namespace + ".")
         and len(parts) == 2
-        and parts[1] in (*RUN_TOPICS, *LANE_TOPICS)
-        and len(parts[0]) == 26
+        and parts[0] in (*RUN_TOPICS, *LANE_TOPICS)
+        and len(parts[1]) == 26
     ):
-        return parts[0].upper()
+        return parts[1].upper()
     return None
 
 

@@ -16,5 +16,5 @@ def test_the_committed_document_is_up_to_date() -> None:
 
 def test_every_topic_is_in_it() -> None:
     channels = json.dumps(json.loads(rendered())["channels"])
-    for topic in ("tailrace.jobs", "tailrace.facts", "tailrace.tasks", ".raw", ".masked", ".work", ".plan"):
+    for topic in ("tailrace.jobs", "tailrace.facts", "tailrace.tasks", ".raw.", ".masked.", ".work.", ".plan."):
         assert topic in channels

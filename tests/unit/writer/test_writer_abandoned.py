@@ -66,5 +66,5 @@ def test_a_run_without_topics_has_a_day_since_nothing_tells_that_they_are_gone()
 
 
 def test_topics_of_any_namespace_tell_their_run() -> None:
-    names = [f"staging.eu.{RUN.lower()}.raw", "tailrace.jobs", f"other.{'01BX5ZZKBKACTAV9WEVGEMMVRZ'.lower()}.plan"]
+    names = [f"staging.raw.{RUN.lower()}", "tailrace.jobs", f"other.plan.{'01BX5ZZKBKACTAV9WEVGEMMVRZ'.lower()}"]
     assert runs_with_topics(names) == {RUN, "01BX5ZZKBKACTAV9WEVGEMMVRZ"}
