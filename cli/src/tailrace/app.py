@@ -15,6 +15,7 @@ from tailrace.commands import (
     check,
     demo,
     init,
+    kafka_acls,
     pause,
     plan,
     preview,
@@ -78,6 +79,7 @@ def create_app() -> typer.Typer:
         ("report", report.report),
         ("demo", demo.demo),
         ("schema", schema.schema),
+        ("kafka-acls", kafka_acls.kafka_acls),
     ]
     for name, command in commands:
         app.command(name)(command)

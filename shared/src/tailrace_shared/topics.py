@@ -1,7 +1,7 @@
 """Names and settings of all topics, in one place.
 
-Control topics live as long as the namespace; a run's topics carry its ULID, so that names are never reused, and go with it. The kind
-comes before the run, because Kafka grants rights on prefixes: see ``rights``.
+Control topics live as long as the namespace; a run's topics carry its ULID, so that names are never reused, and go with it. The
+kind comes before the run, because Kafka grants rights on prefixes: see ``rights``.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from tailrace_shared.deadline import Deadline
+from tailrace_shared.kafka.access import Access
 from tailrace_shared.kafka.admin import Admin
 from tailrace_shared.kafka.errors import FOREIGN
 from tailrace_shared.kafka.inspection import Inspection
@@ -140,6 +141,10 @@ class Kafka:
     def inspection(self) -> Inspection:
         """An administration client that only looks at the cluster; used like ``admin()``."""
         return Inspection(self.settings, self._options, self)
+
+    def access(self) -> Access:
+        """An administration client for access lists and users; used like ``admin()``."""
+        return Access(self.settings, self._options, self)
 
     def faststream_options(self) -> dict[str, Any]:
         """Keyword arguments for FastStream's ``KafkaBroker``: same cluster, durable publishing, no topics made by accident."""
