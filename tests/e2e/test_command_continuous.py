@@ -82,7 +82,7 @@ def test_a_continuous_run_is_operated_by_commands_from_its_start_to_its_good_end
     pair.source.run_sql("UPDATE customer SET balance = balance + 1;", pair.name)
     before = pair.digest()
     held = next(p.port for p in installation.group.all() if p.name.startswith("reader"))
-    series = f'tailrace_changes_held_bytes{{lane="0",run="{run}"}}'
+    series = f'tailrace_changes_held_bytes{{lane="0",run="{run}",'
     eventually(lambda: told(held, series) > 0, 20, "what waits on Kafka is told")
     assert pair.digest() == before
     assert commands.ask("resume", run)[0] == 0

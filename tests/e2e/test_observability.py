@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from support.databases import Pair
 from support.installation import Installation, eventually, log_files
@@ -25,6 +26,15 @@ def read(port: int, path: str) -> str:
         return str(answer.read().decode())
 
 
+def value(text: str, name: str, **labels: str) -> float | None:
+    """The first sample of that name with these labels, whatever others it has; None where there is none."""
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return sample.value
+    return None
+
+
 def test_a_run_is_seen_in_metrics_health_logs_and_headers(
     install: Callable[..., Installation], shop: Pair, shop_job: str
 ) -> None:
@@ -32,7 +42,8 @@ def test_a_run_is_seen_in_metrics_health_logs_and_headers(
     for replica in installation.group.all():
         assert read(replica.port, "/health/live") == "live"
         assert read(replica.port, "/health/ready") == "ready"
-        assert "tailrace_runs 0.0" in read(replica.port, "/metrics")
+        assert value(read(replica.port, "/metrics"), "tailrace_runs") == 0
+        assert value(read(replica.port, "/metrics"), "tailrace_broker_up") == 1
         assert '"asyncapi"' in read(replica.port, "/docs.json")
 
     run = installation.submit(shop_job)
@@ -46,15 +57,28 @@ def test_a_run_is_seen_in_metrics_health_logs_and_headers(
     assert {head.kind for head in seen} == {"raw", "masked"}
     for text in metrics.values():
         for series in ("rows_total", "inflight_bytes", "retries_total", "failures_total", "backpressure_seconds_total"):
-            assert f'tailrace_{series}{{run="{run}"}}' in text
-        assert f'tailrace_batches_total{{outcome="failed",run="{run}"}} 0.0' in text
+            assert value(text, f"tailrace_{series}", run=run) is not None
+        assert value(text, "tailrace_batches_total", outcome="failed", run=run) == 0
+        assert value(text, "tailrace_rows_total", run=run, tailrace_namespace=installation.namespace) is not None
     (writer,) = [text for name, text in metrics.items() if name.startswith("writer")]
-    assert f'tailrace_run_state{{run="{run}",state="loading"}} 1.0' in writer
-    assert f'tailrace_stage_lag_records{{run="{run}",stage="generator"}}' in writer
-    assert f'tailrace_run_credit_bytes{{run="{run}"}} 4.194304e+06' in writer
+    assert value(writer, "tailrace_run_state", run=run, state="loading") == 1
+    assert value(writer, "tailrace_stage_lag_records", run=run, stage="generator") is not None
+    assert value(writer, "tailrace_run_credit_bytes", run=run) == 4 << 20
+    assert value(writer, "tailrace_run_table_rows", run=run, table="public.customer", rows="expected") == 4000
 
     for replica in installation.group.all():
-        eventually(lambda r=replica: run not in read(r.port, "/metrics"), 30, "a finished run's series are gone")
+
+        def instruments(port: int = replica.port) -> float | None:
+            return value(read(port, "/metrics"), "tailrace_rows_total", run=run)
+
+        eventually(lambda: instruments() is None, 30, "a finished run's instruments are gone")
+    (writer_now,) = installation.group.replicas("writer")
+    told = read(writer_now.port, "/metrics")
+    assert value(told, "tailrace_run_outcome", run=run, outcome="done") == 1, "what came of it stays for an hour"
+    assert value(told, "tailrace_run_checks", run=run, kind="leak", result="failed") == 0
+    assert value(told, "tailrace_run_checks", run=run, kind="rows", result="passed") == len(record.tables)
+    assert value(told, "tailrace_run_columns", run=run, protection="key") == record.protection["key"] > 0
+    assert record.lost == (), "nobody was lost"
     for file in log_files(installation):
         for line in file.read_text().splitlines():
             event = json.loads(line)

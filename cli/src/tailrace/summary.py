@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from tailrace.console import duration, number
+from tailrace.console import duration, number, size
 from tailrace.problem_lines import problem_lines
 from tailrace.progress import stage_rows
 from tailrace_shared.errors import ExitCode
@@ -47,6 +47,7 @@ def closing(record: RunRecord, loading_seconds: float = 0.0) -> RenderableType:
     if record.checks:
         parts.append(check_lines(record.checks))
     parts += problem_lines(record.problems)
+    parts += loss_lines(record)
     parts.append(headline(record, loading_seconds))
     if record.failure is not None and record.failure.code != "plan.refused":  # its problems have been said
         where = f" ({record.failure.where})" if record.failure.where else ""
@@ -83,6 +84,18 @@ def headline(record: RunRecord, loading_seconds: float = 0.0) -> Text:
 
 def _rate(rows: int, seconds: float) -> str:
     return f"{number(rows / seconds if seconds > 0 else 0)} rows/s"
+
+
+def loss_lines(record: RunRecord) -> list[Text]:
+    """``lost: generator-01jd… at 12:00:31 UTC, likely killed for memory (250.1 MiB of 256.0 MiB)``, one line each."""
+    lines = []
+    for loss in record.lost:
+        text = Text.assemble(("lost: ", "yellow"), f"{loss.replica} at {loss.at:%F %T} UTC")
+        if loss.memory_limit:
+            used = f"{size(loss.memory_bytes)} of {size(loss.memory_limit)}"
+            text.append(f", likely killed for memory ({used})" if loss.cause == "memory" else f", used {used}")
+        lines.append(text)
+    return lines
 
 
 def table_rows(record: RunRecord) -> Table:

@@ -141,6 +141,10 @@ class ReplicaSeen(Frozen):
     bytes: int = 0
     """Made for this run by this replica since it started."""
     memory_bytes: int = 0
+    memory_limit: int = 0
+    """Of its control group; 0: none, or not known."""
+    leaving: bool = False
+    """It stops in good order: this is its last heartbeat, and its silence means nothing."""
 
 
 class ReplicaRefused(Frozen):
@@ -376,8 +380,56 @@ class LaneEnded(Frozen):
     at: str
 
 
+class SampleRead(Frozen):
+    """A range of rows to learn from was read, and all its batches are acknowledged by Kafka."""
+
+    fact: Literal["sample-read"] = "sample-read"
+    run: str
+    attempt: int
+    table: int
+    range: int
+    replica: str
+    rows: int
+    batches: int
+
+
+class TrainingSeen(Frozen):
+    """How far a trainer is with a table's model."""
+
+    fact: Literal["training-seen"] = "training-seen"
+    run: str
+    attempt: int
+    table: int
+    replica: str
+    rows: int = 0
+    """That are learned from; 0 while they are collected."""
+    epoch: int = 0
+    loss: float = 0.0
+    """Nats per row that was held out."""
+    remaining_s: float = 0.0
+    """At most."""
+
+
+class ModelReady(Frozen):
+    """A model is on the run's topic ``models``. The first one of a table counts."""
+
+    fact: Literal["model-ready"] = "model-ready"
+    run: str
+    attempt: int
+    table: int
+    replica: str
+    digest: str
+    bytes: int
+    rows: int
+    """That it was learned from."""
+    epochs: int
+    loss: float
+    held_out_loss: float
+    seconds: float
+
+
 class TrainingRefused(Frozen):
-    """The trainer's answer to a train task that it cannot serve."""
+    """A table cannot be learned, and why."""
 
     fact: Literal["training-refused"] = "training-refused"
     run: str
@@ -415,6 +467,9 @@ Fact = Annotated[
     | TableAppeared
     | ResyncPlanned
     | ResyncFailed
+    | SampleRead
+    | TrainingSeen
+    | ModelReady
     | TrainingRefused,
     Field(discriminator="fact"),
 ]
@@ -440,16 +495,7 @@ class PlanTask(Frozen):
         return destination.model_dump(mode="json", exclude_defaults=True)
 
 
-class TrainTask(Frozen):
-    """For a trainer: learn a table from the run's ``training`` topic."""
-
-    task: Literal["train"] = "train"
-    run: str
-    attempt: int
-    table: int
-
-
-Task = Annotated[PlanTask | TrainTask, Field(discriminator="task")]
+Task = PlanTask
 TASK: TypeAdapter[Task] = TypeAdapter(Task)
 
 
@@ -472,6 +518,8 @@ class ReadRange(Frozen):
     """Digest of the plan by which the table is read; empty: the attempt's first."""
     resync: int = 0
     """Number of the resync in whose snapshot it is read; 0: the attempt's own."""
+    sample: bool = False
+    """It is a range of rows to learn from: its batches go to ``training``."""
 
 
 class LeakSample(Frozen):
@@ -526,6 +574,8 @@ class MakeRows(Frozen):
     range: int
     first: int
     rows: int
+    model: str = ""
+    """Digest of the model that columns with the generator ai are drawn from, on the run's topic ``models``."""
 
 
 ORDER: TypeAdapter[MakeRows] = TypeAdapter(MakeRows)
@@ -573,6 +623,25 @@ class LaneProgress(Frozen):
     """The reader that captures."""
     slot: SlotState | None = None
     held_back: bool = False
+
+
+class ModelProgress(Frozen):
+    """A table's model. Who is named as its trainer learns it, from these batches of the topic ``training``."""
+
+    table: int
+    name: str
+    state: Literal["sampling", "waiting", "learning", "ready"]
+    """sampling: rows to learn from are read; waiting: for a trainer."""
+    trainer: str = ""
+    batches: dict[int, int] = Field(default_factory=dict)
+    """Of the sample's ranges, once all of them are read."""
+    rows: int = 0
+    """That are learned from."""
+    epoch: int = 0
+    loss: float = 0.0
+    """Nats per row that was held out."""
+    remaining_s: float = 0.0
+    digest: str = ""
 
 
 class Check(Frozen):
@@ -631,6 +700,24 @@ class ResyncProgress(Frozen):
     """The plan is accepted (it is the record's ``revision``): the record's snapshots are this resync's."""
 
 
+Protection = Literal["masked", "mocked", "key", "made", "learned", "formula", "constant", "null", "duplicated"]
+"""What becomes of a column's values. ``made``: of a generated table; ``learned``: sampled from a model."""
+
+
+class ReplicaLost(Frozen):
+    """A replica of which nothing was heard any more while the run went on, and which had not said that it would leave."""
+
+    service: ServiceName
+    replica: str
+    at: datetime
+    """When its silence was noticed."""
+    memory_bytes: int = 0
+    memory_limit: int = 0
+    """By its last heartbeat; 0: not known."""
+    cause: Literal["memory", "unknown"] = "unknown"
+    """memory: it was about at its limit when it was last heard of. A judgement: who is killed cannot say so."""
+
+
 class RunRecord(Frozen):
     """Published by the leader on ``jobs`` (key = run) from the run's row; never the truth. A lower version is ignored."""
 
@@ -660,6 +747,14 @@ class RunRecord(Frozen):
     lanes: tuple[LaneProgress, ...] = ()
     """Of a continuous run."""
     comparison: ComparisonProgress | None = None
+    models: tuple[ModelProgress, ...] = ()
+    """Of tables that are learned."""
+    protection: dict[Protection, int] = Field(default_factory=dict)
+    """Columns that the plan carries, by what becomes of them."""
+    unprotected: int = 0
+    """Of the duplicated ones: those whose name or type says that they may hold something personal."""
+    lost: tuple[ReplicaLost, ...] = ()
+    """The latest, oldest first."""
     pause_requested: bool = False
     stop_requested: bool = False
     checks: tuple[Check, ...] = ()

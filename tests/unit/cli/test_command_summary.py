@@ -11,7 +11,7 @@ from rich.console import Console
 from tailrace.summary import check_kind, check_lines, closing, exit_code, headline
 from tailrace_shared.errors import ExitCode
 from tailrace_shared.job.spec import Destination, Job, Source
-from tailrace_shared.messages import Check, RunRecord, TableProgress
+from tailrace_shared.messages import Check, ReplicaLost, RunRecord, TableProgress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -73,3 +73,14 @@ def test_a_refused_run_shows_every_problem_with_its_remedy_and_brackets_as_they_
     assert "Give it a rule." in text
     assert "nothing was changed" in text
     assert exit_code(refused) == ExitCode.REFUSED
+
+
+def test_a_replica_that_was_likely_killed_for_memory_is_named_as_such() -> None:
+    mb = 1 << 20
+    killed = ReplicaLost(
+        service="generator", replica="generator-1", at=NOW, memory_bytes=250 * mb, memory_limit=256 * mb, cause="memory"
+    )
+    silent = ReplicaLost(service="reader", replica="reader-1", at=NOW)
+    text = shown(closing(record(state="failed", lost=(silent, killed))))
+    assert "lost: reader-1 at 2026-01-01 00:00:00 UTC\n" in text
+    assert "lost: generator-1 at 2026-01-01 00:00:00 UTC, likely killed for memory (250.0 MiB of 256.0 MiB)" in text

@@ -16,6 +16,7 @@ from tailrace_shared.service.context import ServiceContext
 from tailrace_writer.state.schema import ensure_schema
 
 CONNECT_TIMEOUT_S = 10.0
+_FAREWELL_S = 1.0
 
 
 class Destination:
@@ -110,7 +111,7 @@ class Destinations:
             while True:
                 try:
                     connection = connection or await destination.connect()
-                    await beat(connection, self._context.replica)
+                    await beat(connection, self._context.replica, *self._memory())
                 except TailraceError as error:
                     self._context.log.warning("heartbeat.failed", code=error.code, message=error.message)
                     if connection is not None:
@@ -119,15 +120,30 @@ class Destinations:
                 await asyncio.sleep(settings.heartbeat_s)
         finally:
             if connection is not None:
+                await self._say_leaving(connection)
                 connection.terminate()
 
+    async def _say_leaving(self, connection: asyncpg.Connection) -> None:
+        """A writer that stops, or has nothing to do here any more, is not lost. Best effort: it is going either way."""
+        with suppress(TailraceError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL_S):
+                await beat(connection, self._context.replica, *self._memory(), leaving=True)
 
-async def beat(connection: asyncpg.Connection, replica: str) -> None:
-    """Say in the destination that this writer is alive, by the destination's clock."""
+    def _memory(self) -> tuple[int, int]:
+        group = self._context.metrics.memory
+        return group.resident_bytes(), group.limit_bytes() or 0
+
+
+async def beat(
+    connection: asyncpg.Connection, replica: str, memory_bytes: int = 0, memory_limit: int = 0, *, leaving: bool = False
+) -> None:
+    """Say in the destination that this writer is alive, or leaves, by the destination's clock."""
     with translated():
         await connection.execute(
             "WITH gone AS (DELETE FROM tailrace.replica WHERE run = '' AND seen_at < clock_timestamp() - interval '1 day') "
-            "INSERT INTO tailrace.replica (run, replica, service) VALUES ('', $1, 'writer') "
-            "ON CONFLICT (run, replica) DO UPDATE SET seen_at = clock_timestamp()",
-            replica,
-        )
+            "INSERT INTO tailrace.replica (run, replica, service, memory_bytes, memory_limit, leaving) "
+            "VALUES ('', $1, 'writer', $2, $3, $4) "
+            "ON CONFLICT (run, replica) DO UPDATE SET seen_at = clock_timestamp(), memory_bytes = excluded.memory_bytes, "
+            "memory_limit = excluded.memory_limit, leaving = excluded.leaving",
+            replica, memory_bytes, memory_limit, leaving,
+        )  # fmt: skip

@@ -15,6 +15,8 @@ from tailrace_shared.messages import (
     ComparisonProgress,
     Failure,
     LaneProgress,
+    ModelProgress,
+    ReplicaLost,
     ResyncProgress,
     RunRecord,
     ServiceName,
@@ -24,6 +26,7 @@ from tailrace_shared.messages import (
 )
 from tailrace_shared.plan.model import Problem
 from tailrace_writer.lane.laying import lane_progress
+from tailrace_writer.state.learning import model_progress
 from tailrace_writer.state.read import Picture, live_snapshots
 
 
@@ -54,6 +57,10 @@ def record_of_row(row: asyncpg.Record, job: Job | None = None) -> RunRecord:
         tables=tuple(TableProgress(**table) for table in progress.get("tables", ())),
         lanes=tuple(LaneProgress.model_validate(lane) for lane in progress.get("lanes", ())),
         comparison=ComparisonProgress.model_validate(progress["comparison"]) if progress.get("comparison") else None,
+        models=tuple(ModelProgress.model_validate(model) for model in progress.get("models", ())),
+        protection=progress.get("protection", {}),
+        unprotected=progress.get("unprotected", 0),
+        lost=tuple(ReplicaLost(**loss) for loss in progress.get("lost", ())),
         pause_requested=row["pause_requested"],
         stop_requested=row["stop_requested"],
         checks=tuple(Check(**check) for check in json.loads(row["checks"])),
@@ -91,6 +98,7 @@ def progress_of(picture: Picture, former: dict[str, Any], lag_s: float | None = 
         "snapshots": [{"replica": replica, "id": snapshot} for replica, snapshot in live_snapshots(picture)],
         "stages": _stages(picture, sum(t["rows_loaded"] for t in tables)),
         "tables": tables or former.get("tables", []),
+        "models": [model_progress(m).model_dump(mode="json") for m in picture.models] or former.get("models", []),
         "lanes": [] if picture.lane is None else [lane_progress(picture.lane, lag_s).model_dump(mode="json")],
     }
 

@@ -54,6 +54,10 @@ class Runs:
         """The newest record known; None for one that is long over, too."""
         return self._records.get(run)
 
+    def known(self) -> list[RunRecord]:
+        """The newest records of all runs but those that are long over."""
+        return list(self._records.values())
+
     def is_over(self, run: str) -> bool:
         """Whether the run was read to be over."""
         return run in self._over

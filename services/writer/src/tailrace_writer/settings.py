@@ -39,5 +39,7 @@ class Settings(ServiceSettings):
     history_days: float = Field(30.0, gt=0)
     """A run's record is removed from the topic of records so long after its end: each start of a service reads all that are there.
     Its row in the destination stays."""
+    results_s: float = Field(3600.0, ge=0)
+    """How long an ended run's outcome and checks stay among the metrics."""
     janitor_s: float = Field(60.0, gt=0)
     """How often left-over topics of finished runs are looked for."""

@@ -18,7 +18,8 @@ import structlog
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.retry import RetrySchedule
 from tailrace_shared.errors import TailraceError, TransientError
-from tailrace_shared.messages import TERMINAL_STATES
+from tailrace_shared.messages import TERMINAL_STATES, ReplicaLost
+from tailrace_shared.plan.protection import protection_of
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions, Hindered
@@ -27,6 +28,7 @@ from tailrace_writer.cleanup import delete_consumed, delete_followed
 from tailrace_writer.lane.lag import Lag
 from tailrace_writer.lane.replay import ReplayWindow
 from tailrace_writer.leader_lock import USE_S, LeaderLock
+from tailrace_writer.losses import Losses
 from tailrace_writer.member import failure_of
 from tailrace_writer.publish import progress_of, record_of_row
 from tailrace_writer.state import decisions as do
@@ -78,6 +80,9 @@ class Term:
         self._arrivals = Arrivals()
         self._known = KnownJob()
         self._lag = Lag()
+        self._losses = Losses(office.settings.stale_s)
+        self._counted = ""
+        """Digest of the plan whose columns are counted in the record."""
         self._window: ReplayWindow | None = None
         self._over = False
         self._patience = Patience(
@@ -140,6 +145,8 @@ class Term:
                 office.context, office.settings, office.destination, office.plans, self._lock, picture.job
             )
             self._progress = json.loads(picture.row["progress"])
+            told = (ReplicaLost(**loss) for loss in self._progress.get("lost", ()))
+            self._losses = Losses(self._settings.stale_s, told)
         return self._with_arrivals(picture)
 
     def _with_arrivals(self, picture: Picture) -> Picture:
@@ -228,6 +235,7 @@ class Term:
         waiting_for, queued = (wait.what or self._hindrance, wait.queued) if wait else (self._hindrance, False)
         lag_s = None if picture.lane is None else self._lag.look(picture.lane, picture.now)
         progress = progress_of(picture, self._progress, lag_s)
+        progress |= await self._remarks(picture)
         if self._actions is not None and self._actions.comparing.published is not None:
             progress["comparison"] = self._actions.comparing.published
         prompt = (*(picture.row[name] for name in _PROMPT), queued, waiting_for)
@@ -250,6 +258,22 @@ class Term:
         self._published = (*(row[name] for name in _PROMPT), queued, waiting_for)
         self._published_at, self._progress = time.monotonic(), progress
         self._measure(picture)
+
+    async def _remarks(self, picture: Picture) -> dict[str, Any]:
+        """What is said beside the counts: replicas that were lost, and what the plan makes of its columns."""
+        if picture.view.state not in TERMINAL_STATES:
+            for loss in self._losses.look(picture.now, picture.replicas, settled=picture.view.settled):
+                self._log.warning("replica.lost", **loss.model_dump(mode="json"))
+        said: dict[str, Any] = {"lost": [loss.model_dump(mode="json") for loss in self._losses.latest]}
+        for name in ("protection", "unprotected"):
+            if name in self._progress:
+                said[name] = self._progress[name]
+        if picture.plan and picture.plan != self._counted and picture.view.prepared:
+            with suppress(TailraceError):  # said again at the next look
+                counts = protection_of(await self._office.plans.fetch(self._office.run, picture.plan))
+                said |= {"protection": counts.columns, "unprotected": counts.unprotected}
+                self._counted = picture.plan
+        return said
 
     def _measure(self, picture: Picture) -> None:
         metrics, run, view = self._office.context.metrics, self._office.run, picture.view

@@ -15,6 +15,7 @@ from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Member, Membership
 from tailrace_shared.service.plans import Plans
+from tailrace_writer.board import RunBoard
 from tailrace_writer.caretaker import Caretaker
 from tailrace_writer.cleanup import forget_records, sweep, trim_facts
 from tailrace_writer.destinations import Destinations
@@ -39,6 +40,7 @@ class WriterWorkload:
     async def start(self, context: ServiceContext) -> None:
         """Join the facts group; records bring the rest."""
         self._parts = parts = _Parts(context, self._settings, self._runs)
+        context.metrics.registry.register(RunBoard(self._runs.known, context.replica, self._settings.results_s))
         await parts.facts.start()
         parts.janitor = asyncio.create_task(parts.clean(), name="janitor")
         parts.janitor.add_done_callback(parts.failed)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from tailrace_shared.catalogue.model import Column
 from tailrace_shared.detect.entities import Confidence, Entity, Finding
 from tailrace_shared.detect.names import Concepts, Role, concepts_of, role_of
 from tailrace_shared.types import ColumnType, Family
@@ -26,6 +25,16 @@ PLACES: Final = frozenset({"point", "geometry", "geography"})
 ALL_ROLES: Final[frozenset[Role]] = frozenset({"person", "company", "thing", "unknown"})
 NARROW_CHARS: Final = 24
 """Free text does not fit into fewer."""
+
+
+class Named(Protocol):
+    """A column of a catalogue, or of a plan."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def type(self) -> ColumnType: ...
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )  # fmt: skip
 
 
-def detect(column: Column, table: str) -> Finding | None:
+def detect(column: Named, table: str) -> Finding | None:
     """What a column of a table of that name may hold of a person; None where nothing says so."""
     family = _family(column.type)
     if family == "boolean":
@@ -166,7 +175,7 @@ def _narrow(kind: ColumnType) -> bool:
     return kind.length is not None and kind.length < NARROW_CHARS
 
 
-def _reason(rule: Rule, column: Column, table: str, role: Role) -> str:
+def _reason(rule: Rule, column: Named, table: str, role: Role) -> str:
     told = f'named "{column.name}"'
     if rule.roles != ALL_ROLES and role != "unknown":
         return f'{told} in "{table}"'

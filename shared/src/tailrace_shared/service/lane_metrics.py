@@ -39,6 +39,15 @@ class LaneMetrics:
             self.held = self._keep(
                 gauge("changes_held_bytes", "Changes on Kafka that the destination does not hold yet.", *labels)
             )
+            self.budget = self._keep(
+                gauge(
+                    "changes_budget_bytes", "What may be held on Kafka before the capture stops: disk_bytes.", *labels
+                )
+            )
+            self.held_back = self._keep(
+                gauge("capture_held_back", "1 while the capture has stopped since the budget is spent.", *labels)
+            )
+            self.capturing = self._keep(gauge("capture_active", "1 on the reader that captures.", *labels))
             self.safe = gauge(
                 "slot_safe_bytes", "WAL that may still be written before the slot is lost; +Inf without a limit.", *labels
             )  # fmt: skip

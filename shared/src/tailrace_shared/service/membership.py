@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
-
-import psutil
 
 from tailrace_shared import __version__
 from tailrace_shared.dataplane.retry import FOREVER
@@ -22,6 +21,8 @@ from tailrace_shared.messages import Failure, ReplicaRefused, ReplicaSeen, RunRe
 from tailrace_shared.plan.model import Fingerprints, Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
+
+_FAREWELL_S = 2.0
 
 
 class Progress(NamedTuple):
@@ -94,7 +95,6 @@ class Membership:
         self._slots: dict[str, _Slot] = {}
         self._beat: asyncio.Task[None] | None = None
         self._hellos: set[asyncio.Task[None]] = set()
-        self._memory = psutil.Process()
 
     def on_record(self, record: RunRecord) -> None:
         """Note the newest record of a run; returns at once."""
@@ -135,6 +135,8 @@ class Membership:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._heartbeat:
+            await self._say_leaving(deadline)
         await asyncio.gather(*(self._leave(slot, deadline) for slot in self._slots.values()), return_exceptions=True)
         self._slots.clear()
 
@@ -206,13 +208,20 @@ class Membership:
             for run in list(self._slots):
                 await self._seen(run)
 
-    async def _seen(self, run: str) -> None:
+    async def _say_leaving(self, deadline: Deadline) -> None:
+        """So that nobody takes a replica that was scaled down for one that was lost. A broker that is away is not waited for."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(_FAREWELL_S, deadline.remaining())):
+                for run in list(self._slots):
+                    await self._seen(run, leaving=True)
+
+    async def _seen(self, run: str, *, leaving: bool = False) -> None:
         slot = self._slots.get(run)
         if slot is None:
             return
         done = slot.member.progress() if slot.member else Progress()
         try:
-            prints = await self._prints(slot)
+            prints = None if leaving else await self._prints(slot)
             await self._context.control.fact(
                 ReplicaSeen(
                     run=run,
@@ -222,7 +231,9 @@ class Membership:
                     fingerprints=prints,
                     rows=done.rows,
                     bytes=done.bytes,
-                    memory_bytes=self._memory.memory_info().rss,
+                    memory_bytes=self._context.metrics.memory.resident_bytes(),
+                    memory_limit=self._context.metrics.memory.limit_bytes() or 0,
+                    leaving=leaving,
                 )
             )
         except TailraceError as error:  # the next heartbeat may get through

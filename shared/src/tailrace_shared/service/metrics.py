@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tailrace_shared import __version__
 from tailrace_shared.messages import ServiceName, State
 from tailrace_shared.service.lane_metrics import LaneMetrics
+from tailrace_shared.service.memory import MemoryCollector, MemoryGroup
 
 Outcome = Literal["done", "duplicate", "discarded", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("done", "duplicate", "discarded", "failed")
@@ -36,6 +37,8 @@ class Metrics:
         self.service = service
         ProcessCollector(namespace="tailrace", registry=self.registry)
         PlatformCollector(registry=self.registry)
+        self.memory = MemoryGroup()
+        self.registry.register(MemoryCollector(self.memory))
         self._series: list[Counter | Gauge | Histogram] = []
         Info("tailrace_build", "Version and service of this process.", registry=self.registry).info(
             {"version": __version__, "service": service}
@@ -56,9 +59,11 @@ class Metrics:
         self.last_commit = self._gauge("last_commit_timestamp_seconds", "When work was last made durable.", "run")
         self.runs = self._gauge("runs", "Runs that this replica takes part in.")
         self.up_to_date = self._gauge("ready", "1 when the replica is ready.")
+        self.broker = self._gauge("broker_up", "1 while the broker answers.")
         self.lane = LaneMetrics(service, self._counter, self._gauge)
         self.runs.set(0)
         self.up_to_date.set(0)
+        self.broker.set(0)
         if service == "writer":
             self.run_state = self._gauge("run_state", "1 for the state that the run is in.", "run", "state")
             self.rows_expected = self._gauge("run_rows_expected", "Rows that the plan expects.", "run")

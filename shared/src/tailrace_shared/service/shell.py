@@ -35,8 +35,10 @@ from tailrace_shared.errors import ExitCode, TailraceError, TransientError
 from tailrace_shared.kafka import Kafka
 from tailrace_shared.messages import Fact, RunRecord, ServiceName, Task
 from tailrace_shared.service import logs
+from tailrace_shared.service.broker_watch import BrokerWatch
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.control import Control, control_broker, ensure_control_topics
+from tailrace_shared.service.exposition import LabelledRegistry
 from tailrace_shared.service.metrics import Metrics
 from tailrace_shared.service.records import RecordReader
 from tailrace_shared.service.workload import ForgetsRuns, WatchesRecords, Workload
@@ -88,6 +90,8 @@ class Shell:
             fail=self.fail,
         )
         self._subscribe(self._broker, takes_tasks)
+        self._broker_watch = BrokerWatch(lambda: self._broker.ping(timeout=2.0), metrics.broker)
+        exposed = LabelledRegistry(metrics.registry, {"tailrace_namespace": settings.namespace, "stage": service})
         self.app = AsgiFastStream(
             self._broker,
             logger=None,
@@ -104,7 +108,7 @@ class Shell:
             asgi_routes=[
                 ("/health/live", get(self._live)),
                 ("/health/ready", get(self._answer_ready)),
-                ("/metrics", make_asgi_app(metrics.registry)),
+                ("/metrics", make_asgi_app(exposed)),
             ],
         )
 
@@ -191,6 +195,7 @@ class Shell:
     async def _started(self) -> None:
         self._ready = True
         self.context.metrics.up_to_date.set(1)
+        self._broker_watch.start()
         gc.collect()
         gc.freeze()  # what lives now lives on: no need to look at it at every collection
         log.info("service.ready", version=__version__, port=self.settings.port)
@@ -199,6 +204,7 @@ class Shell:
         self._ready = False
         self.context.metrics.up_to_date.set(0)
         await self._workload.stop(Deadline.after(self.settings.drain_s))
+        await self._broker_watch.stop()
         log.info("service.drained")
 
     async def _live(self, _scope: Any) -> AsgiResponse:

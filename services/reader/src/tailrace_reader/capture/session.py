@@ -253,6 +253,9 @@ class CaptureSession:
         assert metrics.safe is not None
         metrics.safe.labels(run, lane).set(math.inf if slot.safe_bytes is None else slot.safe_bytes)
         metrics.held.labels(run, lane).set(self._held.bytes)
+        metrics.budget.labels(run, lane).set(self._budget)
+        metrics.held_back.labels(run, lane).set(self._held_back)
+        metrics.capturing.labels(run, lane).set(1)
         metrics.lag_bytes.labels(run, lane).set(max(0, end - applied))
         metrics.lag_seconds.labels(run, lane).set(self._held.lag_s(applied, time.time()))
 

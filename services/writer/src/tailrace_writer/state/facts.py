@@ -16,7 +16,7 @@ from tailrace_shared.plan.model import Problem
 from tailrace_shared.postgres import translated
 from tailrace_writer.comparison.state import apply_comparison_fact
 from tailrace_writer.lane.position import lsn_of
-from tailrace_writer.state import resyncs
+from tailrace_writer.state import learning, resyncs
 
 _NAMED_PROBLEMS = 3
 """Problems quoted in a failure's message; the record carries all of them."""
@@ -124,6 +124,8 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             await resyncs.rewritten(connection, fact)
         case m.RangeRead():
             await _range_read(connection, fact)
+        case m.SampleRead() | m.TrainingSeen() | m.ModelReady():
+            await learning.apply_learning_fact(connection, fact)
         case m.StageFailed() | m.TrainingRefused():
             await connection.execute(
                 "UPDATE tailrace.run SET failure = $3 WHERE run = $1 AND attempt = $2 AND failure IS NULL "
@@ -153,15 +155,17 @@ async def _capture_seen(connection: asyncpg.Connection, fact: m.CaptureSeen) -> 
 
 async def _seen(connection: asyncpg.Connection, fact: m.ReplicaSeen) -> None:
     await connection.execute(
-        "INSERT INTO tailrace.replica (run, replica, service, release, fingerprints, rows, bytes, memory_bytes) "
-        "SELECT run, $2, $3, $4, $5, $6, $7, $8 FROM tailrace.run "
+        "INSERT INTO tailrace.replica (run, replica, service, release, fingerprints, rows, bytes, memory_bytes, memory_limit, "
+        "leaving) "
+        "SELECT run, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM tailrace.run "
         "WHERE run = $1 AND state NOT IN ('done', 'failed', 'cancelled') "
         "ON CONFLICT (run, replica) DO UPDATE SET seen_at = clock_timestamp(), release = excluded.release, "
-        "fingerprints = excluded.fingerprints, memory_bytes = excluded.memory_bytes, "
+        "fingerprints = excluded.fingerprints, memory_bytes = excluded.memory_bytes, memory_limit = excluded.memory_limit, "
+        "leaving = excluded.leaving, "
         "rows = greatest(replica.rows, excluded.rows), bytes = greatest(replica.bytes, excluded.bytes)",
         fact.run, fact.replica, fact.service, fact.release,
         fact.fingerprints.model_dump_json() if fact.fingerprints else None,
-        fact.rows, fact.bytes, fact.memory_bytes,
+        fact.rows, fact.bytes, fact.memory_bytes, fact.memory_limit, fact.leaving,
     )  # fmt: skip
 
 

@@ -93,7 +93,38 @@ CREATE TABLE tailrace.comparison_batch (
 """
 """The newest comparison of a continuous run's destination with its source, and while it goes on what both sides hold."""
 
-STEPS: Final[tuple[Step, ...]] = (Step(3, _LANES), Step(4, _RESYNCS), Step(5, _COMPARISONS))
+_LOSSES: Final = """
+ALTER TABLE tailrace.replica ADD COLUMN memory_limit bigint NOT NULL DEFAULT 0;
+ALTER TABLE tailrace.replica ADD COLUMN leaving boolean NOT NULL DEFAULT false;
+"""
+"""What tells a replica that was killed for memory from one that has left."""
+
+_MODELS: Final = """
+CREATE TABLE tailrace.model (
+    run text, attempt int, table_no int,
+    trainer text NOT NULL DEFAULT '', digest text NOT NULL DEFAULT '', ready boolean NOT NULL DEFAULT false,
+    progress jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (run, attempt, table_no)
+);
+CREATE TABLE tailrace.sample (
+    run text, attempt int, table_no int, range_no int,
+    sent_at timestamptz, rows bigint, batches int,
+    PRIMARY KEY (run, attempt, table_no, range_no)
+);
+CREATE TABLE tailrace.saved_model (
+    digest text PRIMARY KEY, table_name text NOT NULL, job text NOT NULL, run text NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT clock_timestamp(), data bytea NOT NULL
+);
+"""
+"""Tables that are learned: their samples, who learns them, and what was learned. A saved model outlives its run."""
+
+STEPS: Final[tuple[Step, ...]] = (
+    Step(3, _LANES),
+    Step(4, _RESYNCS),
+    Step(5, _COMPARISONS),
+    Step(6, _LOSSES),
+    Step(7, _MODELS),
+)
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""
 WAIT_S: Final = 30

@@ -13,6 +13,7 @@ from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Failure
 from tailrace_shared.plan.model import ORDER
 from tailrace_shared.postgres import translated
+from tailrace_writer.state.learning import read_models
 from tailrace_writer.state.resyncing import TRIES
 from tailrace_writer.state.view import (
     Candidate,
@@ -71,7 +72,8 @@ FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
 """
 _REPLICAS = """
 SELECT run, replica, service, attempt, snapshot, resync, fingerprints, refused, hindrance,
-       extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, rows, bytes
+       extract(epoch FROM clock_timestamp() - seen_at)::float8 AS age, rows, bytes, memory_bytes,
+       memory_limit, leaving
 FROM tailrace.replica WHERE run IN ($1, '')
 """
 
@@ -103,6 +105,7 @@ class Picture:
     """All that were ever seen in the run, and the destination's writers."""
     live: tuple[asyncpg.Record, ...]
     lane: asyncpg.Record | None = None
+    models: tuple[asyncpg.Record, ...] = ()
 
     @property
     def plan(self) -> str:
@@ -146,7 +149,8 @@ async def read_picture(
                 for t in tables
             )  # fmt: skip
             opened = await connection.fetch(_OPEN, run, attempt) if loading else []
-            candidates = await _candidates(connection, run, attempt, releasable(seen)) if loading else ()
+            models, learned = await read_models(connection, run, attempt) if loading else ((), ())
+            candidates = await _candidates(connection, run, attempt, releasable(seen, learned)) if loading else ()
             undone = await connection.fetchval(
                 "SELECT count(*) FROM tailrace.ddl WHERE run = $1 AND rebuilt < cardinality(rebuild) AND trouble = ''",
                 run,
@@ -204,12 +208,14 @@ async def read_picture(
         pause_requested=row["pause_requested"],
         stop_requested=row["stop_requested"],
         lane=None if lane is None else _lane_view(lane),
+        models=learned,
+        trainers=tuple(sorted(r["replica"] for r in working if r["service"] == "trainer")),
         resync=_resync_view(row),
         keeps=job.mode == "continuous" and _failure_code(row) == "verify.failed",
         slot_lost=job.continuous.slot_lost,
         leaks=tuple(LeakView(k["table_no"], k["column_name"], k["asked_at"], k["answered"]) for k in leaks),
     )
-    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live), lane)
+    return Picture(view, row["now"], row, job, tuple(tables), tuple(replicas), tuple(live), lane, models)
 
 
 def live_snapshots(picture: Picture) -> list[tuple[str, str]]:
