@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -36,9 +37,13 @@ def server_context(folder: Path) -> ssl.SSLContext:
 
 
 @contextlib.asynccontextmanager
-async def tls_in_front_of(port: int, folder: Path) -> AsyncIterator[int]:
-    """The proxy's port."""
-    context = server_context(folder)
+async def tls_in_front_of(port: int, folder: Path, certificate: Path | None = None) -> AsyncIterator[int]:
+    """The proxy's port. ``certificate``: key and certificates in one PEM file; without, one that nobody has signed."""
+    if certificate is None:
+        context = server_context(folder)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
     tasks: set[asyncio.Task[None]] = set()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,10 +54,14 @@ async def tls_in_front_of(port: int, folder: Path) -> AsyncIterator[int]:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(SSL_REQUEST_BYTES)
-        writer.write(b"S")
-        await writer.drain()
-        await writer.start_tls(context)
+        try:
+            await reader.readexactly(SSL_REQUEST_BYTES)
+            writer.write(b"S")
+            await writer.drain()
+            await writer.start_tls(context)
+        except OSError:  # the client does not like the certificate
+            writer.close()
+            return
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
         tasks.update(asyncio.create_task(t) for t in (pipe(reader, there_writer), pipe(there_reader, writer)))
 
@@ -64,3 +73,27 @@ async def tls_in_front_of(port: int, folder: Path) -> AsyncIterator[int]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def tls_beside(port: int, folder: Path, certificate: Path) -> Iterator[int]:
+    """The same in a thread of its own, for tests that block."""
+    ready, ended = threading.Event(), asyncio.Event()
+    told: list[int] = []
+    loop = asyncio.new_event_loop()
+
+    async def stand() -> None:
+        async with tls_in_front_of(port, folder, certificate) as door:
+            told.append(door)
+            ready.set()
+            await ended.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(stand(),), name="tls")
+    thread.start()
+    try:
+        assert ready.wait(10)
+        yield told[0]
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(10)
+        loop.close()

@@ -35,6 +35,21 @@ SESSION: Final[dict[str, str]] = {
     "jit": "off",
 }
 
+_UNTRUSTED: Final = (
+    "shows a certificate that no authority we trust has signed",
+    "Let sslrootcert name the certificate of the authority that signed the server's.",
+)
+_OTHER_NAME: Final = (
+    "shows a certificate for another host",
+    "Name the host as the certificate does, or give the server a certificate for this name.",
+)
+_CERTIFICATE: Final = {
+    10: ("shows a certificate that has expired", "Renew the server's certificate."),
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+"""By OpenSSL's verification codes (X509_V_ERR_…): expired, host name, address."""
+
 _OTHER_BACKEND: Final = frozenset({"26000", "42P05", "08P01"})
 """A prepared statement that is not there, or is there already: another backend than the one that prepared it."""
 
@@ -148,6 +163,14 @@ def _connect_error(cause: Exception, where: str) -> TailraceError:
             return kind(f"postgres.{code}", message, remedy, exit_code=ExitCode.UNAVAILABLE)
         mapped = server_error(cause)
         return type(mapped)(mapped.code, f"{where}: {mapped.message}", mapped.remedy, exit_code=ExitCode.UNAVAILABLE)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        what, remedy = _CERTIFICATE.get(cause.verify_code, _UNTRUSTED)
+        return TerminalError("postgres.tls", f"{where} {what}", remedy, exit_code=ExitCode.UNAVAILABLE)
+    if isinstance(cause, FileNotFoundError | PermissionError) and "://" not in str(cause):
+        return UsageError(
+            "postgres.url", f"a file that the URL of {where} names is not there, or may not be read",
+            "Check sslrootcert, sslcert and sslkey: they are paths where this service runs.",
+        )  # fmt: skip
     if isinstance(cause, ssl.SSLError) or (isinstance(cause, ConnectionError) and "SSL" in str(cause)):
         return TerminalError(
             "postgres.tls", f"no TLS session with {where}",
