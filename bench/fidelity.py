@@ -34,24 +34,31 @@ class Kinds:
 
 def shape_error(real: Rows, made: Rows, kinds: Kinds) -> float:
     """Mean distance of single columns, in percent."""
-    found = [_ks(real[c], made[c]) for c in kinds.numbers]
+    found = [ks(real[c], made[c]) for c in kinds.numbers]
     found += [_tvd(*_codes(real[c], made[c])) for c in kinds.names]
     return 100 * float(np.mean(found))
 
 
 def trend_error(real: Rows, made: Rows, kinds: Kinds, *, shared: bool) -> float:
     """Mean distance of pairs of columns, in percent; ``shared``: both tables cut by the real one's edges."""
-    cut = {c: _binned(real[c], made[c], shared) for c in kinds.numbers}
+    cut = {c: _binned(real[c].astype(np.float64), made[c].astype(np.float64), shared) for c in kinds.numbers}
     cut |= {c: _codes(real[c], made[c]) for c in kinds.names}
     pairs = [*combinations(kinds.names, 2), *product(kinds.numbers, kinds.names)]
     found = [_tvd(*(_paired(cut[a][side], cut[b][side]) for side in (0, 1))) for a, b in pairs]
-    ours, theirs = (np.corrcoef(np.stack([t[c] for c in kinds.numbers])) for t in (real, made))
-    found += [abs(ours[i, j] - theirs[i, j]) / 2 for i, j in combinations(range(len(kinds.numbers)), 2)]
+    found += [abs(_correlation(real, a, b) - _correlation(made, a, b)) / 2 for a, b in combinations(kinds.numbers, 2)]
     return 100 * float(np.mean(found))
 
 
-def _ks(real: Column, made: Column) -> float:
-    real, made = np.sort(real), np.sort(made)
+def _correlation(rows: Rows, first: str, second: str) -> float:
+    """Over the rows that have both."""
+    ours, theirs = rows[first].astype(np.float64), rows[second].astype(np.float64)
+    both = ~(np.isnan(ours) | np.isnan(theirs))
+    return float(np.corrcoef(ours[both], theirs[both])[0, 1])
+
+
+def ks(real: Column, made: Column) -> float:
+    """The Kolmogorov–Smirnov distance of two columns of numbers; what is missing does not count."""
+    real, made = (np.sort(side[~np.isnan(side)]) for side in (real.astype(np.float64), made.astype(np.float64)))
     values = np.concatenate([real, made])
     below = [np.searchsorted(side, values, side="right") / len(side) for side in (real, made)]
     return float(np.abs(below[0] - below[1]).max())
@@ -63,7 +70,8 @@ def _codes(real: Column, made: Column) -> tuple[Column, Column]:
 
 
 def _binned(real: Column, made: Column, shared: bool) -> tuple[Column, Column]:
-    edges = [np.histogram_bin_edges(side, BINS) for side in (real, real if shared else made)]
+    """Bins from 0; a missing value has the one after the last."""
+    edges = [np.histogram_bin_edges(side[~np.isnan(side)], BINS) for side in (real, real if shared else made)]
     return np.digitize(real, edges[0]), np.digitize(made, edges[1])
 
 

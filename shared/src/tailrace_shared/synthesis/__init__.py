@@ -1,6 +1,7 @@
 """The contract between trainer and generator: a model of a table as tensors and JSON, and its network in numpy."""
 
 from tailrace_shared.synthesis.artefact import MODEL_BYTES_MAX, Artefact
+from tailrace_shared.synthesis.conditions import Between, Condition, Weighted
 from tailrace_shared.synthesis.encodings import (
     CategoryColumn,
     ColumnEncoding,
@@ -15,12 +16,15 @@ from tailrace_shared.synthesis.encodings import (
 )
 from tailrace_shared.synthesis.header import Header, Privacy, Shape, TokenRef, Training
 from tailrace_shared.synthesis.network import Network
+from tailrace_shared.synthesis.sequence import SequenceArtefact, SequenceHeader, Timeline, load_model
 
 __all__ = [
     "MODEL_BYTES_MAX",
     "Artefact",
+    "Between",
     "CategoryColumn",
     "ColumnEncoding",
+    "Condition",
     "FreshColumn",
     "Header",
     "MomentColumn",
@@ -30,9 +34,14 @@ __all__ = [
     "PatternColumn",
     "PlaceColumn",
     "Privacy",
+    "SequenceArtefact",
+    "SequenceHeader",
     "Shape",
+    "Timeline",
     "Token",
     "TokenRef",
     "Training",
+    "Weighted",
     "WordsColumn",
+    "load_model",
 ]

@@ -39,36 +39,51 @@ class Artefact:
 
     def save(self, limit: int = MODEL_BYTES_MAX) -> bytes:
         """The byte string. Raises TerminalError (``model.too-large``) above ``limit`` bytes."""
-        if len(self.data) > limit:
-            raise TerminalError(
-                "model.too-large",
-                f"the model of {self.header.table} takes {len(self.data)} bytes, and a message carries {limit}",
-                "Exclude columns, or raise the limit of a message.",
-            )
-        return self.data
+        return fitting(self.data, limit, self.header.table)
 
     @classmethod
     def load(cls, data: bytes) -> Artefact:
         """From a byte string. Raises TerminalError: ``model.format`` or ``model.version``."""
         tensors, metadata = unpack(data)
-        text = metadata.get(HEADER_KEY, "")
-        if text and f'"format":{FORMAT},' not in text[:40]:
-            raise TerminalError(
-                "model.version", "the model was written in another format than this release reads",
-                "Sample it with the release that wrote it, or train again.",
-            )  # fmt: skip
+        text = of_this_format(metadata)
         try:
-            header = Header.model_validate_json(text)
+            artefact = cls(Header.model_validate_json(text), tensors)
         except ValidationError:
-            raise _damaged() from None
-        if shapes(header, tensors) != {name: tensor.shape for name, tensor in tensors.items()}:
-            raise _damaged()
-        if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
-            raise _damaged()
-        return cls(header, tensors)
+            raise damaged() from None
+        artefact.check()
+        return artefact
+
+    def check(self) -> None:
+        """Raises TerminalError (``model.format``) unless the tensors are those that the header asks for, and finite."""
+        if shapes(self.header, self.tensors) != {name: tensor.shape for name, tensor in self.tensors.items()}:
+            raise damaged()
+        if not all(np.isfinite(tensor).all() for tensor in self.tensors.values()):
+            raise damaged()
 
 
-def _damaged() -> TerminalError:
+def fitting(data: bytes, limit: int, table: str) -> bytes:
+    """``data``; raises TerminalError (``model.too-large``) above ``limit`` bytes."""
+    if len(data) > limit:
+        raise TerminalError(
+            "model.too-large", f"the model of {table} takes {len(data)} bytes, and a message carries {limit}",
+            "Exclude columns, or raise the limit of a message.",
+        )  # fmt: skip
+    return data
+
+
+def of_this_format(metadata: Mapping[str, str]) -> str:
+    """The header's JSON. Raises TerminalError (``model.version``) for that of another format."""
+    text = metadata.get(HEADER_KEY, "")
+    if text and f'"format":{FORMAT},' not in text[:40]:
+        raise TerminalError(
+            "model.version", "the model was written in another format than this release reads",
+            "Sample it with the release that wrote it, or train again.",
+        )  # fmt: skip
+    return text
+
+
+def damaged() -> TerminalError:
+    """What is said of bytes that are no model."""
     return TerminalError(
         "model.format", "a model is damaged, or is none: header and tensors disagree",
         "Take the file as it was published, or train again.",
@@ -97,12 +112,13 @@ def shapes(header: Header, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int
                 gaps = knots.shape[-1] - 1 if knots is not None and knots.ndim else 0
                 gaps = gaps if gaps > 0 and gaps % number.cells == 0 else number.cells
                 found[f"c{place}.{name}.knots"] = (number.bins, gaps + 1)
-    hidden, widths = header.network.hidden, header.network.widths
+    hidden, widths, given = header.network.hidden, header.network.widths, len(header.given)
+    found |= {f"g{place}.embedding": (codes, widths[place]) for place, codes in enumerate(header.given)}
     for place, ref in enumerate(header.order):
         codes = header.token(ref).codes
         context = sum(widths[seen] for seen in header.context(place))
         found |= {
-            f"n{place}.embedding": (codes, widths[place]),
+            f"n{place}.embedding": (codes, widths[given + place]),
             f"n{place}.in": (context, hidden),
             f"n{place}.in_bias": (hidden,),
             f"n{place}.mid": (hidden, hidden),

@@ -27,6 +27,8 @@ class Token(NamedTuple):
     """Live where its column's token ``parent`` is live and its code at least ``live_from``; a column's first token always is."""
     barred: int | None = None
     """A code that is learned, and never drawn: what was too rare to be kept is drawn again among the rest."""
+    cell: bool = False
+    """Only where within a bin a value is: next to nothing depends on it."""
 
 
 class Number(Frozen):
@@ -47,7 +49,7 @@ class Number(Frozen):
         """Its tokens as those from place ``at`` of a column; the first is live as ``live_from`` says."""
         first = int(nulls) + self.atoms
         coarse = Token(first + self.bins, live_from)
-        return (coarse, Token(self.cells, first, at)) if self.bins else (coarse,)
+        return (coarse, Token(self.cells, first, at, cell=True)) if self.bins else (coarse,)
 
 
 class Encoded(Frozen):
@@ -146,7 +148,7 @@ class PlaceColumn(Encoded):
     steps: tuple[float, float]
 
     def tokens(self) -> tuple[Token, ...]:
-        return (Token(int(self.nulls) + self.leaves), Token(self.cells, int(self.nulls)))
+        return (Token(int(self.nulls) + self.leaves), Token(self.cells, int(self.nulls), cell=True))
 
 
 ColumnEncoding = Annotated[

@@ -51,9 +51,9 @@ class Shape(Frozen):
 
     hidden: int
     widths: tuple[int, ...]
-    """Of the embeddings, by token."""
+    """Of the embeddings, by place: what is given first, then the tokens in their order."""
     contexts: tuple[tuple[int, ...], ...] | None = None
-    """The earlier tokens that each token sees, ascending; None: all of them."""
+    """The earlier places that each token sees, ascending; None: all of them."""
 
 
 class Header(Frozen):
@@ -66,6 +66,8 @@ class Header(Frozen):
     columns: tuple[ColumnEncoding, ...]
     order: tuple[TokenRef, ...]
     """Tokens in the order of drawing. A token with a single code is not in it."""
+    given: tuple[int, ...] = ()
+    """Codes of what tokens see, but is not drawn here: of an event, its entity, what came before, where in the sequence it is."""
     network: Shape
     privacy: Privacy
     training: Training
@@ -78,7 +80,11 @@ class Header(Frozen):
             for t, token in enumerate(column.tokens())
             if token.codes > 1
         }
-        if set(self.order) != every or len(self.order) != len(every) or len(self.network.widths) != len(every):
+        if (
+            set(self.order) != every
+            or len(self.order) != len(every)
+            or len(self.network.widths) != len(self.given) + len(every)
+        ):
             raise ValueError("order and columns disagree")
         for place, ref in enumerate(self.order):
             parent = TokenRef(ref.column, self.token(ref).parent)
@@ -88,7 +94,8 @@ class Header(Frozen):
         if contexts is not None and (
             len(contexts) != len(every)
             or any(
-                list(seen) != sorted(set(seen)) or any(not 0 <= s < j for s in seen) for j, seen in enumerate(contexts)
+                list(seen) != sorted(set(seen)) or any(not 0 <= s < j for s in seen)
+                for j, seen in enumerate(contexts, start=len(self.given))
             )
         ):
             raise ValueError("contexts look ahead")
@@ -99,6 +106,6 @@ class Header(Frozen):
         return self.columns[ref.column].tokens()[ref.token]
 
     def context(self, place: int) -> tuple[int, ...]:
-        """The places in ``order`` that the token at ``place`` sees."""
+        """What the token at ``place`` of ``order`` sees, as places in ``network.widths``."""
         contexts = self.network.contexts
-        return tuple(range(place)) if contexts is None else contexts[place]
+        return tuple(range(len(self.given) + place)) if contexts is None else contexts[place]

@@ -6,6 +6,7 @@ half precision and are computed with in single.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ class Layer(NamedTuple):
 
 
 class Network:
-    """Logits token by token, for batches of ``rows``. Works in buffers of its own: not safe for threads.
+    """Logits token by token, for batches of up to ``rows``. Works in buffers of its own: not safe for threads.
 
     Every input has a first row of ones, by which multiplication adds the bias: passes over memory cost as much as products here.
     """
@@ -43,6 +44,7 @@ class Network:
         self.tokens = tuple(header.token(ref) for ref in header.order)
         self.rows = rows
         self._offsets = 1 + np.concatenate([[0], np.cumsum(header.network.widths, dtype=np.int64)])
+        self._given = [_embedding(artefact, f"g{place}") for place in range(len(header.given))]
         self._layers = [_layer(artefact, place) for place in range(len(self.tokens))]
         self._seen = [
             None if header.network.contexts is None else self._places(header.context(place))
@@ -55,30 +57,39 @@ class Network:
         parts = [np.arange(self._offsets[seen], self._offsets[seen + 1]) for seen in context]
         return np.concatenate([np.zeros(1, np.int64), *parts])
 
-    def context(self) -> Floats:
+    def context(self, rows: int | None = None) -> Floats:
         """Room for the embeddings of a batch's tokens."""
-        return np.ones((int(self._offsets[-1]), self.rows), np.float32)
+        return np.ones((int(self._offsets[-1]), self.rows if rows is None else rows), np.float32)
+
+    def give(self, given: Sequence[Codes], context: Floats) -> None:
+        """Write the embeddings of what is given."""
+        for place, codes in enumerate(given):
+            into = context[self._offsets[place] : self._offsets[place + 1]]
+            np.take(self._given[place], codes, axis=1, out=into, mode="clip")
 
     def enter(self, place: int, codes: Codes, context: Floats) -> None:
         """Write the embeddings of a token's codes."""
-        into = context[self._offsets[place] : self._offsets[place + 1]]
+        at = len(self._given) + place
+        into = context[self._offsets[at] : self._offsets[at + 1]]
         np.take(self._layers[place].embedding, codes, axis=1, out=into, mode="clip")
 
     def logits(self, place: int, context: Floats) -> Floats:
         """[codes, rows] of the token at ``place``, from the embeddings of tokens before it; valid until the next call."""
-        layer, seen = self._layers[place], self._seen[place]
-        first, second = self._first[1:], self._second[1:]
-        np.matmul(layer.enter, context[: self._offsets[place]] if seen is None else context[seen], out=first)
-        np.maximum(first, 0, out=first)
-        np.matmul(layer.mid, self._first, out=second)
-        np.maximum(second, 0, out=second)
-        second += first
-        return np.matmul(layer.out, self._second, out=self._logits[: len(layer.out)])
+        layer, seen, rows = self._layers[place], self._seen[place], context.shape[1]
+        end = self._offsets[len(self._given) + place]
+        first, second = self._first[:, :rows], self._second[:, :rows]
+        np.matmul(layer.enter, context[:end] if seen is None else context[seen], out=first[1:])
+        np.maximum(first[1:], 0, out=first[1:])
+        np.matmul(layer.mid, first, out=second[1:])
+        np.maximum(second[1:], 0, out=second[1:])
+        second[1:] += first[1:]
+        return np.matmul(layer.out, second, out=self._logits[: len(layer.out), :rows])
 
-    def likelihoods(self, codes: Codes) -> npt.NDArray[np.float64]:
+    def likelihoods(self, codes: Codes, given: Sequence[Codes] = ()) -> npt.NDArray[np.float64]:
         """Log-likelihood in nats of encoded rows, [tokens, rows] to [rows]; negative codes (not live) count nothing."""
-        total = np.zeros(self.rows)
-        context = self.context()
+        total = np.zeros(codes.shape[1])
+        context = self.context(codes.shape[1])
+        self.give(given, context)
         for place, drawn in enumerate(codes):
             scores = self.logits(place, context)
             scores -= scores.max(axis=0)
@@ -96,4 +107,8 @@ def _layer(artefact: Artefact, place: int) -> Layer:
     def biased(name: str) -> Floats:
         return np.ascontiguousarray(np.concatenate([tensor(f"{name}_bias")[None], tensor(name)]).T)
 
-    return Layer(np.ascontiguousarray(tensor("embedding").T), biased("in"), biased("mid"), biased("out"))
+    return Layer(_embedding(artefact, f"n{place}"), biased("in"), biased("mid"), biased("out"))
+
+
+def _embedding(artefact: Artefact, name: str) -> Floats:
+    return np.ascontiguousarray(artefact.tensors[f"{name}.embedding"].astype(np.float32).T)

@@ -2,5 +2,6 @@
 
 from tailrace_generator.sampling.fingerprint import numeric_fingerprint
 from tailrace_generator.sampling.sampler import BLOCK_ROWS, Sampler
+from tailrace_generator.sampling.sequences import Events, SequenceSampler
 
-__all__ = ["BLOCK_ROWS", "Sampler", "numeric_fingerprint"]
+__all__ = ["BLOCK_ROWS", "Events", "Sampler", "SequenceSampler", "numeric_fingerprint"]

@@ -11,13 +11,12 @@ import pyarrow.compute as pc
 
 from tailrace_generator.kernels.made import WORDS
 from tailrace_generator.sampling.noise import Noise
-from tailrace_generator.sampling.wire import DAY_US, digits_of, wire_array
+from tailrace_generator.sampling.wire import DAY_US, wire_array
 from tailrace_shared.synthesis import (
     CategoryColumn,
     ColumnEncoding,
     FreshColumn,
     MomentColumn,
-    Number,
     NumberColumn,
     PatternColumn,
     PlaceColumn,
@@ -26,11 +25,11 @@ from tailrace_shared.synthesis import (
 from tailrace_shared.synthesis.conditions import Bound
 from tailrace_shared.synthesis.encodings import WEEKDAYS
 from tailrace_shared.synthesis.network import Codes
+from tailrace_shared.synthesis.quantity import Quantity, Values, stepped
 from tailrace_shared.synthesis.tensors import Tensor
 from tailrace_shared.types import arrow_type
 
 Decoder = Callable[[Sequence[Codes], Noise], list[pa.Array]]
-Values = npt.NDArray[np.float64]
 
 EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday; Monday is 0."""
@@ -67,46 +66,11 @@ def _category(column: CategoryColumn) -> Decoder:
     return decode
 
 
-class _Quantity:
-    """A number's tokens as values; ``shift`` codes of the first token come before its own."""
-
-    def __init__(self, number: Number, tensors: Mapping[str, Tensor], part: str, shift: int) -> None:
-        self._number, self._shift = number, shift
-        self._atoms = np.concatenate([np.zeros(shift), tensors.get(f"{part}.atoms", np.zeros(0))])
-        knots = tensors.get(f"{part}.knots", np.zeros((0, 2)))
-        self._gaps = knots.shape[1] - 1
-        self._low = np.ascontiguousarray(knots[:, :-1]).ravel()
-        self._rise = np.ascontiguousarray(np.diff(knots, axis=1)).ravel()
-
-    def __call__(self, coarse: Codes, fine: Codes | None, noise: Noise) -> Values:
-        if not self._number.bins:
-            exact: Values = self._atoms[coarse]
-            return exact
-        bins = coarse - len(self._atoms)
-        binned = bins >= 0
-        cell = np.zeros(len(coarse), np.int32) if fine is None else fine
-        at = (cell + noise.uniforms().astype(np.float64)) * (self._gaps / self._number.cells)
-        gap = np.minimum(at.astype(np.int64), self._gaps - 1)
-        place = np.maximum(bins, 0) * self._gaps + gap
-        values: Values = self._low[place] + self._rise[place] * (at - gap)
-        if self._number.step:
-            values = stepped(values, self._number.step)
-        if len(self._atoms):
-            values = np.where(binned, values, self._atoms[np.minimum(coarse, len(self._atoms) - 1)])
-        return values
-
-
-def stepped(values: Values, step: float) -> Values:
-    """The nearest multiples of ``step``, without what binary fractions add to decimal ones."""
-    exact: Values = np.round(np.rint(values / step) * step, digits_of(step))
-    return exact
-
-
 def _number(column: NumberColumn, tensors: Mapping[str, Tensor], within: Bound | None) -> Decoder:
-    quantity = _Quantity(column.number, tensors, "number", int(column.nulls))
+    quantity = Quantity(column.number, tensors, "number", int(column.nulls))
 
     def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
-        values = quantity(codes[0], codes[1] if len(codes) > 1 else None, noise)
+        values = quantity(codes[0], codes[1] if len(codes) > 1 else None, noise.uniforms)
         if within is not None:
             values = np.clip(values, within.low, within.high)
         return [wire_array(values, _nulls(codes[0], column.nulls), column.types[0], column.number.step)]
@@ -119,21 +83,21 @@ def _nulls(first: Codes, nulls: bool) -> npt.NDArray[np.bool_] | None:
 
 
 def _moment(column: MomentColumn, tensors: Mapping[str, Tensor]) -> Decoder:
-    day = _Quantity(column.day, tensors, "day", int(column.nulls))
-    clock = None if column.clock is None else _Quantity(column.clock, tensors, "clock", 0)
+    day = Quantity(column.day, tensors, "day", int(column.nulls))
+    clock = None if column.clock is None else Quantity(column.clock, tensors, "clock", 0)
     week = len(column.day.tokens(column.nulls))
     knots = tensors.get("day.knots", np.zeros((0, 2)))
     low, high = (float(knots.min()), float(knots.max())) if knots.size else (0.0, 0.0)
 
     def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
-        days = day(codes[0], codes[1] if week > 1 else None, noise)
+        days = day(codes[0], codes[1] if week > 1 else None, noise.uniforms)
         if column.weekday:
             binned = codes[0] >= int(column.nulls) + column.day.atoms
             days = np.where(binned, on_weekday(days, codes[week], low, high), days)
         moments = days * DAY_US
         if clock is not None:
             at = week + int(column.weekday)
-            moments = moments + clock(codes[at], codes[at + 1] if at + 1 < len(codes) else None, noise)
+            moments = moments + clock(codes[at], codes[at + 1] if at + 1 < len(codes) else None, noise.uniforms)
         return [wire_array(moments, _nulls(codes[0], column.nulls), column.types[0], 1.0)]
 
     return decode
@@ -168,11 +132,13 @@ def _pattern(column: PatternColumn) -> Decoder:
 
 
 def _words(column: WordsColumn, tensors: Mapping[str, Tensor]) -> Decoder:
-    quantity = _Quantity(column.words, tensors, "words", int(column.nulls))
+    quantity = Quantity(column.words, tensors, "words", int(column.nulls))
     vocabulary = pa.array(WORDS)
 
     def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
-        counts = np.maximum(quantity(codes[0], codes[1] if len(codes) > 1 else None, noise), 0).astype(np.int64)
+        counts = np.maximum(quantity(codes[0], codes[1] if len(codes) > 1 else None, noise.uniforms), 0).astype(
+            np.int64
+        )
         ends = np.concatenate([[0], np.cumsum(counts)])
         words = vocabulary.take(pa.array(noise.generator.integers(0, len(WORDS), int(ends[-1]))))
         lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), words)

@@ -21,8 +21,12 @@ class Noise:
         key = np.frombuffer(digest, "<u8")
         self.generator = np.random.Generator(np.random.Philox(key=key, counter=block << COUNTER_BITS))
         self.rows = rows
-        self._draw = even if stratified else independent
+        self._way = even if stratified else independent
 
     def uniforms(self) -> Floats:
         """One per row, in (0, 1]; stratified over the block unless told otherwise."""
-        return self._draw(self.generator, self.rows)
+        return self.draw(self.rows)
+
+    def draw(self, rows: int) -> Floats:
+        """As many as are asked for; stratified over themselves."""
+        return self._way(self.generator, rows)

@@ -32,15 +32,21 @@ LEAST_CHANCE = np.float32(1e-30)
 class Sampler:
     """Draws rows of one model with one seed, under conditions. Not safe for threads: it keeps a buffer.
 
-    ``stratified`` makes the marginals of every block nearly exact, at the price that its rows are not independent draws. Raises
-    TerminalError (``sample.condition``) for a condition that cannot be met.
+    ``stratified`` makes the marginals of every block nearly exact, at the price that its rows are not independent draws. ``digest``
+    names the model that this one is a part of. Raises TerminalError (``sample.condition``) for a condition that cannot be met.
     """
 
     def __init__(
-        self, artefact: Artefact, seed: int, *, conditions: Sequence[Condition] = (), stratified: bool = True
+        self,
+        artefact: Artefact,
+        seed: int,
+        *,
+        conditions: Sequence[Condition] = (),
+        stratified: bool = True,
+        digest: str | None = None,
     ) -> None:
         header = artefact.header
-        self._digest, self._seed, self._stratified = artefact.digest, seed, stratified
+        self._digest, self._seed, self._stratified = digest or artefact.digest, seed, stratified
         self._network = Network(artefact, BLOCK_ROWS)
         self._context = self._network.context()
         places = {ref: place for place, ref in enumerate(header.order)}
@@ -81,7 +87,7 @@ class Sampler:
         for block in range(first // BLOCK_ROWS, -(-(first + count) // BLOCK_ROWS)):
             start = max(0, first - block * BLOCK_ROWS)
             end = min(BLOCK_ROWS, first + count - block * BLOCK_ROWS)
-            batches.append(self._block(block).slice(start, end - start))
+            batches.append(self.block(block)[1].slice(start, end - start))
         if not batches:
             return pa.RecordBatch.from_pylist([], self.schema)
         return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
@@ -90,14 +96,15 @@ class Sampler:
         """The codes of a block's rows, [tokens, rows]."""
         return self._draw(Noise(self._digest, self._seed, block, BLOCK_ROWS, stratified=self._stratified))
 
-    def _block(self, block: int) -> pa.RecordBatch:
+    def block(self, block: int) -> tuple[Codes, pa.RecordBatch]:
+        """The codes of a block's rows, and the rows."""
         noise = Noise(self._digest, self._seed, block, BLOCK_ROWS, stratified=self._stratified)
         codes = self._draw(noise)
         nothing = np.zeros(BLOCK_ROWS, np.int32)
         arrays: list[pa.Array] = []
         for decoder, places in self._decoders:
             arrays.extend(decoder([nothing if place is None else codes[place] for place in places], noise))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return codes, pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
     def _draw(self, noise: Noise) -> Codes:
         codes = np.zeros((len(self._network.tokens), BLOCK_ROWS), np.int32)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tailrace_shared.synthesis.quantity import digits_of
 from tailrace_shared.types import ColumnType, arrow_type
 
 Values = npt.NDArray[np.float64]
@@ -53,13 +52,6 @@ def _decimals(values: Values, nulls: Nulls | None, column: ColumnType, step: flo
     array = pa.Array.from_buffers(pa.decimal128(38, fitting), len(whole), [None, pa.py_buffer(halves)])
     array = array.cast(pa.decimal128(precision, scale)) if typed else array.cast(pa.string())
     return array if nulls is None else pc.if_else(pa.array(nulls), pa.scalar(None, array.type), array)
-
-
-def digits_of(step: float) -> int:
-    """Decimal places of multiples of ``step``; six for a step of 0."""
-    if step == 0:
-        return 6
-    return next((digits for digits in range(10) if math.isclose(round(step, digits), step, rel_tol=1e-9)), 9)
 
 
 def _intervals(values: Values, nulls: Nulls | None) -> pa.Array:

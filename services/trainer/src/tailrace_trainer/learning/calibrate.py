@@ -33,7 +33,7 @@ def calibrate(
     *,
     blocks: int = BLOCKS,
 ) -> Artefact:
-    """The same model with calibrated biases. ``codes`` are those learned from, [rows, tokens], −1 where not live."""
+    """The same model with calibrated biases. ``codes`` are those learned from, [rows, given and tokens], −1 where not live."""
     for _ in range(PASSES):
         artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, parents, rng, blocks)})
     return artefact
@@ -47,7 +47,10 @@ def _pass(
     count: int,
 ) -> dict[str, Tensor]:
     network, found, rows = Network(artefact, BLOCK_ROWS), {}, count * BLOCK_ROWS
-    blocks = [network.context() for _ in range(count)]
+    blocks, before = [network.context() for _ in range(count)], len(artefact.header.given)
+    if before:
+        for block in blocks:
+            network.give([*codes[rng.integers(0, len(codes), BLOCK_ROWS), :before].T.astype(np.int32)], block)
     drawn = np.zeros((len(network.tokens), rows), np.int32)
     live = np.ones((len(network.tokens), rows), np.bool_)
     for place, token in enumerate(network.tokens):
@@ -57,7 +60,7 @@ def _pass(
         weights = np.concatenate(
             [chances(network.logits(place, block).copy(), token.barred) for block in blocks], axis=1
         )
-        factors = _factors(weights[:, live[place]], _share(codes[:, place], token))
+        factors = _factors(weights[:, live[place]], _share(codes[:, before + place], token))
         picked = pick(weights * factors[:, None], even(rng, rows))
         drawn[place] = np.where(live[place], picked, 0)
         for index, block in enumerate(blocks):

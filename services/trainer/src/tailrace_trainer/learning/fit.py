@@ -64,10 +64,20 @@ def fit(
     generator: torch.Generator,
     report: Callable[[Epoch], None],
     epochs_max: int = EPOCHS_MAX,
+    groups: npt.NDArray[np.int64] | None = None,
 ) -> Fitted:
-    """Fit to codes [rows, tokens]. Deterministic for a generator's seed on one machine with one thread."""
-    order = torch.randperm(len(codes), generator=generator)
+    """Fit to codes [rows, given and tokens]. Deterministic for a generator's seed on one machine with one thread.
+
+    ``groups`` says which rows belong together (0..n): they are learned or held out together.
+    """
+    if groups is None:
+        order = torch.randperm(len(codes), generator=generator)
+    else:
+        shuffled = torch.randperm(int(groups.max()) + 1, generator=generator)
+        order = torch.argsort(shuffled[torch.from_numpy(groups)], stable=True)
     held = min(max(HELD_OUT_MIN, min(HELD_OUT_MAX, int(len(codes) * HELD_OUT_SHARE))), len(codes) // 2)
+    if groups is not None:
+        held += int((groups[order[held:].numpy()] == groups[order[held - 1]]).argmin())  # to the end of the last group
     rows = torch.from_numpy(codes)[order]  # 16 bits per code: widened batch by batch
     held_out, learned = rows[:held], rows[held:]
     size = BATCH_ROWS_LARGE if len(learned) > LARGE_ROWS else min(BATCH_ROWS, max(32, len(learned) // 8))

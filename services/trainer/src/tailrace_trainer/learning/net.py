@@ -38,21 +38,27 @@ class Net:
         marginals: Sequence[Floats],
         ranks: Sequence[Floats | None],
         generator: torch.Generator,
+        given: Sequence[int] = (),
     ) -> None:
-        self.shape, self.sizes = shape, tuple(sizes)
+        """``ranks`` are those of what is given and of the tokens, ``marginals`` and ``sizes`` of the tokens alone."""
+        self.shape, self.sizes, self.given = shape, tuple(sizes), tuple(given)
         self.offsets = [0, *np.cumsum(shape.widths).tolist()]
-        tokens, hidden = len(self.sizes), shape.hidden
-        seen = [tuple(range(place)) if shape.contexts is None else shape.contexts[place] for place in range(tokens)]
+        tokens, hidden, before = len(self.sizes), shape.hidden, len(self.given)
+        seen = [
+            tuple(range(before + place)) if shape.contexts is None else shape.contexts[place] for place in range(tokens)
+        ]
         self._gather = None if shape.contexts is None else _gather(seen, self.offsets)
         inputs = self.offsets[-1] if self._gather is None else self._gather.shape[1]
 
         def normal(*size: int) -> Weights:
             return torch.randn(*size, generator=generator)
 
-        self.embeddings = [normal(size, width) for size, width in zip(self.sizes, shape.widths, strict=True)]
+        self.embeddings = [
+            normal(size, width) for size, width in zip((*self.given, *self.sizes), shape.widths, strict=True)
+        ]
         if self._gather is None:
             self.enter = normal(inputs, tokens * hidden) / math.sqrt(inputs / 2 + 1)
-            self._mask = _mask(self.offsets, tokens, hidden)
+            self._mask = _mask(self.offsets, before, tokens, hidden)
             self.enter *= self._mask
         else:
             self.enter = normal(tokens, inputs, hidden) / math.sqrt(inputs + 1)
@@ -62,17 +68,20 @@ class Net:
         self.outs = [normal(size, hidden) * 0.02 for size in self.sizes]
         self.out_biases = [torch.log(torch.from_numpy(m).float()) for m in marginals]
         for place, rank in enumerate(ranks):
-            if rank is not None and self.sizes[place] >= ORDERED_MIN:
+            if rank is not None and len(rank) >= ORDERED_MIN:
                 self._start_ordered(place, torch.from_numpy(rank).float(), normal)
         for weights in self.parameters():
             weights.requires_grad_(True)
 
     def _start_ordered(self, place: int, rank: Weights, normal: Callable[..., Weights]) -> None:
         known = ~rank.isnan()
-        embedding, out = self.embeddings[place], self.outs[place]
+        embedding = self.embeddings[place]
         half = embedding.shape[1] // 2
         waves = math.pi * rank[known, None] * torch.arange(1, half + 1)
         embedding[known, : 2 * half] = EMBEDDING_SCALE * torch.cat([waves.cos(), waves.sin()], dim=1)
+        if place < len(self.given):
+            return
+        out = self.outs[place - len(self.given)]
         frequencies = torch.arange(min(self.shape.hidden, FREQUENCIES_MAX))
         basis = torch.cos(math.pi * rank[known, None] * frequencies)
         mixing = normal(len(frequencies), self.shape.hidden)
@@ -85,7 +94,7 @@ class Net:
         ]  # fmt: skip
 
     def loss(self, codes: Weights) -> Weights:
-        """Nats per row of codes [rows, tokens] (−1: not live), as the sum over tokens."""
+        """Nats per row of codes [rows, given and tokens] (−1: not live), as the sum over tokens."""
         rows, tokens, hidden = len(codes), len(self.sizes), self.shape.hidden
         known = codes.clamp(min=0)
         context = torch.cat([functional.embedding(known[:, j], e) for j, e in enumerate(self.embeddings)], dim=1)
@@ -98,29 +107,35 @@ class Net:
             stacked = padded.index_select(0, self._gather.reshape(-1)).view(tokens, -1, rows)
             first = functional.relu(torch.baddbmm(self.enter_bias, stacked.transpose(1, 2), self.enter))
         second = first + functional.relu(torch.baddbmm(self.mid_bias, first, self.mid))
+        truths = codes.unbind(1)[len(self.given) :]
         total = torch.zeros(())
         # unbound, not indexed: the gradient of an index is as large as all tokens' units together
-        for units, out, bias, truth in zip(second.unbind(0), self.outs, self.out_biases, codes.unbind(1), strict=True):
+        for units, out, bias, truth in zip(second.unbind(0), self.outs, self.out_biases, truths, strict=True):
             logits = functional.linear(units, out, bias)
             total = total + functional.cross_entropy(logits, truth, ignore_index=-1, reduction="sum")
         return total / rows
 
     def tensors(self, values: Sequence[Weights]) -> dict[str, Tensor]:
         """The weights ``values`` (as ``parameters`` orders them) with the names that they have in a model."""
-        tokens, hidden = len(self.sizes), self.shape.hidden
+        tokens, hidden, before = len(self.sizes), self.shape.hidden, len(self.given)
         embeddings, (enter, enter_bias, mid, mid_bias), rest = (
-            values[:tokens],
-            values[tokens : tokens + 4],
-            values[tokens + 4 :],
+            values[: before + tokens],
+            values[before + tokens : before + tokens + 4],
+            values[before + tokens + 4 :],
         )
-        found: dict[str, Weights] = {}
+        found: dict[str, Weights] = {f"g{place}.embedding": embeddings[place] for place in range(before)}
         for place in range(tokens):
-            width = self.offsets[place] if self._gather is None else int((self._gather[place] < self.offsets[-1]).sum())
+            width = (
+                self.offsets[before + place]
+                if self._gather is None
+                else int((self._gather[place] < self.offsets[-1]).sum())
+            )
             entered = (
                 enter[:width, place * hidden : (place + 1) * hidden] if self._gather is None else enter[place, :width]
             )
             found |= {
-                f"n{place}.embedding": embeddings[place], f"n{place}.in": entered, f"n{place}.in_bias": enter_bias[place, 0],
+                f"n{place}.embedding": embeddings[before + place],
+                f"n{place}.in": entered, f"n{place}.in_bias": enter_bias[place, 0],
                 f"n{place}.mid": mid[place], f"n{place}.mid_bias": mid_bias[place, 0],
                 f"n{place}.out": rest[place].t(), f"n{place}.out_bias": rest[tokens + place],
             }  # fmt: skip
@@ -131,10 +146,10 @@ class Net:
         }
 
 
-def _mask(offsets: Sequence[int], tokens: int, hidden: int) -> Weights:
+def _mask(offsets: Sequence[int], before: int, tokens: int, hidden: int) -> Weights:
     mask = torch.zeros(offsets[-1], tokens * hidden)
     for place in range(tokens):
-        mask[: offsets[place], place * hidden : (place + 1) * hidden] = 1
+        mask[: offsets[before + place], place * hidden : (place + 1) * hidden] = 1
     return mask
 
 

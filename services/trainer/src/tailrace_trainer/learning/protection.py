@@ -34,8 +34,9 @@ class Entities:
         known = codes >= 0
         if self.ids is None:
             return np.bincount(codes[known], minlength=size).astype(np.int64)
-        pairs = np.unique(np.stack([codes[known].astype(np.int64), self.ids[known]]), axis=1)
-        return np.bincount(pairs[0], minlength=size).astype(np.int64)
+        span = int(self.ids.max(initial=0)) + 1
+        pairs = np.unique(codes[known].astype(np.int64) * span + self.ids[known])
+        return np.bincount(pairs // span, minlength=size).astype(np.int64)
 
     def first(self, begin: int, rows: int) -> int:
         """Where the first k distinct entities of rows from ``begin`` end; ``rows`` if there are not so many."""

@@ -14,6 +14,8 @@ from tailrace_shared.synthesis import Shape
 WEIGHT_BYTES = 2
 """Weights travel in half precision."""
 WIDTH_MAX = 24
+WIDTH_GIVEN_MAX = 12
+"""Of what is only looked at: there is much of it, and each tells little."""
 WIDTH_POWER = 0.6
 ROWS_LOOKED_AT = 4_000
 """For the dependence between tokens of a wide table."""
@@ -37,17 +39,24 @@ LADDER = (
 
 
 def shape_of(
-    codes: npt.NDArray[np.int16], sizes: Sequence[int], parents: Sequence[int | None], bytes_max: int
+    codes: npt.NDArray[np.int16],
+    sizes: Sequence[int],
+    parents: Sequence[int | None],
+    bytes_max: int,
+    given: Sequence[int] = (),
 ) -> Shape:
-    """The first step of the ladder whose weights take at most ``bytes_max``; its last one if none does."""
+    """The first step of the ladder whose weights take at most ``bytes_max``; its last one if none does.
+
+    ``codes`` are those of what is given and of the tokens; ``sizes`` and ``parents`` of the tokens alone.
+    """
     for size in LADDER:
-        widths = widths_of(sizes, size.width)
-        if _bytes(sizes, widths, size) <= bytes_max:
+        widths = widths_of(given, min(size.width, WIDTH_GIVEN_MAX)) + widths_of(sizes, size.width)
+        if _bytes(given, sizes, widths, size) <= bytes_max:
             break
     seen = size.seen
-    if seen is None or seen >= len(sizes):
+    if seen is None or seen >= len(given) + len(sizes):
         return Shape(hidden=size.hidden, widths=widths)
-    return Shape(hidden=size.hidden, widths=widths, contexts=contexts(codes, sizes, parents, seen))
+    return Shape(hidden=size.hidden, widths=widths, contexts=contexts(codes, sizes, parents, seen, given))
 
 
 def widths_of(sizes: Sequence[int], most: int) -> tuple[int, ...]:
@@ -55,9 +64,10 @@ def widths_of(sizes: Sequence[int], most: int) -> tuple[int, ...]:
     return tuple(min(most, max(2, math.ceil(size**WIDTH_POWER))) for size in sizes)
 
 
-def _bytes(sizes: Sequence[int], widths: Sequence[int], size: Size) -> int:
-    total, before = 0, 0
-    for codes, width in zip(sizes, widths, strict=True):
+def _bytes(given: Sequence[int], sizes: Sequence[int], widths: Sequence[int], size: Size) -> int:
+    before = sum(widths[: len(given)])
+    total = sum(codes * width for codes, width in zip(given, widths, strict=False))
+    for codes, width in zip(sizes, widths[len(given) :], strict=True):
         context = before if size.seen is None else min(before, size.seen * size.width)
         total += size.hidden * (context + size.hidden + codes + 2) + codes * (width + 2)
         before += width
@@ -65,25 +75,29 @@ def _bytes(sizes: Sequence[int], widths: Sequence[int], size: Size) -> int:
 
 
 def contexts(
-    codes: npt.NDArray[np.int16], sizes: Sequence[int], parents: Sequence[int | None], seen: int
+    codes: npt.NDArray[np.int16],
+    sizes: Sequence[int],
+    parents: Sequence[int | None],
+    seen: int,
+    given: Sequence[int] = (),
 ) -> tuple[tuple[int, ...], ...]:
-    """For every token its parent and the earlier tokens that tell most about it (mutual information, groups of codes)."""
-    rows = codes[:ROWS_LOOKED_AT]
-    groups = [_one_hot(rows[:, place], size) for place, size in enumerate(sizes)]
+    """For every token its parent and the earlier places that tell most about it (mutual information, groups of codes)."""
+    rows, before = codes[:ROWS_LOOKED_AT], len(given)
+    groups = [_one_hot(rows[:, place], size) for place, size in enumerate((*given, *sizes))]
     starts = np.concatenate([[0], np.cumsum([len(group) for group in groups])])
     stacked = np.concatenate(groups).astype(np.float32) if groups else np.zeros((0, 0), np.float32)
     share = stacked.mean(axis=1) if stacked.size else np.zeros(0)
     found = []
-    for place in range(len(sizes)):
+    for place in range(before, before + len(sizes)):
         mine = slice(starts[place], starts[place + 1])
         joint = stacked[: starts[place]] @ stacked[mine].T / max(1, len(rows))
         alone = np.outer(share[: starts[place]], share[mine])
         with np.errstate(divide="ignore", invalid="ignore"):
             cells = np.where(joint > 0, joint * np.log(joint / alone), 0.0).sum(axis=1)
         told = np.add.reduceat(cells, starts[:place]) if place else np.zeros(0)
-        parent = parents[place]
+        parent = parents[place - before]
         if parent is not None:
-            told[parent] = np.inf
+            told[before + parent] = np.inf
         found.append(tuple(sorted(np.argsort(-told, kind="stable")[:seen].tolist())))
     return tuple(found)
 
