@@ -27,7 +27,7 @@ from tailrace_shared.synthesis.sequence import SequenceArtefact
 from tailrace_shared.types import ColumnType
 from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.sequence import Ties
-from tailrace_trainer.learning.train import train_sequence
+from tailrace_trainer.learning.train import Course, train_sequence
 
 KEY, FOREIGN_KEY, ORDER = "id", "players_id", "year"
 PLAYERS = Kinds(("weight", "height"), ("country", "bats", "throws"), "bats")
@@ -127,10 +127,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     learned, other = halves(options.tables, options.seed)
     begun = time.process_time()
+    sides = (
+        subjects(learned.players, [KEY, "nameFirst", "nameLast"]),
+        subjects(learned.fielding, [FOREIGN_KEY]),
+    )
     model = train_sequence(
-        learned.players, learned.fielding,
-        subjects(learned.players, [KEY, "nameFirst", "nameLast"]), subjects(learned.fielding, [FOREIGN_KEY]),
-        Ties(KEY, FOREIGN_KEY, ORDER), tables=("players", "fielding"), seed=options.seed, privacy=Privacy(k=options.k),
+        learned.players, learned.fielding, sides, Ties(KEY, FOREIGN_KEY, ORDER),
+        Course(seed=options.seed, privacy=Privacy(k=options.k)), tables=("players", "fielding"),
     )  # fmt: skip
     trained = time.process_time() - begun
     if options.save:

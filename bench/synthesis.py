@@ -22,7 +22,7 @@ from tailrace_generator.sampling import BLOCK_ROWS, Sampler
 from tailrace_shared.synthesis import Artefact, Privacy
 from tailrace_shared.types import ColumnType
 from tailrace_trainer.learning.columns import Subject
-from tailrace_trainer.learning.train import train
+from tailrace_trainer.learning.train import Course, train
 
 TABLES = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "tables"
 SAMPLED_BLOCKS = 30
@@ -135,7 +135,7 @@ def measure(name: str, split: Split, seed: int, k: int) -> None:
     """Learn, draw, judge, print."""
     rows = len(split.learned)
     begun = time.process_time()
-    model = train(split.learned, subjects(split.learned), table=name, seed=seed, privacy=Privacy(k=k))
+    model = train(split.learned, subjects(split.learned), Course(seed=seed, privacy=Privacy(k=k)), table=name)
     trained = time.process_time() - begun
     sampler = Sampler(Artefact.load(model.save()), seed)
     made = pa.Table.from_batches([sampler.rows(0, rows)])

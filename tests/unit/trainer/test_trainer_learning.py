@@ -14,12 +14,12 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from tailrace_generator.sampling import BLOCK_ROWS, Sampler
+from tailrace_generator.sampling import BLOCK_ROWS, Sampler, SequenceSampler
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.synthesis import Artefact, Privacy
 from tailrace_shared.types import ColumnType
-from tailrace_trainer.apprentice import learn
-from tailrace_trainer.request import LearnColumn, LearnRequest, Progress
+from tailrace_trainer.apprentice import learn, learn_sequence
+from tailrace_trainer.request import LearnColumn, LearnEvents, LearnRequest, Progress
 
 TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not in this environment: make test-synthesis has one")
@@ -76,6 +76,44 @@ async def test_the_same_seed_gives_the_same_model() -> None:
     other = await learned(request(epochs_max=2, seed=5))
     assert first.digest == second.digest
     assert first.digest != other.digest
+
+
+@needs_torch
+async def test_entities_and_events_are_learned_together() -> None:
+    rng = np.random.default_rng(3)
+    club = rng.random(600) < 0.5
+    owners = np.repeat(np.arange(600), rng.poisson(np.where(club, 6, 1)))
+    kinds, kind = [], 0
+    for place, owner in enumerate(owners):  # mostly the same as the one before
+        kind = kind if place and owner == owners[place - 1] and rng.random() < 0.9 else int(rng.integers(0, 3))
+        kinds.append("abc"[kind])
+    people = pa.table({"id": pa.array(range(600)), "club": pa.array(club)})
+    events = pa.table({"person": pa.array(owners), "day": pa.array(np.arange(len(owners))), "kind": pa.array(kinds)})
+    boolean, integer, text = (
+        ColumnType(name=b, base=b, family=f)  # type: ignore[arg-type]
+        for b, f in (("bool", "boolean"), ("int8", "integer"), ("text", "text"))
+    )
+    asked = LearnRequest(
+        table="people", columns=(LearnColumn(name="club", type=boolean, nullable=False),), seed=1, bytes_max=5_000_000,
+        epochs_max=30,
+        events=LearnEvents(
+            table="events", key="id", foreign_key="person", order="day",
+            columns=(
+                LearnColumn(name="day", type=integer, nullable=False), LearnColumn(name="kind", type=text, nullable=False)
+            ),
+        ),
+    )  # fmt: skip
+    model = await asyncio.wait_for(
+        learn_sequence(asked, people, events, memory_max=MEMORY, on_progress=lambda progress: None), 170
+    )
+    sampler = SequenceSampler(model, 2)
+    drawn, counts = sampler.events(0, BLOCK_ROWS), sampler.counts(0, BLOCK_ROWS)
+    members = sampler.entities(0, BLOCK_ROWS)["club"].to_numpy(zero_copy_only=False)
+    assert counts[members].mean() == pytest.approx(6, rel=0.15)
+    assert counts[~members].mean() == pytest.approx(1, rel=0.3)
+    what = np.array(drawn.batch["kind"].to_pylist())
+    same = (what[1:] == what[:-1])[drawn.owners[1:] == drawn.owners[:-1]].mean()
+    assert same == pytest.approx(0.93, abs=0.06)
 
 
 def children() -> list[psutil.Process]:

@@ -7,14 +7,14 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import psutil
 import pyarrow as pa
 
 from tailrace_shared.errors import TerminalError, TransientError
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import Artefact, SequenceArtefact
 from tailrace_trainer.request import ANSWER, Failed, Learned, LearnRequest, Progress
 
 LOOK_S = 0.25
@@ -33,6 +33,24 @@ async def learn(
     Raises what training raises, TerminalError (``trainer.memory``) for a child that grew too large, and TransientError
     (``trainer.child``) for one that ended in another way.
     """
+    return Artefact.load(await _learned(request, [rows], memory_max, on_progress))
+
+
+async def learn_sequence(
+    request: LearnRequest,
+    rows: pa.Table,
+    events: pa.Table,
+    *,
+    memory_max: int,
+    on_progress: Callable[[Progress], None],
+) -> SequenceArtefact:
+    """As ``learn``, of two tables: ``events`` are the rows of ``request.events``."""
+    return SequenceArtefact.load(await _learned(request, [rows, events], memory_max, on_progress))
+
+
+async def _learned(
+    request: LearnRequest, tables: Sequence[pa.Table], memory_max: int, on_progress: Callable[[Progress], None]
+) -> bytes:
     inlet, outlet = os.pipe()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tailrace_trainer.child",
@@ -41,12 +59,12 @@ async def learn(
     os.close(inlet)
     feed = os.fdopen(outlet, "wb")
     watch = asyncio.create_task(_watch(process.pid, memory_max))
-    feeding = asyncio.create_task(asyncio.to_thread(_feed, feed, request, rows))
+    feeding = asyncio.create_task(asyncio.to_thread(_feed, feed, request, tables))
     try:
         assert process.stdout is not None
         model = await _answers(process.stdout, on_progress)
         if model is not None:
-            return Artefact.load(model)
+            return model
         code = await process.wait()
         if watch.done() and watch.result():
             raise TerminalError(
@@ -56,7 +74,9 @@ async def learn(
             )
         raise TransientError(
             "trainer.child", f"the process that learned {request.table} ended with {_ending(code)}",
-            "If this repeats, look at the machine's memory limit and the trainer's log.",
+            "Nobody but the kernel kills it like this, and that where memory is short: give the trainer more, or lower train.rows."
+            if code == -signal.SIGKILL
+            else "If this repeats, look at the trainer's log.",
         )  # fmt: skip
     finally:
         watch.cancel()
@@ -69,11 +89,12 @@ async def learn(
             feed.close()
 
 
-def _feed(feed: BinaryIO, request: LearnRequest, rows: pa.Table) -> None:
-    """Write request and rows; the pipe stays open after, since its end means that the parent has gone."""
+def _feed(feed: BinaryIO, request: LearnRequest, tables: Sequence[pa.Table]) -> None:
+    """Write request and tables; the pipe stays open after, since its end means that the parent has gone."""
     feed.write(request.model_dump_json().encode() + b"\n")
-    with pa.ipc.new_stream(feed, rows.schema) as stream:
-        stream.write_table(rows)
+    for rows in tables:
+        with pa.ipc.new_stream(feed, rows.schema) as stream:
+            stream.write_table(rows)
     feed.flush()
 
 

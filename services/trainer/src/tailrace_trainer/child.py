@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -16,7 +17,8 @@ import pyarrow as pa
 from tailrace_shared.errors import TailraceError, TerminalError
 from tailrace_shared.messages import Failure
 from tailrace_shared.types import Frozen
-from tailrace_trainer.request import Failed, Learned, LearnRequest, Progress
+from tailrace_trainer.learning.columns import Subject
+from tailrace_trainer.request import Failed, LearnColumn, Learned, LearnRequest, Progress
 
 ORPHANED = 3
 """What it exits with when its parent has gone."""
@@ -28,10 +30,10 @@ def main() -> None:
     os.dup2(2, 1)
     try:
         request = LearnRequest.model_validate_json(sys.stdin.buffer.readline())
-        with pa.ipc.open_stream(sys.stdin.buffer) as stream:
-            rows = stream.read_all()
+        rows = _table(sys.stdin.buffer)
+        events = None if request.events is None else _table(sys.stdin.buffer)
         threading.Thread(target=_end_with_parent, args=(sys.stdin.buffer,), daemon=True).start()
-        model = _learn(request, rows, answers)
+        model = _learn(request, rows, events, answers)
     except TailraceError as error:
         failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
         _say(answers, Failed(failure=failure))
@@ -41,9 +43,14 @@ def main() -> None:
     answers.flush()
 
 
-def _learn(request: LearnRequest, rows: pa.Table, answers: BinaryIO) -> bytes:
+def _table(source: BinaryIO) -> pa.Table:
+    with pa.ipc.open_stream(source) as stream:
+        return stream.read_all()
+
+
+def _learn(request: LearnRequest, rows: pa.Table, events: pa.Table | None, answers: BinaryIO) -> bytes:
     try:
-        from tailrace_trainer.learning.train import train
+        from tailrace_trainer.learning.train import Course, train, train_sequence
     except ImportError as error:
         if error.name != "torch":
             raise
@@ -51,15 +58,11 @@ def _learn(request: LearnRequest, rows: pa.Table, answers: BinaryIO) -> bytes:
             "trainer.no-torch", "this trainer has no torch, without which nothing can be learned",
             "Install it beside the trainer: pip install torch, or make torch.",
         ) from None  # fmt: skip
-    from tailrace_trainer.learning.columns import Subject
+    from tailrace_trainer.learning.sequence import Ties
 
-    model = train(
-        rows,
-        [Subject(column.name, column.type, column.nullable, column.form) for column in request.columns],
-        table=request.table,
+    course = Course(
         seed=request.seed,
         privacy=request.privacy,
-        entity=rows.column(request.entity).combine_chunks() if request.entity else None,
         first=request.first,
         epochs_max=request.epochs_max,
         bytes_max=request.bytes_max,
@@ -67,7 +70,18 @@ def _learn(request: LearnRequest, rows: pa.Table, answers: BinaryIO) -> bytes:
             answers, Progress(epoch=epoch.epoch, loss=epoch.loss, remaining_s=round(epoch.remaining_s, 1))
         ),
     )
+    if events is not None and request.events is not None:
+        asked = request.events
+        ties = Ties(asked.key, asked.foreign_key, asked.order, asked.length_max)
+        tables, sides = (request.table, asked.table), (_subjects(request.columns), _subjects(asked.columns))
+        return train_sequence(rows, events, sides, ties, course, tables=tables).save(request.bytes_max)
+    entity = rows.column(request.entity).combine_chunks() if request.entity else None
+    model = train(rows, _subjects(request.columns), course, table=request.table, entity=entity)
     return model.save(request.bytes_max)
+
+
+def _subjects(columns: Sequence[LearnColumn]) -> list[Subject]:
+    return [Subject(column.name, column.type, column.nullable, column.form) for column in columns]
 
 
 def _say(answers: BinaryIO, answer: Frozen) -> None:

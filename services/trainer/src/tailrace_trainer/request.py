@@ -21,8 +21,24 @@ class LearnColumn(Frozen):
     """Instead of the one that the data suggest."""
 
 
+class LearnEvents(Frozen):
+    """A second table, whose rows belong to those of the first and have an order."""
+
+    table: str
+    columns: tuple[LearnColumn, ...]
+    """To learn: among them the one of ``order``, without keys."""
+    key: str
+    """The column of the first table that its rows are referred to by; it need not be learned."""
+    foreign_key: str
+    """The events' column that refers to it."""
+    order: str | None = None
+    """The events' number, date or timestamp that puts them in order; None: the order of their rows."""
+    length_max: int = Field(1_000, ge=1)
+    """Events that an entity may have; never more than k entities have."""
+
+
 class LearnRequest(Frozen):
-    """All that training needs beside the rows, which follow as one Arrow stream."""
+    """All that training needs beside the rows, which follow as one Arrow stream; with ``events``, theirs as a second one."""
 
     table: str
     columns: tuple[LearnColumn, ...]
@@ -32,6 +48,8 @@ class LearnRequest(Frozen):
     """The column that says to whom a row belongs; without one, every row is an entity of its own."""
     first: tuple[str, ...] = ()
     """Columns to be drawn first, so that conditions on them are exact."""
+    events: LearnEvents | None = None
+    """Makes the model one of entities and events: a ``SequenceArtefact``."""
     epochs_max: int = Field(60, ge=1)
     bytes_max: int = Field(ge=1)
     """Of the model."""

@@ -90,7 +90,7 @@ class Sequences:
         codes = np.zeros((len(network.tokens), rows), np.int32)
         for place, token in enumerate(network.tokens):
             weights = chances(network.logits(place, context), token.barred)
-            drawn = pick(weights, uniforms(rows))
+            drawn: Codes = pick(weights, uniforms(rows))
             if self._first and place == self._gap_places[0]:  # NULL for the first event, and for no other
                 drawn = np.zeros_like(drawn) if first else self._no_null(place, context, drawn, uniforms(rows))
             parent = self._parents[place]
@@ -128,7 +128,8 @@ class Sequences:
 
 def placed(places: npt.NDArray[np.integer]) -> Codes:
     """The codes of places in a sequence."""
-    return np.minimum(places, PLACES - 1).astype(np.int32)
+    codes: Codes = np.minimum(places, PLACES - 1).astype(np.int32)
+    return codes
 
 
 def when(header: SequenceHeader, edges: Values, moments: Values) -> list[Codes]:

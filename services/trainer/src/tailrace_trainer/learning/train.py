@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -27,73 +28,64 @@ HEADER_ROOM = 0.85
 ENTITY_ROOM = 0.4
 """Share of a model of two tables that the entities may take."""
 
-Report = Callable[[Epoch], None]
+
+@dataclass(frozen=True)
+class Course:
+    """How to learn, whatever is learned."""
+
+    seed: int
+    privacy: Privacy = field(default_factory=Privacy)
+    first: Sequence[str] = ()
+    """Columns that are drawn before all others."""
+    epochs_max: int = EPOCHS_MAX
+    bytes_max: int = MODEL_BYTES_MAX
+    """Of the model."""
+    report: Callable[[Epoch], None] = lambda epoch: None
 
 
 def train(
-    rows: pa.Table,
-    subjects: Sequence[Subject],
-    *,
-    table: str,
-    seed: int,
-    privacy: Privacy | None = None,
-    entity: pa.Array | None = None,
-    first: Sequence[str] = (),
-    epochs_max: int = EPOCHS_MAX,
-    bytes_max: int = MODEL_BYTES_MAX,
-    report: Report = lambda epoch: None,
+    rows: pa.Table, subjects: Sequence[Subject], course: Course, *, table: str, entity: pa.Array | None = None
 ) -> Artefact:
-    """Learn a model of ``rows``. Same rows, settings and seed: the same model, on one machine and with one thread.
+    """Learn a model of ``rows``; ``entity`` says to whom each belongs.
 
+    Same rows, settings and seed: the same model, on one machine and with one thread.
     Raises TerminalError: ``trainer.few-rows``, ``trainer.column-rare``, ``model.too-large``.
     """
     _prepare()
-    privacy = privacy or Privacy()
-    rng = np.random.default_rng(seed)
-    coded = learn_table(rows, subjects, privacy, rng, entity=entity, first=first)
-    artefact = _learned(coded, coded.codes, table, seed, privacy, epochs_max, bytes_max, report)
+    rng = np.random.default_rng(course.seed)
+    coded = learn_table(rows, subjects, course.privacy, rng, entity=entity, first=course.first)
+    artefact = _learned(coded, coded.codes, table, course, course.bytes_max)
     artefact = calibrate(artefact, coded.codes, coded.parents, rng)
-    artefact.save(bytes_max)
+    artefact.save(course.bytes_max)
     return artefact
 
 
 def train_sequence(
     entities: pa.Table,
     events: pa.Table,
-    entity_subjects: Sequence[Subject],
-    event_subjects: Sequence[Subject],
+    subjects: tuple[Sequence[Subject], Sequence[Subject]],
     ties: Ties,
+    course: Course,
     *,
     tables: tuple[str, str],
-    seed: int,
-    privacy: Privacy | None = None,
-    first: Sequence[str] = (),
-    epochs_max: int = EPOCHS_MAX,
-    bytes_max: int = MODEL_BYTES_MAX,
-    report: Report = lambda epoch: None,
 ) -> SequenceArtefact:
-    """Learn a model of entities and their events; ``tables`` names both. Otherwise as ``train``.
+    """Learn a model of entities and their events; ``subjects`` and ``tables`` are those of both.
 
     Raises TerminalError: those of ``train``, and of ``learn_sequence``.
     """
     _prepare()
-    privacy = privacy or Privacy()
-    rng = np.random.default_rng(seed)
-    coded = learn_sequence(entities, events, entity_subjects, event_subjects, ties, privacy, rng, first=first)
-    entity = _learned(
-        coded.entity, coded.entity.codes, tables[0], seed, privacy, epochs_max, int(bytes_max * ENTITY_ROOM), report
-    )
+    rng = np.random.default_rng(course.seed)
+    coded = learn_sequence(entities, events, *subjects, ties, course.privacy, rng, first=course.first)
+    entity = _learned(coded.entity, coded.entity.codes, tables[0], course, int(course.bytes_max * ENTITY_ROOM))
     entity = calibrate(entity, coded.entity.codes, coded.entity.parents, rng)
-    made = _learned(
-        coded.events, coded.codes, tables[1], seed, privacy, epochs_max, bytes_max - len(entity.data), report, coded
-    )
+    made = _learned(coded.events, coded.codes, tables[1], course, course.bytes_max - len(entity.data), coded)
     made = calibrate(made, coded.codes, coded.events.parents, rng)
     header = SequenceHeader(
         entity=entity.header, events=made.header, timeline=coded.timeline, length_max=coded.length_max,
         seen=coded.seen, lags=coded.lags,
     )  # fmt: skip
     artefact = calibrate_events(SequenceArtefact(header, entity, made, coded.edges), coded, rng)
-    artefact.save(bytes_max)
+    artefact.save(course.bytes_max)
     return artefact
 
 
@@ -106,11 +98,8 @@ def _learned(
     coded: CodedTable,
     codes: npt.NDArray[np.int16],
     table: str,
-    seed: int,
-    privacy: Privacy,
-    epochs_max: int,
+    course: Course,
     bytes_max: int,
-    report: Report,
     sequence: CodedSequence | None = None,
 ) -> Artefact:
     """The model of a coded table, before calibration; ``sequence`` says what its rows are given, and to whom they belong."""
@@ -120,9 +109,11 @@ def _learned(
     ranks: tuple[Floats | None, ...] = (*(sequence.ranks if sequence else ()), *coded.ranks)
     groups: Ids | None = sequence.owners if sequence else None
     shape = shape_of(codes, sizes, coded.parents, room, given)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(course.seed)
     net = Net(shape, sizes, [_smoothed(coded, place) for place in range(len(sizes))], ranks, generator, given)
-    fitted = fit(net, codes, generator, report, epochs_max, groups) if sizes else Fitted([], 0, 0.0, 0.0, len(codes), 0)
+    fitted = Fitted([], 0, 0.0, 0.0, len(codes), 0)
+    if sizes:
+        fitted = fit(net, codes, generator, course.report, course.epochs_max, groups)
     header = Header(
         version=__version__,
         table=table,
@@ -130,11 +121,11 @@ def _learned(
         order=coded.order,
         given=given,
         network=shape,
-        privacy=privacy,
+        privacy=course.privacy,
         training=Training(
             rows=fitted.rows,
             held_out=fitted.held_out,
-            seed=seed,
+            seed=course.seed,
             epochs=fitted.epochs,
             loss=fitted.loss,
             held_out_loss=fitted.held_out_loss,
