@@ -60,6 +60,7 @@ DATA: Final[Mapping[Party, Mapping[str, tuple[Operation, ...]]]] = {
         "orders": ("Write",),
         "masked": ("Read",),
         "masked-changes": ("Read",),
+        "models": ("Read", "Write"),  # what was learned is kept, and put there again for a later run
     },
     "operator": {"jobs": ("Read",), "facts": ("Write",)},
 }

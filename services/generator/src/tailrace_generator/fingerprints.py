@@ -1,12 +1,14 @@
-"""What a generator replica must have in common with all others: the mask secret, the catalogue, the mock pools."""
+"""What a generator replica must have in common with all others: the mask secret, the catalogue, the mock pools, and where it draws
+from models the processor's arithmetic."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 from tailrace_generator.kernels import MaskSecret, pools_digest
+from tailrace_generator.sampling import numeric_fingerprint
 from tailrace_shared.generators import CATALOGUE_VERSION, catalogue_digest
-from tailrace_shared.job.spec import Job
+from tailrace_shared.job.spec import Job, learns
 from tailrace_shared.plan.model import Fingerprints
 from tailrace_shared.secrets import resolve
 
@@ -28,4 +30,5 @@ def fingerprints(job: Job) -> Fingerprints:
         mask_secret=mask_secret(job).fingerprint(),
         catalogue=f"{CATALOGUE_VERSION}:{catalogue_digest()}",
         pools=pools_digest(),
+        numeric=numeric_fingerprint() if learns(job) else "",
     )

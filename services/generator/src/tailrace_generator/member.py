@@ -246,6 +246,12 @@ async def join(context: ServiceContext, settings: Settings, record: RunRecord, p
         ("mask secret", mine.mask_secret, plan.fingerprints.mask_secret, "Give all generators the same mask secret."),
         ("generator catalogue", mine.catalogue, plan.fingerprints.catalogue, "Run the same version of all generators."),
         ("mock pools", mine.pools, plan.fingerprints.pools, "Run the same version of Faker in all generators."),
+        (
+            "arithmetic",
+            mine.numeric,
+            plan.fingerprints.numeric,
+            "Run all generators on the same kind of processor, with the same version of numpy.",
+        ),
     ):
         if own != planned:
             raise ReplicaDiffers(

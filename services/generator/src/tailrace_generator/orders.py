@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -26,6 +27,7 @@ from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.messages import ORDER, MakeRows, RangeRead
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.models import Models
 
 WINDOW = 6
 """Records in flight per order: enough to cover a broker's round trip, few enough to bound memory (a few MB each)."""
@@ -46,6 +48,7 @@ class Orders:
         self._sender = sender
         self._workshop = workshop
         self._makers: dict[int, TableMaker] = {}
+        self._models = Models(context.kafka, settings.namespace)
         self._masked = topics.of_run(settings.namespace, plan.run, "masked")
         orders = topics.of_run(settings.namespace, plan.run, "orders")
         self._pump = Pump(
@@ -80,6 +83,8 @@ class Orders:
             raise TransientError("order.newer-attempt", f"run {self._run} is on a newer attempt", "It is tried again.")
         if order.run != self._run or order.attempt != self._plan.attempt:
             return  # of an attempt that has ended
+        if order.model and not self._workshop.has(order.table, order.model):
+            self._workshop.take(order.table, await self._models.fetch(self._run, order.model))
         flying: deque[asyncio.Future[None]] = deque()
         batches = total = 0
         try:
@@ -116,7 +121,10 @@ class Orders:
     ) -> int:
         """Make and enqueue one batch; its bytes."""
         metrics, started = self._context.metrics, time.perf_counter()
-        made = self._tried(order.table, first, rows)
+        make = partial(self._tried, order.table, first, rows)
+        made = (
+            await asyncio.to_thread(make) if order.model else make()
+        )  # drawing takes a second where masking takes 10 ms
         metrics.batch_seconds.labels(self._run, "mask").observe(time.perf_counter() - started)
         where = f"batch {number} of order {order.range} of {self._plan.table(order.table).name}"
         parts = split(made, part_limit(self._plan.message_bytes), where)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from tailrace_generator.drawing import Drawing, DrawnMaker
 from tailrace_generator.kernels import Kernel, MaskSecret
 from tailrace_generator.kernels.canonical import uuid_text
 from tailrace_generator.kernels.draws import Draw, Ordinals, Permutation, Source, digit, earlier, even, skewed
@@ -15,8 +16,9 @@ from tailrace_generator.kernels.made_registry import build_maker
 from tailrace_generator.kernels.maker import Maker, nulled
 from tailrace_generator.kernels.tags import Tags
 from tailrace_shared.errors import TerminalError
-from tailrace_shared.generators import MakeReference, MaskColumn
+from tailrace_shared.generators import Ai, MakeReference, MaskColumn
 from tailrace_shared.plan.model import ParentKey, Plan, PlannedColumn, PlannedTable
+from tailrace_shared.synthesis import Artefact
 
 
 class Workshop:
@@ -26,6 +28,17 @@ class Workshop:
         self._plan = plan
         self._secret = secret
         self._makers: dict[tuple[int, str], Maker] = {}
+        self._drawings: dict[int, Drawing] = {}
+
+    def has(self, table: int, model: str) -> bool:
+        """Whether the table's rows can be drawn from the model of that digest."""
+        return table in self._drawings and self._drawings[table].digest == model
+
+    def take(self, table: int, model: Artefact) -> None:
+        """Draw the table's rows from this model. Raises TerminalError for a model that does not know what is wanted of it."""
+        self._drawings[table] = Drawing(self._plan.table(table), model)
+        for key in [key for key in self._makers if key[0] == table]:
+            del self._makers[key]
 
     def maker(self, table: int, column: str) -> Maker:
         """What makes a column of a generated table."""
@@ -47,6 +60,13 @@ class Workshop:
         mask = column.mask or MaskColumn(
             type=column.type, domain=f"{table.name}.{column.name}", family=column.type.family
         )
+        if isinstance(column.rule, Ai):
+            if table.number not in self._drawings:
+                raise TerminalError(
+                    "generator.no-model", f"{table.name}.{column.name} is drawn from a model, and there is none",
+                    "Run the job: the model is learned from its source.",
+                )  # fmt: skip
+            return DrawnMaker(column.name, mask, self._drawings[table.number])
         if not isinstance(column.rule, MakeReference):
             return build_maker(column.rule, mask, self._secret, column.slot)
         if column.parent is None:

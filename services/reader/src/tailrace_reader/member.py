@@ -19,6 +19,7 @@ from tailrace_reader.patience import SourcePatience
 from tailrace_reader.publish import RangePublisher
 from tailrace_reader.ranges import RangeQuery, SourceChanged, read_range
 from tailrace_reader.resync_reading import ResyncReading
+from tailrace_reader.sampling import SampleReader
 from tailrace_reader.session import SnapshotSession
 from tailrace_reader.settings import Settings
 from tailrace_reader.snapshot import HeldSnapshot
@@ -100,6 +101,7 @@ class ReaderMember:
             )
             self._resync = ResyncReading(context, settings, self._source, record, self._capture.revising.take)
         self._capturing: asyncio.Task[None] | None = None
+        self._samples = SampleReader(context, record, plan, self._sender, self._cipher, self._observe)
         self._comparison = ComparisonReader(context, self._source, record, self._sender, self._cipher, self._observe)
         self._rows = 0
         self._bytes = 0
@@ -189,7 +191,7 @@ class ReaderMember:
             elif isinstance(work, ReadToCompare):
                 await self._comparison.begin(work)
             elif (session := await self._snapshot_of(work)) is not None:
-                await self._read(work, session)
+                await (self._samples.read if work.sample else self._read)(work, session)
             self._patience.succeeded()
         except SourceChanged as error:
             assert isinstance(work, ReadRange)  # nothing else rests on what was planned

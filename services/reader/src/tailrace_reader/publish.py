@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from tailrace_reader.assemble import Cut
-from tailrace_shared.batch import BatchHead, BatchId, associated_data, headers_of, partition_of, traceparent_of
+from tailrace_shared.batch import BatchHead, BatchId, Kind, associated_data, headers_of, partition_of, traceparent_of
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.envelope import DataCipher
@@ -36,6 +36,7 @@ class RangePublisher:
         *,
         correlation: str,
         observe: Observe,
+        kind: Kind = "raw",
     ) -> None:
         self._sender = sender
         self._topic = topic
@@ -45,6 +46,7 @@ class RangePublisher:
         self._first = first
         self._correlation = correlation
         self._observe = observe
+        self._kind: Kind = kind
         self._flying: deque[asyncio.Future[None]] = deque()
         self.bytes = 0
         """Message bytes handed to Kafka so far."""
@@ -56,7 +58,7 @@ class RangePublisher:
         headers = headers_of(
             BatchHead(
                 id=identity,
-                kind="raw",
+                kind=self._kind,
                 parts=1,
                 last=cut.last,
                 rows=cut.batch.num_rows,
@@ -76,7 +78,7 @@ class RangePublisher:
             sent = await self._sender.enqueue(
                 self._topic,
                 value,
-                partition=partition_of(identity.table, identity.range, cut.number, self._plan.partitions),
+                partition=self._partition(identity),
                 headers=headers,
             )
         except TerminalError as error:
@@ -85,6 +87,12 @@ class RangePublisher:
             raise
         self._flying.append(sent)
         self.bytes += len(value)
+
+    def _partition(self, identity: BatchId) -> int:
+        """A model's rows are together: who learns it reads that partition alone."""
+        if self._kind == "training":
+            return identity.table % self._plan.partitions
+        return partition_of(identity.table, identity.range, identity.batch, self._plan.partitions)
 
     async def drain(self) -> None:
         """Wait for every acknowledgement."""

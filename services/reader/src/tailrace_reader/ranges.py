@@ -76,6 +76,10 @@ class RangeQuery:
     """Of a materialised view: SQL of the columns that are read as another type."""
     filter: TableFilter | None = None
     """Which rows are read, and which of their references; None: all."""
+    chance: str = ""
+    """TABLESAMPLE clause; empty: all rows."""
+    limit: int = 0
+    """Of rows; 0: none."""
 
     @staticmethod
     def of(
@@ -94,7 +98,8 @@ class RangeQuery:
     @property
     def rows(self) -> str:
         """The query whose rows are copied."""
-        return f"SELECT {', '.join(map(self._value, self.columns))} {self._places}{self._order}"
+        most = f" LIMIT {int(self.limit)}" if self.limit else ""
+        return f"SELECT {', '.join(map(self._value, self.columns))} {self._places}{self._order}{most}"
 
     def place_after(self, rows: int) -> str:
         """The query for the place of the first row that is left after ``rows`` rows."""
@@ -120,7 +125,7 @@ class RangeQuery:
     def _places(self) -> str:
         high = f" AND t.ctid < {_place(self.high)}" if self.high else ""
         chosen = f" AND ({self.filter.condition})" if self.filter and self.filter.condition else ""
-        return f"FROM ONLY {self.relation} AS t WHERE t.ctid >= {_place(self.low)}{high}{chosen}"
+        return f"FROM ONLY {self.relation} AS t{self.chance} WHERE t.ctid >= {_place(self.low)}{high}{chosen}"
 
     @property
     def _order(self) -> str:

@@ -9,4 +9,4 @@ from tailrace_trainer.workload import TrainerWorkload
 
 def create_app(settings: Settings) -> Shell:
     """Everything that the trainer is made of; nothing is built at import."""
-    return Shell(settings, "trainer", TrainerWorkload(settings), takes_tasks=True)
+    return Shell(settings, "trainer", TrainerWorkload(settings), takes_tasks=False)

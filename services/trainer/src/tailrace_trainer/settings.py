@@ -14,3 +14,5 @@ class Settings(ServiceSettings):
     """Resident memory of the process that learns; above, it is ended and the table's training fails with that reason."""
     training_rows_max: int = Field(300_000, ge=1_000)
     """Rows that are learned from; of more, a sample."""
+    training_parallel: int = Field(1, ge=1, le=16)
+    """Models that are learned at once. Each takes a processor and up to ``training_memory_mb``."""

@@ -1,52 +1,60 @@
-"""The trainer's workload: it takes train tasks from its group and answers each with a fact."""
+"""The trainer's workload: a member per run that has something to learn; one model at a time, whatever the number of runs."""
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import time
 
 from tailrace_shared.deadline import Deadline
-from tailrace_shared.messages import Failure, RunRecord, Task, TrainingRefused, TrainTask
+from tailrace_shared.messages import RunRecord, Task
+from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.membership import Membership, ReplicaDiffers
+from tailrace_trainer.member import TrainerMember
 from tailrace_trainer.settings import Settings
 
 
 class TrainerWorkload:
-    """Answers *not yet* to every train task: this release learns no models, and no plan of this release asks for one."""
+    """Follows the published runs. Which model it learns is the run's leader's choice, told in the run's record."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._context: ServiceContext | None = None
+        self._membership: Membership | None = None
+        self._turn = asyncio.Semaphore(settings.training_parallel)
 
     async def start(self, context: ServiceContext) -> None:
-        """Remember how to answer."""
-        self._context = context
+        """Make the membership; the first record will use it."""
+
+        async def enter(record: RunRecord, plan: Plan) -> TrainerMember:
+            if any(table.learning for table in plan.tables):
+                require_torch()
+            return TrainerMember(context, self._settings, record, plan, self._turn)
+
+        self._membership = Membership(context, enter)
 
     async def on_record(self, record: RunRecord) -> None:
-        """Runs concern a trainer through its tasks only."""
+        """Join, go on with or leave the record's run."""
+        if self._membership is not None:
+            self._membership.on_record(record)
 
     async def on_task(self, task: Task) -> None:
-        """Answer a train task; other services' tasks pass by."""
-        if isinstance(task, TrainTask) and self._context is not None:
-            await self._context.control.fact(refusal(task, self._context.replica))
+        """Trainers take no tasks: who learns what is in the run's record."""
 
     async def stop(self, deadline: Deadline) -> None:
-        """Nothing is in hand between tasks."""
+        """Leave all runs; what is being learned is learned anew by another trainer."""
+        if self._membership is not None:
+            await self._membership.stop(deadline)
 
     def last_progress(self) -> float:
-        """A trainer without a task is idle, not stuck."""
-        return time.monotonic()
+        """A trainer without a model to learn is idle, not stuck."""
+        return self._membership.last_progress() if self._membership else time.monotonic()
 
 
-def refusal(task: TrainTask, replica: str) -> TrainingRefused:
-    """The answer *not yet*."""
-    return TrainingRefused(
-        run=task.run,
-        attempt=task.attempt,
-        table=task.table,
-        replica=replica,
-        failure=Failure(
-            code="trainer.not-yet",
-            message="this release of the trainer does not learn models yet",
-            remedy="Give the table's columns other generators: mask, mock, key, constant or duplicate.",
-        ),
-    )
+def require_torch() -> None:
+    """Raise ReplicaDiffers where nothing can be learned: the run waits for a trainer that can."""
+    if importlib.util.find_spec("torch") is None:
+        raise ReplicaDiffers(
+            "trainer.no-torch", "this trainer has no torch, without which nothing can be learned",
+            "Install it beside the trainer: pip install 'tailrace-trainer[torch]', or make torch.",
+        )  # fmt: skip

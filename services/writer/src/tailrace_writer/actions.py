@@ -25,7 +25,7 @@ from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
 from tailrace_shared.types import qualified
 from tailrace_shared.verify.canaries import resolve_canaries
-from tailrace_writer import append, ending, leaks, prepare, resync, undo
+from tailrace_writer import append, ending, leaks, prepare, resync, saved_models, undo
 from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
 from tailrace_writer.comparison.lead import Comparing
@@ -37,12 +37,12 @@ from tailrace_writer.sequences import set_sequences
 from tailrace_writer.settings import Settings
 from tailrace_writer.sizes import grouped, table_bytes
 from tailrace_writer.state import decisions as do
-from tailrace_writer.state import moves
+from tailrace_writer.state import learning, moves
 from tailrace_writer.state.moves import Seat
 from tailrace_writer.state.read import Picture
 from tailrace_writer.state.view import RangeKey
 from tailrace_writer.terminate import terminate_stale
-from tailrace_writer.work import WorkTopic, read_ranges
+from tailrace_writer.work import WorkTopic, read_ranges, sample_ranges
 
 _MOVING = frozenset({"postgres.internal", "postgres.unknown-table", "postgres.unknown-column", "postgres.error"})
 """What PostgreSQL says of an index or table that was dropped while its catalogue was read."""
@@ -102,6 +102,12 @@ class Actions:
                     await self._send(connection, seat, keys)
                 case do.Send(keys):
                     await self._send(connection, seat, keys)
+                case do.ReadSample(table, ranges):
+                    plan = await self._plans.fetch(seat.run, picture.view.digest)
+                    await self._work.send(sample_ranges(plan, seat, table, ranges))
+                    await learning.note_sent(connection, seat, table, ranges)
+                case do.Teach(table, trainer):
+                    await learning.teach(connection, seat, table, trainer)
                 case do.MarkDone(keys):
                     await moves.mark_done(connection, seat, keys)
                 case do.CompleteTables(numbers):
@@ -128,6 +134,19 @@ class Actions:
                 plan = await self._plans.fetch(seat.run, view.digest)
                 async with self._session() as connection:
                     await prepare.prepare(connection, seat, plan, patience)
+            case do.KeepModel(table, digest):
+                plan = await self._plans.fetch(seat.run, view.digest)
+                async with self._session() as connection:
+                    await saved_models.keep(
+                        connection,
+                        self._context.kafka,
+                        self._settings.namespace,
+                        seat,
+                        plan,
+                        table,
+                        digest,
+                        picture.job,
+                    )
             case do.EndLoading():
                 crash_point("leader.before-finishing")
                 async with self._session() as connection:
@@ -190,6 +209,8 @@ class Actions:
     async def _plan(self, seat: Seat, picture: Picture) -> None:
         job = picture.job
         resolve_canaries(job.verify.canaries)  # what is missing is said before anything is read or loaded
+        async with self._session() as connection:
+            await saved_models.require(connection, job)
         await self._let_others_end(seat, job)
         # Before any member joins: the planning reader publishes the plan there, members subscribe from planned on.
         async with self._context.kafka.admin() as admin:

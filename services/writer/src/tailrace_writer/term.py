@@ -21,6 +21,7 @@ from tailrace_shared.errors import TailraceError, TransientError
 from tailrace_shared.messages import TERMINAL_STATES, ReplicaLost
 from tailrace_shared.plan.protection import protection_of
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
+from tailrace_shared.service.learning_metrics import MODEL_STATES
 from tailrace_shared.service.metrics import STATES
 from tailrace_writer.actions import Actions, Hindered
 from tailrace_writer.beats import Arrivals, Beats
@@ -285,6 +286,9 @@ class Term:
         metrics.credit.labels(run).set(view.credit_bytes)
         metrics.credit_used.labels(run).set(view.outstanding_bytes)
         metrics.rows_expected.labels(run).set(sum(max(0.0, t["estimated_rows"]) for t in picture.tables))
+        told = [model["state"] for model in self._progress.get("models", ())]
+        for of_model in MODEL_STATES if told else ():
+            metrics.learning.models.labels(run, of_model).set(told.count(of_model))
         if picture.lane is not None:
             self._measure_lane(picture)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -11,8 +11,9 @@ from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.kafka import Kafka
 from tailrace_shared.messages import Bound, MakeRows, ReadRange, Work
-from tailrace_shared.plan.model import ORDER
+from tailrace_shared.plan.model import ORDER, Plan
 from tailrace_shared.postgres import translated
+from tailrace_writer.state.learning import ready_models
 from tailrace_writer.state.moves import Seat
 from tailrace_writer.state.view import RangeKey
 
@@ -58,10 +59,31 @@ async def read_ranges(
     """The work items of ranges, and the orders among them, from their rows."""
     with translated():
         rows = await connection.fetch(_RANGES, seat.run, seat.attempt, *zip(*keys, strict=True))
-    return [_item(seat, row) for row in rows]
+        models = await ready_models(connection, seat) if any(row["leaf"] == ORDER for row in rows) else {}
+    return [_item(seat, row, models) for row in rows]
 
 
-def _item(seat: Seat, row: asyncpg.Record) -> ReadRange | MakeRows:
+def sample_ranges(plan: Plan, seat: Seat, table: int, ranges: Sequence[int]) -> list[ReadRange]:
+    """The work items of ranges of rows to learn from."""
+    learning = plan.table(table).learning
+    wanted = [] if learning is None else [r for r in learning.source.ranges if r.number in set(ranges)]
+    return [
+        ReadRange(
+            run=seat.run,
+            attempt=seat.attempt,
+            table=table,
+            load=0,
+            range=r.number,
+            leaf=r.leaf,
+            low=Bound(block=r.low),
+            high=None if r.high is None else Bound(block=r.high, item=r.high_item),
+            sample=True,
+        )
+        for r in wanted
+    ]
+
+
+def _item(seat: Seat, row: asyncpg.Record, models: Mapping[int, str]) -> ReadRange | MakeRows:
     if row["leaf"] == ORDER:
         return MakeRows(
             run=seat.run,
@@ -71,6 +93,7 @@ def _item(seat: Seat, row: asyncpg.Record) -> ReadRange | MakeRows:
             range=row["range_no"],
             first=row["low_block"],
             rows=row["high_block"] - row["low_block"],
+            model=models.get(row["table_no"], ""),
         )
     return ReadRange(
         run=seat.run,

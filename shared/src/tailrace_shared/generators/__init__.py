@@ -3,6 +3,7 @@
 The kernels behind them live in ``tailrace_generator.kernels``, under the same names.
 """
 
+from tailrace_shared.generators.ai import Ai
 from tailrace_shared.generators.base import GeneratorSpec, Injectivity, Making, Nulls
 from tailrace_shared.generators.column import MaskColumn, Refusal, char_limit
 from tailrace_shared.generators.keys import INTEGER_KEYS, Key, key_limit, text_key_chars
@@ -47,6 +48,7 @@ __all__ = [
     "GENERATORS",
     "INTEGER_KEYS",
     "LOCALES",
+    "Ai",
     "Constant",
     "Duplicate",
     "GeneratorSpec",

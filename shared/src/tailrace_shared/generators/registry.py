@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from tailrace_shared.generators.ai import Ai
 from tailrace_shared.generators.alphabets import alphabets_digest
 from tailrace_shared.generators.base import GeneratorSpec
 from tailrace_shared.generators.keys import Key
@@ -47,6 +48,7 @@ AnySpec = (
     | MockFirstName | MockLastName | MockFullName | MockEmail | MockPhone | MockCompany | MockStreet | MockCity
     | MockPostcode
     | MakeNumber | MakeDate | MakeBoolean | MakeChoice | MakeWords | MakePattern | MakeSequence | MakeReference
+    | Ai
 )  # fmt: skip
 
 BareName = Literal[
@@ -54,6 +56,7 @@ BareName = Literal[
     "mock.first_name", "mock.last_name", "mock.full_name", "mock.email", "mock.phone", "mock.company", "mock.street",
     "mock.city", "mock.postcode",
     "make.number", "make.date", "make.boolean", "make.choice", "make.words", "make.sequence", "make.reference",
+    "ai",
 ]  # fmt: skip
 """Generators that need no option: a job file may give the name alone."""
 
@@ -65,6 +68,7 @@ GENERATORS: Mapping[str, type[GeneratorSpec]] = MappingProxyType(
             MockFirstName, MockLastName, MockFullName, MockEmail, MockPhone, MockCompany, MockStreet, MockCity,
             MockPostcode,
             MakeNumber, MakeDate, MakeBoolean, MakeChoice, MakeWords, MakePattern, MakeSequence, MakeReference,
+            Ai,
         )
     }
 )  # fmt: skip

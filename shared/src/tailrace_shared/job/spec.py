@@ -20,9 +20,9 @@ Reference = Annotated[str, StringConstraints(pattern=r"^\$\{[A-Z][A-Z0-9_]*\}$")
 Policy = Literal["halt", "mask", "null", "pass"]
 """What happens to a column without a rule: refuse the plan, mask it by its type, write NULL, carry it as it is."""
 
-Mode = Literal["carry", "duplicate", "generate", "truncate", "exclude"]
-"""carry: by column rules; duplicate: every column as it is; generate: made rows, nothing is read; truncate: empty it, load nothing;
-exclude: leave it alone."""
+Mode = Literal["carry", "duplicate", "generate", "synthesize", "truncate", "exclude"]
+"""carry: by column rules; duplicate: every column as it is; generate: made rows, nothing is read; synthesize: made rows whose
+columns come from a model unless their rule says otherwise; truncate: empty it, load nothing; exclude: leave it alone."""
 
 
 MissingParents = Literal["refuse", "nullify", "exclude"]
@@ -52,10 +52,46 @@ class Destination(Frozen):
     )
 
 
+class Train(Frozen):
+    """How a table is learned whose columns use the generator ai, and how what is learned is protected."""
+
+    sample: Literal["random", "first", "all"] = Field(
+        default="random",
+        description="Which rows are learned from: so many at random, the first ones of each heap, or all that the trainer takes.",
+    )
+    rows: int = Field(default=100_000, ge=1, le=10_000_000, description="How many.")
+    epochs: int = Field(
+        default=60, ge=1, le=10_000, description="At most; learning ends before when it stops to improve."
+    )
+    seed: int = Field(
+        default=1, ge=0, lt=1 << 31, description="Of sampling, learning and drawing: another one makes other rows."
+    )
+    k: int = Field(
+        default=10,
+        ge=2,
+        le=1000,
+        description="Distinct entities behind every value, edge and knot that is kept: rows, unless `entity` is given.",
+    )
+    rare: Literal["resample", "constant"] = Field(
+        default="resample",
+        description="What rarer categories become: another category, or `replacement` in columns of text.",
+    )
+    replacement: str = Field(default="*", max_length=100, description="Of `rare: constant`.")
+    entity: str | None = Field(
+        default=None,
+        description="Column of the source that says to whom a row belongs: protection counts these, not rows.",
+    )
+    model: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="Digest of a saved model, as `tailrace models` lists it: it is drawn from, and nothing is learned.",
+    )
+
+
 class TableRule(Frozen):
     """How one table, or all tables that a pattern matches, travel."""
 
-    mode: Mode = Field(default="carry", description="carry, duplicate, generate, truncate or exclude.")
+    mode: Mode = Field(default="carry", description="carry, duplicate, generate, synthesize, truncate or exclude.")
     columns: dict[str, Rule] = Field(
         default_factory=dict,
         description="Generator per column: a name such as mock.email, or a mapping with `generator` and its options.",
@@ -73,7 +109,10 @@ class TableRule(Frozen):
         ge=0,
         le=10**12,
         description="At most so many rows are carried, the first of those that `where` leaves. Mode generate: so many rows "
-        "are made.",
+        "are made. Mode synthesize: the same; default: about as many as the source has.",
+    )
+    train: Train = Field(
+        default_factory=Train, description="How the columns with the generator ai are learned, and protected."
     )
     missing_parents: MissingParents | None = Field(
         default=None,
@@ -236,3 +275,11 @@ class Job(Frozen):
         named |= {f"{field}.url": known[field].url for field in ("source", "destination") if field in known}
         check_canaries(verify.canaries, named)
         return verify
+
+
+def learns(job: Job) -> bool:
+    """Whether columns of some table come from a model."""
+    return job.default_mode == "synthesize" or any(
+        rule.mode == "synthesize" or any(column.generator == "ai" for column in rule.columns.values())
+        for rule in job.tables.values()
+    )

@@ -21,6 +21,7 @@ from tailrace_shared.plan.generated_checks import prove_checks
 from tailrace_shared.plan.generated_links import generated, target, touching
 from tailrace_shared.plan.generated_rules import Ties, decide_made
 from tailrace_shared.plan.generated_unique import prove_unique
+from tailrace_shared.plan.learning import aligned, plan_learning
 from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.model import ParentKey, PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.orders import cut_orders
@@ -88,7 +89,8 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
     columns, proofs = prove_unique(table, columns, rows, problems)
     context.proofs.extend([*proofs, *prove_checks(table, columns, rows, problems)])
     _check_partitions(table, columns, problems)
-    cut = cut_orders(rows, columns, context.job.limits)
+    columns, learning = plan_learning(scoped, columns, context)
+    cut = cut_orders(rows, columns, context.job.limits, aligned if learning else int)
     return PlannedTable(
         number=number,
         name=scoped.name,
@@ -100,6 +102,7 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
         rows_per_batch=cut.rows_per_batch,
         rows=rows,
         only=table.kind == "r" and bool(table.inherited_by),
+        learning=learning,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tailrace_shared.generators import INTEGER_KEYS, Duplicate, MakeReference, Null
+from tailrace_shared.generators import INTEGER_KEYS, Ai, Duplicate, MakeReference, Null
 from tailrace_shared.plan.generated import Generation
 from tailrace_shared.plan.generated_links import generated, target
 from tailrace_shared.plan.generated_unique import may_be_null
@@ -79,6 +79,12 @@ def _check_key(tables: Sequence[PlannedTable], table: PlannedTable, column: Plan
                 "no-parent-key", ref, f"{parent.name}.{column.parent.column} is not made: the destination fills it itself",
                 "Give the column the rule null, or exclude the table.",
             )  # fmt: skip
+        return
+    if isinstance(key.rule, Ai):
+        context.problems.error(
+            "learned-key", ref, f"it refers to {parent.name}.{key.name}, whose values are drawn from a model",
+            "Give that column the rule key, or another that makes its rows differ.",
+        )  # fmt: skip
         return
     if may_be_null(key) and column.mask and not column.mask.nullable:
         context.problems.error(

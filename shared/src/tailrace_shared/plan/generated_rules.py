@@ -18,6 +18,7 @@ from tailrace_shared.generators import (
     Null,
 )
 from tailrace_shared.plan.domains import in_unique_index
+from tailrace_shared.plan.learning import default_learned, needs_value
 from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision
@@ -38,7 +39,7 @@ def decide_made(scoped: ScopedTable, target: Table, column: Column, ties: Ties, 
     """The generator of a column and where it comes from; None where there is none, and that is reported."""
     ref, own = ColumnRef(scoped.name, column.name), scoped.rules.get(column.name)
     if own is not None:
-        return Decision(own, "job") if _allowed(own, ref, ties, problems) else None
+        return Decision(own, "job") if _allowed(own, scoped, ref, ties, problems) else None
     if ties.made:
         return Decision(MakeReference(), f"refers to {ties.made[0].parent}")
     if ties.others:
@@ -47,6 +48,8 @@ def decide_made(scoped: ScopedTable, target: Table, column: Column, ties: Ties, 
             if column.nullable
             else _no_rule(ref, problems)
         )
+    if scoped.mode == "synthesize":
+        return Decision(default_learned(target, column), "mode synthesize")
     if scoped.policy == "null":
         return Decision(Null(), "policy null")
     made = default_maker(target, column) if scoped.policy == "mask" else None
@@ -83,7 +86,10 @@ def _number(column: Column) -> MakeNumber:
     return MakeNumber() if whole > 3 else MakeNumber(low=0, high=10 ** max(0, whole) - 1)  # type: ignore[arg-type]
 
 
-def _allowed(rule: GeneratorSpec, ref: ColumnRef, ties: Ties, problems: Problems) -> bool:
+def _allowed(rule: GeneratorSpec, scoped: ScopedTable, ref: ColumnRef, ties: Ties, problems: Problems) -> bool:
+    if not rule.from_ordinal and scoped.learned:
+        problems.error("learn-real-value", ref, *needs_value(rule))
+        return False
     if not rule.from_ordinal:
         known = ", ".join(name for name, spec in GENERATORS.items() if spec.from_ordinal)
         problems.error(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tailrace_shared.catalogue.model import Index, Table
-from tailrace_shared.generators import Made, MakeReference, Null
+from tailrace_shared.generators import Ai, Made, MakeReference, Null
 from tailrace_shared.generators.made import SPACE_MAX
 from tailrace_shared.plan.domains import indexed_columns
 from tailrace_shared.plan.model import PlannedColumn, Proof, Slot
@@ -172,4 +172,5 @@ def may_be_null(column: PlannedColumn) -> bool:
     """Whether some of its rows are NULL."""
     rule = column.rule
     first = column.parent is not None and column.parent.earlier and column.mask is not None and column.mask.nullable
-    return isinstance(rule, Null) or (isinstance(rule, Made) and rule.null_share > 0) or first
+    drawn = isinstance(rule, Ai) and column.mask is not None and column.mask.nullable
+    return isinstance(rule, Null) or (isinstance(rule, Made) and rule.null_share > 0) or first or drawn

@@ -200,6 +200,31 @@ class PlannedTable(Frozen):
     """Other tables of the destination inherit from it: it is counted and emptied with ONLY."""
     rows: int = 0
     """Of a generated table: how many are made, ordinals 0 to rows - 1."""
+    learning: Learning | None = None
+    """Of a generated table with columns that are sampled from a model."""
+
+
+class Learning(Frozen):
+    """What a table's model is learned from, and how."""
+
+    source: PlannedTable
+    """What is read of the source: the columns to learn, and the one that says to whom a row belongs. Its ranges are those of the
+    sample."""
+    columns: tuple[str, ...]
+    """Those that are learned, in the order of the source."""
+    sample: Literal["random", "first", "all"]
+    rows: int
+    """At most so many are learned from; 0: as many as the trainer takes."""
+    percent: float = 100.0
+    """Of the source's rows that are read, at random, when that is less than all."""
+    seed: int = 1
+    epochs: int = 60
+    k: int = 10
+    rare: Literal["resample", "constant"] = "resample"
+    replacement: str = "*"
+    entity: str | None = None
+    model: str = ""
+    """Digest of a saved model that is drawn from; empty: one is learned."""
 
 
 class TableFilter(Frozen):

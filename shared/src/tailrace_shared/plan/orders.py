@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from tailrace_shared.job.spec import Limits
@@ -23,13 +23,14 @@ class Cut(NamedTuple):
     orders: tuple[PlannedRange, ...]
 
 
-def cut_orders(rows: int, columns: Iterable[PlannedColumn], limits: Limits) -> Cut:
-    """Batches of so many rows that they stay below the job's bytes, and orders of whole batches below a range's.
+def cut_orders(rows: int, columns: Iterable[PlannedColumn], limits: Limits, whole: Callable[[int], int] = int) -> Cut:
+    """Batches of so many rows that they stay below the job's bytes, and orders of whole batches below a range's. ``whole`` makes
+    the rows of a batch fewer, to what suits their generator.
 
     A function of the plan alone, so that a batch has the same rows whoever makes it. A table of no rows has no order.
     """
     width = sum(map(_width, columns)) or 1
-    per_batch = max(1, min(limits.rows_per_batch, limits.batch_bytes // width))
+    per_batch = whole(max(1, min(limits.rows_per_batch, limits.batch_bytes // width)))
     batches = max(1, min(ORDER_BATCHES, limits.range_bytes // (per_batch * width)))
     step = per_batch * batches
     orders = tuple(

@@ -17,7 +17,8 @@ NOT_ENFORCED_SINCE: Final = 180000
 def check_source(planned: Sequence[PlannedTable], source: Catalogue, problems: Problems) -> None:
     """USAGE on the schemas, SELECT on every heap that is read, and no policy that hides rows."""
     check = _Checker("source", source, problems)
-    for table in planned:
+    for entry in planned:
+        table = entry.learning.source if entry.learning else entry
         if table.mode in ("truncate", "generate"):
             continue
         check.table(table.name, ("SELECT",))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
-from tailrace_shared.generators import GeneratorSpec, MakeReference
+from tailrace_shared.generators import Ai, GeneratorSpec, MakeReference
 from tailrace_shared.generators.suggest import suggest
-from tailrace_shared.job.spec import Job, MissingParents, Mode, Policy, TableRule
+from tailrace_shared.job.spec import Job, MissingParents, Mode, Policy, TableRule, Train
 from tailrace_shared.plan.problems import Problems
 
 RESERVED_SCHEMA = "tailrace"
@@ -43,6 +43,7 @@ class ScopedTable:
     """As the job has it."""
     limit: int | None = None
     missing_parents: MissingParents = "refuse"
+    train: Train = field(default_factory=Train)
 
     @property
     def name(self) -> TableName:
@@ -56,7 +57,12 @@ class ScopedTable:
     @property
     def generated(self) -> bool:
         """True where rows are made."""
-        return self.mode == "generate"
+        return self.mode in ("generate", "synthesize")
+
+    @property
+    def learned(self) -> bool:
+        """True where columns come from a model of the source's rows."""
+        return self.mode == "synthesize" or (self.generated and any(isinstance(r, Ai) for r in self.rules.values()))
 
     def source_column(self, name: str) -> Column | None:
         return self.table.column(name)
@@ -75,7 +81,7 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
         if mode == "exclude" or not _is_table(table, exact=key == str(table.name), problems=problems):
             continue
         rules: dict[str, GeneratorSpec] = dict(rule.columns) if rule else {}
-        if rules and mode not in ("carry", "generate"):
+        if rules and mode not in ("carry", "generate", "synthesize"):
             problems.error(
                 "rules-without-carry", table.name, f"mode {mode} takes no rules for columns",
                 f"Remove the columns of `{key}`, or its mode (for the other columns as they are: `policy: pass`).",
@@ -84,7 +90,7 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
         if key == str(table.name):
             _check_columns(table, rules, problems)
         policy = rule.policy if rule and rule.policy else job.policy
-        limited = rule is not None and rule.rows is not None and mode != "generate"
+        limited = rule is not None and rule.rows is not None and mode not in ("generate", "synthesize")
         if rule and mode not in ("carry", "duplicate") and (rule.where or limited):
             problems.error(
                 "filter-without-carry", table.name, f"mode {mode} carries no row that `where` or `rows` could choose",
@@ -96,8 +102,9 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
             {c: r for c, r in rules.items() if table.column(c)},
             policy,
             where=rule.where if rule else "",
-            limit=rule.rows if rule else None,
+            limit=_limit(rule, mode, table),
             missing_parents=(rule.missing_parents if rule else None) or job.missing_parents,
+            train=rule.train if rule else Train(),
         )
     _refer(found, source)
     if not any(t.loaded or t.generated for t in found.values()):
@@ -106,6 +113,12 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
             "Check `schemas`, `default_mode` and `tables`, and that the source's role may use the schemas.",
         )  # fmt: skip
     return found
+
+
+def _limit(rule: TableRule | None, mode: Mode, table: Table) -> int | None:
+    if rule is not None and rule.rows is not None:
+        return rule.rows
+    return round(table.rows) if mode == "synthesize" and table.rows > 0 else None
 
 
 def _refer(scope: dict[TableName, ScopedTable], source: Catalogue) -> None:

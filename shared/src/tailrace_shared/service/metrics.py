@@ -15,6 +15,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tailrace_shared import __version__
 from tailrace_shared.messages import ServiceName, State
 from tailrace_shared.service.lane_metrics import LaneMetrics
+from tailrace_shared.service.learning_metrics import LearningMetrics
 from tailrace_shared.service.memory import MemoryCollector, MemoryGroup
 
 Outcome = Literal["done", "duplicate", "discarded", "failed"]
@@ -61,6 +62,7 @@ class Metrics:
         self.up_to_date = self._gauge("ready", "1 when the replica is ready.")
         self.broker = self._gauge("broker_up", "1 while the broker answers.")
         self.lane = LaneMetrics(service, self._counter, self._gauge)
+        self.learning = LearningMetrics(service, self._gauge)
         self.runs.set(0)
         self.up_to_date.set(0)
         self.broker.set(0)

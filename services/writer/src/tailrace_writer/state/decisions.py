@@ -101,6 +101,30 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSample:
+    """Send the work items of these ranges of rows to learn from."""
+
+    table: int
+    ranges: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Teach:
+    """Name the trainer that is to learn a table."""
+
+    table: int
+    trainer: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeepModel:
+    """A model was learned, or the job names one: see that it is both kept and on the run's topic, and fits the plan."""
+
+    table: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class MarkDone:
     """Ranges that the ledger holds completely."""
 
@@ -195,6 +219,9 @@ Decision: TypeAlias = (
     | Prepare
     | Release
     | Send
+    | ReadSample
+    | Teach
+    | KeepModel
     | MarkDone
     | CompleteTables
     | EndLoading
@@ -219,6 +246,7 @@ LONG = (
     Settle,
     Claim,
     Prepare,
+    KeepModel,
     EndLoading,
     Finish,
     Verify,

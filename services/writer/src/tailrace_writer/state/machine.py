@@ -16,6 +16,7 @@ from tailrace_shared.messages import TERMINAL_STATES
 from tailrace_writer.state import decisions as do
 from tailrace_writer.state.decisions import Decision
 from tailrace_writer.state.resyncing import resyncing
+from tailrace_writer.state.teaching import teaching, unlearned
 from tailrace_writer.state.view import OpenRange, RangeKey, RunView
 
 
@@ -156,7 +157,9 @@ def _loading(view: RunView, now: float, patience: Patience) -> list[Decision]:
                 "The source was read twice with different results; please report this.",
             )
         ]
-    decided: list[Decision] = []
+    decided = teaching(view)
+    if isinstance(next(iter(decided), None), do.KeepModel):
+        return decided
     done = tuple(r.key for r in view.open if r.complete)
     if done:
         decided.append(do.MarkDone(done))
@@ -205,7 +208,8 @@ def _missing(view: RunView, now: float, patience: Patience) -> str:
     """What a run that loads lacks; nothing while everybody is there and something has arrived lately."""
     if view.refusal and not (view.readers and view.generators and view.writers):
         return view.refusal
-    if not view.readers and not all(r.read or r.made for r in view.open):
+    unread = any(m.unread and not m.digest for m in view.models) or not all(r.read or r.made for r in view.open)
+    if not view.readers and unread:
         return "a reader replica"
     if not view.generators:
         return "a generator replica"
@@ -213,6 +217,10 @@ def _missing(view: RunView, now: float, patience: Patience) -> str:
         return "a writer replica"
     if view.hindrance:
         return f"a writer that can write: {view.hindrance}"
+    if unlearned(view) and not view.trainers:
+        return view.refusal or "a trainer replica"
+    if unlearned(view) and not view.open and not view.candidates:
+        return ""  # the record says how far each model is
     silent_s = now - max(view.moved_at, view.last_applied_at)
     if silent_s < patience.range_s:
         return ""
@@ -242,6 +250,8 @@ def _needs_snapshot(view: RunView, now: float, patience: Patience) -> bool:
     if view.state != "loading":
         return True
     if any(not c.made for c in view.candidates) or any(not (r.read or r.made) for r in view.open):
+        return True
+    if any(model.unread and not model.digest for model in view.models):
         return True
     blocked = any(t.unfinished and not t.made and not t.loaded and t.after for t in view.tables)
     stuck = any(not r.complete and not r.made for r in view.open) and now - view.last_applied_at >= patience.range_s

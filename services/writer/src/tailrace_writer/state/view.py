@@ -116,6 +116,23 @@ class ResyncView:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelView:
+    """A table's model, before its orders can be released."""
+
+    table: int
+    ready: bool = False
+    """It is on the run's topic, and kept."""
+    digest: str = ""
+    """Of what a trainer has published, or of the saved model that the plan names."""
+    trainer: str = ""
+    """Who is to learn it."""
+    unsent: tuple[int, ...] = ()
+    """Ranges of its sample whose work items are not on the topic, or were sent so long ago that they are sent again."""
+    unread: int = 0
+    """Ranges of its sample that nobody has read."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """A run's row and what belongs to it."""
 
@@ -174,6 +191,10 @@ class RunView:
     stop_requested: bool = False
     lane: LaneView | None = None
     """Once the destination is prepared."""
+    models: tuple[ModelView, ...] = ()
+    """Of tables that are learned."""
+    trainers: tuple[str, ...] = ()
+    """Live replicas that can learn."""
     resync: ResyncView | None = None
     keeps: bool = False
     """What it has loaded stays although it fails: it has followed its source, and nothing was found that must not be there."""
@@ -186,7 +207,11 @@ class RunView:
         return sum(r.outstanding_bytes for r in self.open)
 
 
-def releasable(tables: tuple[TableView, ...]) -> tuple[int, ...]:
-    """Numbers of the tables whose ranges may be released: every prerequisite is loaded."""
-    loaded = {t.number for t in tables if t.loaded}
-    return tuple(t.number for t in tables if t.resync or (not t.loaded and loaded.issuperset(t.after)))
+def releasable(tables: tuple[TableView, ...], models: tuple[ModelView, ...] = ()) -> tuple[int, ...]:
+    """Numbers of the tables whose ranges may be released: every prerequisite is loaded, and its model is there."""
+    loaded, unlearned = {t.number for t in tables if t.loaded}, {m.table for m in models if not m.ready}
+    return tuple(
+        t.number
+        for t in tables
+        if t.resync or (not t.loaded and t.number not in unlearned and loaded.issuperset(t.after))
+    )

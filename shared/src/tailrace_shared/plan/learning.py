@@ -1,0 +1,165 @@
+"""Columns that come from a model, in a plan: what is read to learn it, and what stands against learning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from tailrace_shared.catalogue.model import Column, Table
+from tailrace_shared.generators import Ai, Duplicate, GeneratorSpec, Key
+from tailrace_shared.plan.domains import in_unique_index
+from tailrace_shared.plan.model import Learning, PlannedColumn, PlannedRange, PlannedTable, Proof
+from tailrace_shared.plan.problems import Problems
+from tailrace_shared.plan.ranges import leaves_of, ranges_of
+from tailrace_shared.plan.scope import ColumnRef, ScopedTable
+
+if TYPE_CHECKING:
+    from tailrace_shared.plan.generated import Generation
+
+ROWS_PER_COLUMN: Final = 500
+"""Below, rare categories are lost and dependence is learned poorly: measured on tables of up to 15 columns."""
+SPARE: Final = 1.1
+"""More is sampled than asked for: the number of rows is an estimate, and sampling is by chance."""
+WORTH_SAMPLING: Final = 60.0
+"""Percent of the rows from which on all are read: sampling would save little."""
+DRAW_ROWS: Final = 2_048
+"""Rows that a model draws at once; batches of whole draws, or of whole parts of one, waste nothing."""
+
+
+def default_learned(table: Table, column: Column) -> GeneratorSpec:
+    """What makes a column of a synthetic table for which the job has no rule: a key where rows must differ, else the model."""
+    family = column.type.family
+    if family in Key.families and (family == "uuid" or in_unique_index(column.name, table, alone=True)):
+        return Key()
+    return Ai()
+
+
+def needs_value(rule: GeneratorSpec) -> tuple[str, str]:
+    """Why a synthetic table's column cannot have a rule that works on values, and what to do."""
+    what = "carries" if isinstance(rule, Duplicate) else "is made from"
+    return (
+        f"{rule.generator} {what} values of real rows, and no row of a synthetic table stands for a real one",
+        "Use ai, key, mock.…, make.…, constant or null; or give the table the mode carry.",
+    )
+
+
+def plan_learning(
+    scoped: ScopedTable, columns: Sequence[PlannedColumn], context: Generation
+) -> tuple[list[PlannedColumn], Learning | None]:
+    """The columns with what is known of the source's, and what is learned; None where no column comes from a model."""
+    problems, table, train = context.problems, scoped.table, scoped.train
+    wanted = [column for column in columns if isinstance(column.rule, Ai)]
+    if not wanted:
+        return list(columns), None
+    if table.kind == "v":
+        problems.error(
+            "learn-view", table.name, "a view has no rows of its own to sample",
+            "Synthesize the tables that it reads, or a materialised view.",
+        )  # fmt: skip
+    read: list[PlannedColumn] = []
+    for column in wanted:
+        ours = table.column(column.name)
+        if ours is None:
+            problems.error(
+                "learn-column", ColumnRef(table.name, column.name), "the source has no such column to learn from",
+                "Give it a rule of another kind: key, mock.…, make.…, constant or null.",
+            )  # fmt: skip
+            continue
+        if ours.type.family != column.type.family:
+            problems.error(
+                "learn-type", ColumnRef(table.name, column.name),
+                f"it is {ours.type.name} in the source and {column.type.name} in the destination",
+                "Give both the same kind of type, or give it a rule of another kind.",
+            )  # fmt: skip
+        read.append(
+            PlannedColumn(
+                name=column.name, type=ours.type, destination_type=column.type, rule=column.rule, why="learned"
+            )
+        )
+    order = {column.name: place for place, column in enumerate(table.columns)}
+    read.sort(key=lambda column: order[column.name])
+    learned = tuple(column.name for column in read)
+    if train.entity and train.entity not in learned:
+        whose = table.column(train.entity)
+        if whose is None:
+            problems.error(
+                "learn-entity", ColumnRef(table.name, train.entity), "the source's table has no such column",
+                "Name the column that says to whom a row belongs.",
+            )  # fmt: skip
+        else:
+            read.append(PlannedColumn(name=whose.name, type=whose.type, destination_type=whose.type, rule=Duplicate()))
+    _advise(scoped, len(learned), problems)
+    limit = 0 if train.sample == "all" else train.rows
+    learning = Learning(
+        source=PlannedTable(
+            number=context.numbers[table.name],
+            name=table.name,
+            mode="carry",
+            columns=tuple(read),
+            leaves=leaves_of(table),
+            ranges=ranges_of(table, context.job.limits.range_bytes) if train.sample == "all" else _whole_heaps(table),
+            estimated_rows=table.rows,
+            rows_per_batch=context.job.limits.rows_per_batch,
+        ),
+        columns=learned,
+        sample=train.sample,
+        rows=limit,
+        percent=_percent(scoped),
+        seed=train.seed,
+        epochs=train.epochs,
+        k=train.k,
+        rare=train.rare,
+        replacement=train.replacement,
+        entity=train.entity,
+        model=train.model or "",
+    )
+    context.proofs.append(protection_of(learning))
+    return list(columns), learning
+
+
+def protection_of(learning: Learning) -> Proof:
+    """What a model may keep of its rows, in words: for whoever answers for it."""
+    whose = f"different values of {learning.entity}" if learning.entity else "rows"
+    rare = "rarer categories are drawn again among the others"
+    if learning.rare == "constant":
+        rare = f"rarer categories of texts become {learning.replacement!r}"
+    if learning.model:
+        reason = f"drawn from the saved model {learning.model[:12]}: `tailrace models` shows how it is protected"
+    else:
+        reason = f"{learning.k} {whose} or more stand behind every value, edge and knot; {rare}; extremes become a mean"
+    return Proof(about=f"{learning.source.name} model", verdict="proved", reason=reason)
+
+
+def aligned(rows_per_batch: int) -> int:
+    """So many rows, or fewer, that draws are used whole: a multiple of a draw, or a power of two below it."""
+    if rows_per_batch >= DRAW_ROWS:
+        return rows_per_batch // DRAW_ROWS * DRAW_ROWS
+    return 1 << (rows_per_batch.bit_length() - 1)
+
+
+def _percent(scoped: ScopedTable) -> float:
+    rows, there = scoped.train.rows, scoped.table.rows
+    if scoped.train.sample != "random" or there <= 0:
+        return 100.0
+    percent = 100.0 * SPARE * rows / there
+    return 100.0 if percent >= WORTH_SAMPLING else max(percent, 1e-6)
+
+
+def _whole_heaps(table: Table) -> tuple[PlannedRange, ...]:
+    return tuple(
+        PlannedRange(number=number, leaf=number, low=0, high=None, estimated_bytes=1)
+        for number in range(len(leaves_of(table)))
+    )
+
+
+def _advise(scoped: ScopedTable, columns: int, problems: Problems) -> None:
+    there, train = scoped.table.rows, scoped.train
+    if train.model or there < 0:
+        return
+    rows = there if train.sample == "all" else min(there, train.rows)
+    if rows < ROWS_PER_COLUMN * columns:
+        problems.warning(
+            "few-rows", scoped.name,
+            f"about {rows:,.0f} rows are few to learn {columns} columns: a good model takes {ROWS_PER_COLUMN * columns:,} or more",
+            "Sample more rows, learn fewer columns, or expect rare values to be missing.",
+        )  # fmt: skip
