@@ -269,6 +269,7 @@ class Hammer:
             except (
                 asyncpg.PostgresConnectionError,
                 asyncpg.InterfaceError,
+                asyncpg.InternalClientError,
                 asyncpg.OperatorInterventionError,
                 OSError,
             ):
