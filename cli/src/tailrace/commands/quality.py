@@ -1,0 +1,128 @@
+"""``tailrace quality``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailrace.commands.options import AsJson, JobFile
+from tailrace.console import Output
+from tailrace_shared.errors import ExitCode, UsageError
+from tailrace_shared.job.load import load_job
+
+if TYPE_CHECKING:
+    from tailrace.quality.model import QualityReport
+    from tailrace.quality.sampling import Wanted
+    from tailrace_shared.job.spec import Job
+    from tailrace_shared.plan.model import Problem
+
+
+def quality(
+    job_file: JobFile,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.HTML", help="Write a page for people there, in one file."),
+    ] = None,
+    tables: Annotated[
+        list[str] | None, typer.Option("--table", metavar="TABLE", help="Only this table. Repeatable.")
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=100, max=1_000_000, help="Rows per table and sample.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**31 - 1, help="Of the samples.")] = 1,
+    k: Annotated[int, typer.Option("--k", min=2, max=1000, help="Fewest rows behind anything that is shown.")] = 10,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--held-out",
+            metavar="TABLE=CONDITION",
+            help="Rows of the source that nothing was learned from. Repeatable.",
+        ),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="TABLE=COLUMN", help="The column that a model is to predict. Repeatable."),
+    ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics", metavar="FILE.prom", help="Write the headline figures for Prometheus' node exporter."
+        ),
+    ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            "--run", metavar="RUN", help="The run that loaded the destination; default: the last that is done."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare a destination's distributions with its source's, and see what its rows give away. Changes nothing.
+
+    Draws bounded random samples of both databases through read-only sessions and measures, per table: each column's
+    distribution, how columns go together, what follows what; of masked rows whom the unmasked columns single out; of
+    synthetic rows whether they repeat what was learned. No value of a single row is written or printed.
+    Ends with 1 when a privacy gate fails. docs/quality.md explains every figure.
+
+    Example: [bold]tailrace quality job.yaml -o quality.html[/bold]
+    """
+    from tailrace.problem_lines import problem_lines
+    from tailrace.quality.assemble import wanted_of
+    from tailrace.quality.metrics_file import metrics_text
+    from tailrace.quality.page import page
+    from tailrace.quality.view import quality_lines
+    from tailrace.report import require_writable
+
+    output = Output(as_json=as_json)
+    for path in (out, metrics):
+        if path is not None:
+            require_writable(path)
+    job = load_job(job_file)
+    wanted = wanted_of(rows, seed, held_out or [], targets or [])
+    problems, found = asyncio.run(_quality(job, tables or [], wanted, k, run, output))
+    if found is None:
+        output.data({"problems": [problem.model_dump(mode="json") for problem in problems]})
+        output.say(*problem_lines(problems), "[bold red]the job cannot be planned[/bold red]")
+        raise typer.Exit(ExitCode.REFUSED)
+    if out is not None:
+        _write(out, page(found))
+    if metrics is not None:
+        _write(metrics, metrics_text(found))
+    output.data(found)
+    output.say(*quality_lines(found))
+    if out is not None:
+        output.say(f"page {out}")
+    raise typer.Exit(ExitCode.FAILED if found.verdict == "fail" else ExitCode.OK)
+
+
+async def _quality(
+    job: Job, tables: list[str], wanted: Wanted, k: int, run: str | None, output: Output
+) -> tuple[list[Problem], QualityReport | None]:
+    from tailrace.commands.preview import chosen_tables
+    from tailrace.planning import databases, plan_of
+    from tailrace.quality.assemble import assemble
+    from tailrace.report_runs import attached_run
+    from tailrace.verification import as_if_empty
+
+    wished = as_if_empty(job)
+    async with databases(job) as ends:
+        attached, why = await attached_run(ends.destination, job, run)
+        result = await plan_of(wished, ends, whole=False)
+        if result.plan is None:
+            return [problem for problem in result.problems if problem.severity == "error"], None
+        chosen = chosen_tables(result.plan, tables)
+        with output.busy("sampling both sides and comparing"):
+            return [], await assemble(job, ends, result.plan, chosen, wanted, k=k, run=attached, why_no_run=why)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: a collector may read the file at any moment. Raises UsageError where it cannot be written."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, "utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise UsageError("quality.file", f"{path} cannot be written ({error.strerror})", "Name another path.") from None

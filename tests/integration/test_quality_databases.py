@@ -1,0 +1,160 @@
+"""A quality report of two real databases: masked rows, synthetic rows, what is read and what is not said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from support.databases import Pair
+from tailrace.app import create_app
+
+SCHEMA = """
+CREATE TABLE customer (
+    id int PRIMARY KEY, name text, city text, born date, income numeric(12, 2), since timestamptz, odd numeric, gone text
+);
+CREATE TABLE visit (
+    id int PRIMARY KEY, customer int REFERENCES customer, at timestamptz, kind text, spent float8, how interval
+);
+CREATE TABLE made (id int PRIMARY KEY, size float8, colour text, weight int);
+CREATE TABLE bare (id int PRIMARY KEY, note text);
+"""
+SOURCE = """
+SELECT setseed(0.5);
+INSERT INTO customer SELECT n, 'Jürgen Geheim ' || n, (ARRAY['Wien', 'Graz', 'Linz', 'Graz', 'Wien', 'Wien'])[1 + n % 6],
+  date '1940-01-01' + (random() * 20000)::int, round((exp(random() * 3) * 10000)::numeric, 2),
+  timestamptz '2020-01-01' + random() * interval '900 days',
+  CASE WHEN n % 97 = 0 THEN 'NaN' WHEN n % 89 = 0 THEN 'Infinity' WHEN n % 83 = 0 THEN 1e200::numeric * 1e200 ELSE n END,
+  CASE WHEN n % 3 = 0 THEN 'x' END
+  FROM generate_series(1, 3000) n;
+INSERT INTO visit SELECT n, 1 + floor(random() ^ 2 * 2999), timestamptz '2021-01-01' + random() * interval '500 days',
+  (ARRAY['web', 'shop'])[1 + (random() > 0.7)::int], random() * 100, random() * interval '3 hours'
+  FROM generate_series(1, 6000) n;
+INSERT INTO made SELECT n, random() + (n % 2), (ARRAY['red', 'green', 'blue'])[1 + n % 3], (random() * 1000)::int
+  FROM generate_series(1, 4000) n;
+"""
+JOB = """
+version: 1
+name: likeness
+source: {url: "${SOURCE_URL}"}
+destination: {url: "${DESTINATION_URL}", mode: truncate}
+tables:
+  public.customer:
+    columns:
+      {id: key, name: mock.full_name, city: duplicate, born: {generator: mask.date, days: 30}, income: mask.number,
+       since: duplicate, odd: duplicate, gone: "null"}
+  public.visit:
+    columns: {id: key, customer: key, at: duplicate, kind: duplicate, spent: duplicate, how: duplicate}
+  public.made:
+    mode: generate
+    rows: 2000
+    columns:
+      id: key
+      size: {generator: make.number, low: 0, high: 2}
+      colour: {generator: make.choice, values: [red, green, blue]}
+      weight: {generator: make.number, low: 0, high: 1000}
+  public.bare: {columns: {id: key, note: duplicate}}
+"""
+
+
+@pytest.fixture(scope="module")
+def pair(new_pair: Callable[..., Pair]) -> Pair:
+    """A destination as a run would have left it: names renamed, dates moved, made rows that are copies of every other row."""
+    made: Pair = new_pair("likeness", SCHEMA, SOURCE)
+    rows = made.fetch("source", "SELECT row_to_json(t)::text FROM customer t")
+    visits = made.fetch("source", "SELECT row_to_json(t)::text FROM visit t")
+    copied = made.fetch("source", "SELECT row_to_json(t)::text FROM made t WHERE id % 2 = 0")
+    made.fetch(
+        "destination",
+        f"""
+        INSERT INTO customer SELECT id * 7 % 3001, 'Someone ' || id * 7 % 1000, city, born + 5, income * 1.01, since, odd, NULL
+        FROM json_populate_recordset(NULL::customer, $${_array(rows)}$$)""",
+    )
+    made.fetch(
+        "destination",
+        f"""
+        INSERT INTO visit SELECT id, customer * 7 % 3001, at, kind, spent, how
+        FROM json_populate_recordset(NULL::visit, $${_array(visits)}$$)""",
+    )
+    made.fetch(
+        "destination", f"INSERT INTO made SELECT * FROM json_populate_recordset(NULL::made, $${_array(copied)}$$)"
+    )
+    return made  # fmt: skip
+
+
+def _array(rows: list[Any]) -> str:
+    return f"[{','.join(row[0] for row in rows)}]"
+
+
+@pytest.fixture
+def ask(pair: Pair, tmp_path: Path) -> Callable[..., Result]:
+    """Runs ``tailrace quality`` on the pair."""
+    job = tmp_path / "job.yaml"
+    job.write_text(JOB)
+
+    def run(*options: str) -> Result:
+        environ = {"SOURCE_URL": pair.source_url, "DESTINATION_URL": pair.destination_url}
+        return CliRunner().invoke(create_app(), ["quality", str(job), *options], env=environ)
+
+    return run
+
+
+def report(result: Result) -> dict[str, Any]:
+    assert result.stdout.startswith("{"), result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_masked_rows_are_compared_and_nothing_of_a_row_is_said(ask: Callable[..., Result], tmp_path: Path) -> None:
+    page, metrics = tmp_path / "q.html", tmp_path / "q.prom"
+    result = ask("--rows", "1500", "--json", "-o", str(page), "--metrics", str(metrics))
+    found = report(result)
+    tables = {table["name"]: table for table in found["tables"]}
+    assert found["left_out"] == {"public.bare": "the source has no row that is carried"}
+    columns = {column["name"]: column for column in tables["public.customer"]["columns"]}
+    assert columns["id"]["compared"] == columns["name"]["compared"] == columns["gone"]["compared"] == "counts"
+    assert columns["city"]["error"] < 0.05
+    assert columns["born"]["error"] < 0.06
+    assert columns["gone"]["before"]["nulls"] == pytest.approx(2 / 3, abs=0.05)
+    assert columns["gone"]["after"]["nulls"] == 1
+    assert columns["odd"]["error"] < 0.06, "infinities and NaN are read as what they are"
+    gate = tables["public.customer"]["gates"][0]
+    assert (gate["name"], gate["verdict"]) == ("linkage", "warn"), "an exact moment singles everybody out"
+    assert "since alone singles out" in gate["detail"]
+    written = result.stdout + page.read_text() + metrics.read_text()
+    assert "Geheim" not in written
+    assert 'tailrace_quality_shape_error_ratio{job="likeness",table="public.visit"}' in metrics.read_text()
+
+
+def test_the_same_seed_gives_the_same_figures(ask: Callable[..., Result]) -> None:
+    first, second, other = (
+        report(ask("--rows", "500", "--table", "customer", "--json", "--seed", seed))["tables"] for seed in "445"
+    )
+    assert first == second
+    assert first != other
+
+
+def test_copied_rows_fail_where_held_out_rows_are_named(ask: Callable[..., Result]) -> None:
+    result = ask("--table", "made", "--held-out", "public.made=id % 2 = 1", "--json")
+    gates = {gate["name"]: gate for gate in report(result)["tables"][0]["gates"]}
+    assert result.exit_code == 1
+    assert {gates[name]["verdict"] for name in ("copies", "nearest", "ratio", "membership", "singling-out")} == {"fail"}
+    assert gates["gap"]["verdict"] == "unmeasured"
+
+
+def test_without_held_out_rows_the_gates_say_what_they_need(ask: Callable[..., Result]) -> None:
+    result = ask("--table", "made", "--json")
+    gates = report(result)["tables"][0]["gates"]
+    assert result.exit_code == 0
+    assert {gate["verdict"] for gate in gates} == {"unmeasured"}
+    assert "--held-out" in gates[0]["detail"]
+
+
+def test_a_condition_for_a_table_that_is_not_compared_is_refused(ask: Callable[..., Result]) -> None:
+    result = ask("--held-out", "public.nowhere=true")
+    assert result.exit_code == 2
+    assert "quality.option" in result.output
