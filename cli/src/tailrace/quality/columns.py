@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 Kind = Literal["number", "moment", "name", "opaque"]
 """``moment``: seconds since 1970, or of a day. ``opaque``: text that stands for itself alone (identifiers, free text, keys), of
@@ -95,13 +96,14 @@ def select(rows: Rows, wanted: Sequence[str]) -> dict[str, Column]:
 
 
 def codes(*sides: Column) -> tuple[Codes, ...]:
-    """Equal values (NULL too) have equal codes on all sides."""
+    """Equal values (NULL too) have equal codes on all sides, in the order of the values."""
     sizes = np.cumsum([len(side) for side in sides])[:-1]
     if sides[0].numbers is not None:
         _, found = np.unique(np.concatenate([side.values for side in sides]), return_inverse=True)
     else:
-        joined = pa.concat_arrays([side.texts for side in sides])
-        found = joined.dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False)
+        encoded = pa.concat_arrays([side.texts for side in sides]).dictionary_encode(null_encoding="encode")
+        order = pc.rank(encoded.dictionary).to_numpy().astype(np.int64) - 1
+        found = order[encoded.indices.to_numpy(zero_copy_only=False)]
     return tuple(np.split(found.astype(np.int64), sizes))
 
 

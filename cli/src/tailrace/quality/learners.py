@@ -48,9 +48,14 @@ def detection_auc(real: Rows, made: Rows, seed: int = 0) -> float:
 def usefulness(real: Rows, made: Rows, check: Rows, target: str) -> Usefulness:
     """How well ``target`` is predicted on real rows ``check`` by a model learned from ``made``, and by one from ``real``."""
     numeric = real[target].numbers is not None
-    scores = [_regressed(side, check, target) if numeric else _classified(side, check, target) for side in (real, made)]
+    scores = [score(side, check, target) for side in (real, made)]
     ratio = scores[1] / scores[0] if scores[0] > 0 else 0.0
     return Usefulness(target=target, measure="R2" if numeric else "AUC", real=scores[0], made=scores[1], ratio=ratio)
+
+
+def score(learn: Rows, check: Rows, target: str) -> float:
+    """Of a model learned from ``learn`` on the rows ``check``: R² of a number, AUC of a name, the mean over all values but one."""
+    return (_classified if learn[target].numbers is None else _regressed)(learn, check, target)
 
 
 def best_target(real: Rows) -> str | None:
