@@ -73,7 +73,7 @@ $(SYNTHESIS)/.ready: $(MANIFESTS) requirements-dev.txt
 	$(SYNTHESIS)/bin/python -m pip install --quiet --retries 0 --index-url $(TORCH_INDEX) -c constraints.txt torch || \
 		$(SYNTHESIS)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(SYNTHESIS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		$(MEMBERS) -e './cli[embedded]' -r requirements-dev.txt scikit-learn safetensors
+		$(MEMBERS) -e './cli[embedded]' -r requirements-dev.txt scikit-learn safetensors opacus
 	@touch $@
 
 test-synthesis: $(SYNTHESIS)/.ready ## learning and sampling, with torch in an environment of its own
