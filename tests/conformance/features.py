@@ -114,7 +114,7 @@ FEATURES: Final = (
     _nasty(
         "constraints",
         "keys without overlaps and foreign keys over periods (18)",
-        "stay and come back; checked by PostgreSQL itself, but foreign keys over periods under the replica role by nobody",
+        "stay and come back; keys checked by PostgreSQL itself, references by a query afterwards",
         "WITHOUT OVERLAPS",
     ),
     _nasty(

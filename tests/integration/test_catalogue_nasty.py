@@ -189,9 +189,7 @@ async def test_what_18_brings_is_taken_for_what_it_is(server: EmbeddedPostgres) 
     assert (b.nullable, b.not_null_proved) == (False, False)
     carried = {t.name.name: [c.name for c in t.columns] for t in made.tables}
     assert carried["newest"] == ["a", "b"]
-    assert [k.name for k in made.foreign_keys] == [], (
-        "neither a temporal key nor one that is not enforced is an anti-join"
-    )
+    assert [(k.columns, k.temporal) for k in made.foreign_keys] == [(("room", "at"), True)], "none that is not enforced"
     assert {s.kind for s in made.ddl} == {"foreign-key"}
     told = [(p.code, p.where) for p in made.warnings]
     assert ("plan.nullable-source", "n.newest.b") in told

@@ -12,6 +12,7 @@ import pytest
 from support.writing import Database, column, plan, table
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import ForeignKeyCheck, SequenceStep
 from tailrace_shared.postgres import SESSION
@@ -162,6 +163,61 @@ def test_a_key_over_periods_and_an_exclusion_are_looked_at_where_they_are_deferr
         assert "apart is deferrable and was evaluated: 1" in found["exclusion public.child"].detail
         assert not found["unique public.child"].passed
         assert not found["exclusion public.child"].passed
+
+
+@pytest.mark.parametrize(
+    ("meals", "orphans"),
+    [
+        ("(1, '[2020-01-05,2020-01-20)')", 0),  # over two stays that touch
+        ("(1, '[2020-01-05,2020-02-20)'), (1, '[2020-01-02,2020-01-03)')", 1),
+        ("(2, '[2020-01-05,2020-01-06)')", 1),
+        ("(NULL, '[2020-01-05,2020-01-06)'), (2, NULL)", 0),
+    ],
+)
+def test_a_foreign_key_over_periods_is_held_by_all_referenced_periods_together(
+    ask: Ask, meals: str, orphans: int
+) -> None:
+    temporal = ForeignKeyCheck(
+        name="meal_stay", table=TableName(schema_name="public", name="meal"), columns=("room", "at"),
+        references=TableName(schema_name="public", name="stay"), referenced_columns=("room", "during"), temporal=True,
+    )  # fmt: skip
+
+    async def body(connection: asyncpg.Connection) -> Check:
+        await connection.execute(
+            "CREATE TABLE stay (room int, during daterange); CREATE TABLE meal (room int, at daterange);"
+            "INSERT INTO stay VALUES (1, '[2020-01-01,2020-01-10)'), (1, '[2020-01-10,2020-02-01)'), (3, '[2020-01-01,)');"
+            f"INSERT INTO meal VALUES {meals}"
+        )
+        return await foreign_key_check(connection, temporal, rebuilt=False)
+
+    found = ask(body)
+    assert found.passed is (orphans == 0)
+    assert found.detail == (f"{orphans} rows without a referenced row" if orphans else "no row without a referenced row")
+
+
+def test_a_foreign_key_over_periods_is_asked_as_the_catalogue_has_it(ask: Ask, database: Database) -> None:
+    """Rows that came under the replica role, whose operators are those of an extension's index."""
+    database.cluster.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {database.name}")
+
+    async def body(connection: asyncpg.Connection) -> bool:
+        if await connection.fetchval("SELECT current_setting('server_version_num')::int") < 180000:
+            pytest.skip("PERIOD is new in 18")
+        await connection.execute(
+            "CREATE TABLE stay (room int4range, during daterange, PRIMARY KEY (room, during WITHOUT OVERLAPS));"
+            "CREATE TABLE meal (room int4range, at daterange, CONSTRAINT held FOREIGN KEY (room, PERIOD at) "
+            "REFERENCES stay (room, PERIOD during)); SET LOCAL session_replication_role = replica;"
+            "INSERT INTO meal VALUES ('[1,2)', '[2020-01-05,2020-01-06)'); SET LOCAL session_replication_role = origin"
+        )
+        (found,) = [k for k in (await read_catalogue(connection, ["public"])).foreign_keys if k.name == "held"]
+        told = ForeignKeyCheck(
+            name="held", table=found.table, columns=found.columns, references=found.references,
+            referenced_columns=found.referenced_columns, operators=found.operators, temporal=found.temporal,
+        )  # fmt: skip
+        orphaned = await foreign_key_check(connection, told, rebuilt=False)
+        await connection.execute("INSERT INTO stay VALUES ('[1,2)', '[2020-01-01,2020-02-01)')")
+        return not orphaned.passed and (await foreign_key_check(connection, told, rebuilt=False)).passed
+
+    assert ask(body)
 
 
 def test_what_is_not_enforced_is_told_and_does_not_fail(ask: Ask) -> None:

@@ -70,13 +70,13 @@ async def verify(ends: Databases, plan: Plan, canaries: tuple[str, ...], job: Jo
 def foreign_keys(plan: Plan, source: Catalogue, destination: Catalogue) -> list[ForeignKeyCheck]:
     """Keys to check: the plan's, and the source's between carried tables that the destination does not declare.
 
-    A key over periods is no equality, and one that is not enforced demands nothing: PostgreSQL's word is enough for both.
+    One that is not enforced demands nothing.
     """
     carried = {table.name for table in plan.tables if table.mode != "truncate"}
     known = [*plan.foreign_keys]
     seen = {_identity(key) for key in known}
     for key in source.foreign_keys:
-        if key.temporal or not key.enforced:
+        if not key.enforced:
             continue
         if key.table in carried and key.references in carried and _identity(key) not in seen:
             there = (destination.table(key.table), destination.table(key.references))
@@ -88,6 +88,7 @@ def foreign_keys(plan: Plan, source: Catalogue, destination: Catalogue) -> list[
                         columns=key.columns,
                         references=key.references,
                         referenced_columns=key.referenced_columns,
+                        temporal=key.temporal,
                     )
                 )
     return known

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from support.catalogues import catalogue, errors, foreign_key, plan, table, warnings
-from tailrace_shared.catalogue.model import CheckConstraint, TableName
-from tailrace_shared.plan.demanded_checks import check_demand, check_question
+from tailrace_shared.catalogue.model import CheckConstraint, Partition, Table, TableName
+from tailrace_shared.plan.demanded_checks import check_demand, check_question, partition_demand, partition_question
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.filters import ScopeFacts
 from tailrace_shared.plan.model import PlanResult
@@ -105,3 +105,41 @@ def test_rows_that_point_nowhere_stay_under_a_key_that_is_not_valid_where_nobody
 def test_in_respect_it_is_the_replica_role_that_lets_them_in() -> None:
     assert codes(keys(False, 2, "respect", can_replicate=True)) == ["plan.foreign-key-not-valid"]
     assert codes(keys(False, 2, "respect", can_replicate=False)) == ["plan.foreign-key-broken-in-source"]
+
+
+def parted(*takes: str, bounded: bool = True, columns: str = "a int4") -> Table:
+    leaves = tuple(
+        Partition(
+            name=TableName(schema_name="public", name=f"t{number}"), oid=2 + number, filenode=2, pages=1, rows=1, bytes=8192,
+            bounds=(one,), takes=one,
+        )
+        for number, one in enumerate(takes)
+    )  # fmt: skip
+    keys = {"partition_columns": ("a",), "bounded_columns": ("a",) if bounded else ()}
+    return table("t", columns, kind="p", partitions=leaves, **keys)
+
+
+LOW, HIGH = "((a IS NOT NULL) AND (a >= 0) AND (a < 10))", "((a IS NOT NULL) AND (a >= 10))"
+
+
+def test_rows_without_a_partition_there_are_counted_in_the_source() -> None:
+    asked_of_rows = f'SELECT count(*) FROM "public"."t" WHERE ({LOW}) IS NOT TRUE'
+    assert partition_question(parted(LOW, HIGH), parted(LOW)) == asked_of_rows
+    assert partition_question(table("t", "a int4"), parted(LOW)) == asked_of_rows, "partitioned there alone"
+    assert partition_question(parted(LOW), parted(LOW, HIGH)) is None, "all of the source's are there"
+    assert partition_question(parted(LOW, HIGH), parted(LOW, bounded=False)) is None, "a DEFAULT takes the rest"
+    assert partition_question(parted(LOW, HIGH), table("t", "a int4")) is None
+    assert partition_question(parted(LOW, HIGH), parted(LOW, columns="a int8")) is None
+    assert partition_question(parted(LOW, HIGH), parted("satisfies_hash_partition('1'::oid, 4, 0, a)")) is None
+
+
+@pytest.mark.parametrize("ours", [parted(LOW, HIGH), table("t", "a int4")], ids=["partitioned", "plain"])
+def test_a_row_without_a_partition_refuses_the_plan_and_none_proves_it(ours: Table) -> None:
+    def found(rows: int | None) -> PlanResult:
+        facts = SourceFacts(demands={} if rows is None else {partition_demand(NAME): rows})
+        return plan("policy: pass", catalogue(ours), catalogue(parted(LOW)), facts=facts)
+
+    assert errors(found(3)) == [("plan.partition-missing", "public.t")]
+    assert "3 rows" in found(3).problems[0].message
+    assert found(0).problems == ()
+    assert warnings(found(None)) == [("plan.partition-missing", "public.t")]

@@ -13,8 +13,8 @@ import asyncpg
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.plan.append import staging_table
 from tailrace_shared.plan.model import DdlStep, ForeignKeyCheck, Plan, PlannedTable
-from tailrace_shared.types import qualified, quote_ident
-from tailrace_shared.verify.queries import quote_text
+from tailrace_shared.types import qualified
+from tailrace_shared.verify.queries import unreferenced
 
 
 def place(plan: Plan, table: PlannedTable) -> TableName:
@@ -45,18 +45,10 @@ def orphans(plan: Plan, key: ForeignKeyCheck, *, moved: bool) -> str | None:
     child, parent = numbers.get(key.table), numbers.get(key.references)
     if child is None or (parent is None and not moved):
         return None
-    present = [f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns]
-    present += [f"c.{quote_ident(column)}::text = {quote_text(value)}" for column, value in sorted(key.when.items())]
-    absent = [_absent(key, f"{'ONLY ' if key.references_only else ''}{quoted(key.references)}")]
+    parents = [f"{'ONLY ' if key.references_only else ''}{quoted(key.references)}"]
     if parent is not None and not moved:
-        absent.append(_absent(key, quoted(place(plan, parent))))
-    return f"SELECT count(*) FROM {quoted(place(plan, child))} c WHERE {' AND '.join([*present, *absent])}"
-
-
-def _absent(key: ForeignKeyCheck, parent: str) -> str:
-    pairs = zip(key.referenced_columns, key.columns, strict=True)
-    equal = " AND ".join(f"p.{quote_ident(theirs)} = c.{quote_ident(ours)}" for theirs, ours in pairs)
-    return f"NOT EXISTS (SELECT FROM {parent} p WHERE {equal})"
+        parents.append(quoted(place(plan, parent)))
+    return unreferenced(key, quoted(place(plan, child)), parents)
 
 
 def quoted(name: TableName) -> str:

@@ -161,6 +161,8 @@ class Partition(Frozen):
     """Plain, or a foreign table, which has no heap here."""
     bounds: tuple[str, ...] = ()
     """Of every level from the table down: ``FOR VALUES IN ('eu')``, ``DEFAULT``."""
+    takes: str = ""
+    """The same as one condition over the table's columns; empty where there is none: a lone DEFAULT."""
 
 
 class Table(Frozen):

@@ -24,6 +24,7 @@ def partition_of(row: Row, name: TableName, members: Mapping[int, Row]) -> Parti
         bytes=row["heap"] + row["toast"],
         kind="f" if row["kind"] == "f" else "r",
         bounds=tuple(bounds_of(row, members)),
+        takes=row["takes"] or "",
     )
 
 

@@ -62,6 +62,7 @@ SELECT m.root::bigint AS root, m.oid::bigint AS oid, m.leaf, n.nspname::text AS 
        COALESCE(CASE WHEN c.reltoastrelid <> 0 THEN pg_relation_size(c.reltoastrelid) END, 0)::bigint AS toast,
        current_setting('block_size')::int AS block,
        m.parent::bigint AS parent, pg_get_expr(c.relpartbound, c.oid) AS bound,
+       CASE WHEN m.leaf THEN pg_get_partition_constraintdef(c.oid) END AS takes,
        row_security_active(c.oid) AS row_security, pg_get_userbyid(c.relowner)::text AS owner,
        COALESCE((SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner), false) AS owner_rules_all,
        ARRAY(SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'REFERENCES', 'TRIGGER']) p

@@ -1,4 +1,4 @@
-"""Checks that only the destination has, as questions to the source.
+"""Checks and partitions that only the destination has, as questions to the source.
 
 A definition is the destination's word, and what is asked runs in the source, with its reader's rights: only what compares, computes
 and calls PostgreSQL's own harmless functions is taken over. The rest is left to the load.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from tailrace_shared.catalogue.model import CheckConstraint, Table
+from tailrace_shared.catalogue.model import CheckConstraint, Partition, Table
 from tailrace_shared.types import qualified
 
 _WORDS: Final = (
@@ -29,6 +29,11 @@ _CALL: Final = re.compile(r"([\w$.]+)\s*\(")
 def check_demand(table: object, check: CheckConstraint) -> str:
     """Name of the fact how many rows break a check of the destination."""
     return f"{table} check {check.name}"
+
+
+def partition_demand(table: object) -> str:
+    """Name of the fact how many rows have no partition in the destination."""
+    return f"{table} partitions"
 
 
 def enforced(check: CheckConstraint) -> bool:
@@ -53,13 +58,43 @@ def check_question(source: Table, destination: Table, check: CheckConstraint) ->
     definition, of_domain, columns = meaning(check)
     if of_domain or not columns or not definition.startswith("CHECK (") or not _harmless(definition):
         return None
+    if not _same_types(columns, source, destination):
+        return None
+    return f"SELECT count(*) FROM {_rows_of(source)} WHERE NOT {definition.removeprefix('CHECK ')}"
+
+
+def placeless(source: Table, destination: Table) -> list[Partition]:
+    """Partitions of the source that hold something and have no counterpart; all of them where the keys are not the same."""
+    same = source.partition_columns == destination.partition_columns
+    there = {partition.bounds for partition in destination.partitions} if same else set()
+    return [p for p in source.partitions if p.pages and p.bounds not in there]
+
+
+def partition_question(source: Table, destination: Table) -> str | None:
+    """How many rows of the source have no partition in the destination; None where that is not to be asked, or is clear."""
+    if destination.kind != "p" or not destination.bounded_columns or source.kind not in "rp":
+        return None
+    if source.kind == "p" and not placeless(source, destination):
+        return None
+    taken = [partition.takes for partition in destination.partitions]
+    if not all(taken) or not all(map(_harmless, taken)):
+        return None
+    if not _same_types(destination.partition_columns, source, destination):
+        return None
+    return f"SELECT count(*) FROM {_rows_of(source)} WHERE ({' OR '.join(taken) or 'false'}) IS NOT TRUE"
+
+
+def _same_types(columns: Iterable[str], source: Table, destination: Table) -> bool:
     for name in columns:
         ours, theirs = source.column(name), destination.column(name)
         if ours is None or theirs is None or ours.type.name != theirs.type.name or ours.loose or theirs.loose:
-            return None
-    only = "ONLY " if source.kind == "r" and source.inherited_by else ""
-    condition = definition.removeprefix("CHECK ")
-    return f"SELECT count(*) FROM {only}{qualified(source.name.schema_name, source.name.name)} WHERE NOT {condition}"
+            return False
+    return True
+
+
+def _rows_of(table: Table) -> str:
+    only = "ONLY " if table.kind == "r" and table.inherited_by else ""
+    return f"{only}{qualified(table.name.schema_name, table.name.name)}"
 
 
 def _harmless(definition: str) -> bool:

@@ -10,7 +10,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from tailrace_shared.catalogue.model import Catalogue, Index, Table
-from tailrace_shared.plan.demanded_checks import check_demand, check_question, only_there
+from tailrace_shared.plan.demanded_checks import (
+    check_demand,
+    check_question,
+    only_there,
+    partition_demand,
+    partition_question,
+)
 from tailrace_shared.plan.domains import folds
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 from tailrace_shared.types import qualified, quote_ident
@@ -49,11 +55,17 @@ async def count_demands(
             answer = await ask(question)
             if answer is not None:
                 counted[name] = answer
-        for check in only_there(scoped.table, theirs):
-            kept = all(scoped.mode == "duplicate" or duplicated(ColumnRef(scoped.name, name)) for name in check.columns)
-            to_ask = check_question(scoped.table, theirs, check) if kept else None
-            if to_ask and (answer := await ask(to_ask, foreign=True)) is not None:
-                counted[check_demand(scoped.name, check)] = answer
+        foreign = [
+            (check_demand(scoped.name, check), check.columns, check_question(scoped.table, theirs, check))
+            for check in only_there(scoped.table, theirs)
+        ]
+        foreign.append(
+            (partition_demand(scoped.name), theirs.partition_columns, partition_question(scoped.table, theirs))
+        )
+        for name, columns, to_ask in foreign:
+            kept = all(scoped.mode == "duplicate" or duplicated(ColumnRef(scoped.name, column)) for column in columns)
+            if to_ask and kept and (answer := await ask(to_ask, foreign=True)) is not None:
+                counted[name] = answer
     return counted
 
 

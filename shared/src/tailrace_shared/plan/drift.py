@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Table
-from tailrace_shared.plan.demanded_checks import check_demand, only_there
+from tailrace_shared.plan.demanded_checks import check_demand, only_there, partition_demand, placeless
 from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.plan.problems import Problems
 
@@ -37,7 +37,7 @@ def check_drift(
         _checks(table, ours, theirs, demands, problems)
         _exclusions(ours, theirs, problems)
         _generated(ours, theirs, problems)
-        _partitions(ours, theirs, problems)
+        _partitions(table, ours, theirs, demands.get(partition_demand(table.name)), problems)
         _rules(theirs, append, problems)
 
 
@@ -87,18 +87,27 @@ def _generated(ours: Table, theirs: Table, problems: Problems) -> None:
             )  # fmt: skip
 
 
-def _partitions(ours: Table, theirs: Table, problems: Problems) -> None:
-    """Partitions of the source that hold something and have no counterpart."""
-    if ours.kind != "p" or theirs.kind != "p" or not theirs.bounded_columns:
+def _partitions(table: PlannedTable, ours: Table, theirs: Table, without: int | None, problems: Problems) -> None:
+    """Rows that have no partition in the destination: ``without`` is their number, None where they were not counted."""
+    if theirs.kind != "p" or not theirs.bounded_columns or without == 0:
         return
-    there = {partition.bounds for partition in theirs.partitions}
-    missing = [p for p in ours.partitions if p.pages and p.bounds not in there]
-    if missing:
-        named = ", ".join(f"{p.name} {' '.join(p.bounds)}" for p in missing[:3])
+    missing = placeless(ours, theirs)
+    named = ", ".join(str(p.name) for p in missing[:3]) + (" …" if missing[3:] else "")
+    if without:
+        there = f" (partitions of the source without a counterpart of the same bounds: {named})" if missing else ""
+        problems.error(
+            "partition-missing", theirs.name, f"{without:,} rows of the source have no partition there{there}",
+            "Create the partitions there, or a DEFAULT one, or leave these rows out with `where`.",
+        )  # fmt: skip
+    elif missing:
         problems.warning(
-            "partition-missing", theirs.name,
-            f"partitions of the source have no counterpart of the same bounds: {named}{' …' if missing[3:] else ''}",
+            "partition-missing", theirs.name, f"partitions of the source have no counterpart of the same bounds: {named}",
             "Create them there, unless other partitions take their rows: the load would fail.",
+        )  # fmt: skip
+    elif ours.kind != "p" and not any(c.masked for c in table.columns if c.name in theirs.partition_columns):
+        problems.warning(
+            "partition-missing", theirs.name, "it is partitioned there alone, and has no partition for every value",
+            "See to it that every row has one, or create a DEFAULT partition: the load would fail.",
         )  # fmt: skip
 
 

@@ -300,6 +300,8 @@ class ForeignKeyCheck(Frozen):
     """Other tables inherit from this side: their rows are not its own."""
     operators: tuple[str, ...] = ()
     """Per column, what compares referenced with referring value; empty: ``=``, as the search path has it."""
+    temporal: bool = False
+    """The last column is a PERIOD: the referenced rows' periods together have to hold it."""
 
 
 class ContinuousPlan(Frozen):

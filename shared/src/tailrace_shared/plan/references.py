@@ -46,15 +46,15 @@ def carried_sides(sides: list[Sides]) -> list[Sides]:
 
 
 def checks_of(sides: list[Sides], destination: Catalogue) -> list[ForeignKeyCheck]:
-    """Anti-joins for the verification; a temporal or unenforced key is none."""
+    """What the verification looks for; a key that is not enforced demands nothing."""
     return [
         ForeignKeyCheck(
             name=s.key.name, table=s.key.table, columns=s.key.columns,
             references=s.key.references, referenced_columns=s.key.referenced_columns,
             only=is_inherited(destination, s.key.table), references_only=is_inherited(destination, s.key.references),
-            operators=s.key.operators,
+            operators=s.key.operators, temporal=s.key.temporal,
         )
-        for s in sides if s.key.enforced and not s.key.temporal
+        for s in sides if s.key.enforced
     ]  # fmt: skip
 
 

@@ -103,6 +103,7 @@ def ground_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> Ground:
             referenced_columns=key.referenced_columns,
             definition="",
             operators=key.operators,
+            temporal=key.temporal,
         )
         for key in plan.foreign_keys
         if not key.virtual and (key.table, key.name) not in there and key.table in tables

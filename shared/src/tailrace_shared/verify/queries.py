@@ -47,19 +47,34 @@ def orphans(key: ForeignKeyCheck) -> str:
 
     MATCH FULL asks for no more: a key that is NULL in part is refused when the row comes in.
     """
-    pairs = list(zip(key.columns, key.referenced_columns, strict=True))
+    children, parents = _name(key.table, only=key.only), _name(key.references, only=key.references_only)
+    return unreferenced(key, children, [parents])
+
+
+def unreferenced(key: ForeignKeyCheck, children: str, parents: Sequence[str]) -> str:
+    """``orphans`` between other tables of the same columns: rows of ``children`` that find theirs in none of ``parents``."""
     present = [f"c.{quote_ident(column)} IS NOT NULL" for column in key.columns]
     meant = [f"c.{quote_ident(column)}::text = {quote_text(value)}" for column, value in sorted(key.when.items())]
-    operators = key.operators or ("=",) * len(pairs)
-    equal = " AND ".join(
+    operators = key.operators or ("=",) * len(key.columns)
+    equal = [
         f"p.{quote_ident(parent)} {operator} c.{quote_ident(child)}"
-        for (child, parent), operator in zip(pairs, operators, strict=True)
-    )
-    children, parents = _name(key.table, only=key.only), _name(key.references, only=key.references_only)
-    return (
-        f"SELECT count(*) FROM {children} c WHERE {' AND '.join([*present, *meant])} "
-        f"AND NOT EXISTS (SELECT FROM {parents} p WHERE {equal})"
-    )
+        for child, parent, operator in zip(key.columns, key.referenced_columns, operators, strict=True)
+    ]
+    if key.temporal:
+        absent = [_uncovered(key, equal[:-1], parents)]
+    else:
+        absent = [f"NOT EXISTS (SELECT FROM {parent} p WHERE {' AND '.join(equal)})" for parent in parents]
+    return f"SELECT count(*) FROM {children} c WHERE {' AND '.join([*present, *meant, *absent])}"
+
+
+def _uncovered(key: ForeignKeyCheck, equal: Sequence[str], parents: Sequence[str]) -> str:
+    """As PostgreSQL's own trigger asks it of one row (``RI_FKey_check``): the periods of all referenced rows together hold it."""
+    names = ", ".join(quote_ident(column) for column in key.referenced_columns)
+    rows = " UNION ALL ".join(f"SELECT {names} FROM {parent}" for parent in parents)
+    period, periods = f"c.{quote_ident(key.columns[-1])}", f"p.{quote_ident(key.referenced_columns[-1])}"
+    where = " AND ".join([*equal, f"{periods} OPERATOR(pg_catalog.&&) {period}"])
+    held = f"{period} OPERATOR(pg_catalog.<@) pg_catalog.range_agg({periods})"
+    return f"(SELECT {held} FROM ({rows}) p WHERE {where}) IS NOT TRUE"
 
 
 def duplicates(table: TableName, columns: Sequence[str], *, nulls_distinct: bool = True, only: bool = False) -> str:
