@@ -192,7 +192,9 @@ def test_a_foreign_key_over_periods_is_held_by_all_referenced_periods_together(
 
     found = ask(body)
     assert found.passed is (orphans == 0)
-    assert found.detail == (f"{orphans} rows without a referenced row" if orphans else "no row without a referenced row")
+    assert found.detail == (
+        f"{orphans} rows without a referenced row" if orphans else "no row without a referenced row"
+    )
 
 
 def test_a_foreign_key_over_periods_is_asked_as_the_catalogue_has_it(ask: Ask, database: Database) -> None:
