@@ -69,15 +69,11 @@ def make_conformance_pair(
     ):
         server.create_database(name)
         server.run_sql(made.odd_settings(side, name))
-        server.run_sql(
-            f"CREATE ROLE {role} LOGIN PASSWORD '{pair.password}'; GRANT CONNECT, CREATE ON DATABASE {name} TO {role}"
-        )
+        server.run_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{pair.password}'")
         server.run_sql(made.setup(cases) + made.structure(cases) + masked, name)
-        server.run_sql(
-            f"GRANT USAGE ON SCHEMA {SCHEMA}, extension TO {role};"
-            f"GRANT {'SELECT' if side == 'source' else 'SELECT, INSERT, TRUNCATE'} ON ALL TABLES IN SCHEMA {SCHEMA} TO {role};",
-            name,
-        )
+        pair.grant(side, "use", schema="extension")
+        pair.grant(side, "use", "select" if side == "source" else "load", schema=SCHEMA)
+    pair.grant("destination", "keep state")
     source.run_sql(made.rows(cases) + MASKED_ROWS, name)
     return pair, cases
 

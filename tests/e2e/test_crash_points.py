@@ -12,20 +12,20 @@ from support.databases import Pair
 from support.installation import Installation, eventually
 
 WRITER = (
-    "writer.after-copy-before-commit:3",
-    "writer.after-commit-before-offset:3",
-    "leader.after-truncate",
     "leader.in-submitted",
     "leader.in-planned",
+    "leader.after-truncate",
     "leader.in-preparing",
     "leader.in-loading",
-    "leader.in-finishing",
-    "leader.in-verifying",
-    "leader.mid-rebuild",
+    "writer.after-copy-before-commit:3",
+    "writer.after-commit-before-offset:3",
     "leader.before-finishing",
+    "leader.in-finishing",
+    "leader.mid-rebuild",
+    "leader.in-verifying",
     "leader.after-ledger-gone",
 )
-READER = ("reader.mid-range",)
+"""In the order in which one run comes by them."""
 
 
 @dataclass
@@ -69,6 +69,21 @@ def finished_as_if_nothing_had_happened(installation: Installation, reference: R
 
 
 @pytest.mark.crash
+def test_writers_that_die_one_after_the_other_at_every_point_cost_nothing(
+    install: Callable[..., Installation], reference: Reference
+) -> None:
+    """One run, in which every successor goes on where the last one died, until it dies itself at the next point."""
+    installation = install(reference.pair, replicas={"writer": 0})
+    run = installation.submit(reference.job)
+    for point in WRITER:
+        (doomed,) = installation.scale("writer", 1, TAILRACE_CRASH_AT=point)
+        eventually(lambda one=doomed: not one.alive, 60, f"{point} was reached")  # type: ignore[misc]
+    installation.scale("writer", 1)
+    finished_as_if_nothing_had_happened(installation, reference, run)
+
+
+@pytest.mark.crash
+@pytest.mark.long
 @pytest.mark.parametrize("point", WRITER)
 def test_a_writer_that_dies_there_costs_nothing(
     install: Callable[..., Installation], reference: Reference, point: str
@@ -82,32 +97,34 @@ def test_a_writer_that_dies_there_costs_nothing(
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("readers", [1, 2], ids=["the last reader with the snapshot", "one of two readers"])
-def test_a_reader_that_dies_half_way_through_a_range_costs_nothing(
-    install: Callable[..., Installation], reference: Reference, tmp_path: Path, readers: int
+def test_the_only_generator_and_then_the_last_reader_with_the_snapshot_die_half_way_and_cost_nothing(
+    install: Callable[..., Installation], reference: Reference
 ) -> None:
-    """Of two, whichever is the first to send two batches dies: which of them gets the ranges is chance."""
-    installation = install(reference.pair, replicas={"reader": 0})
-    doomed = installation.scale(
-        "reader", readers, TAILRACE_CRASH_AT="reader.mid-range:2", TAILRACE_CRASH_ONCE=str(tmp_path / "one has died")
-    )
+    """The generator between its sends and its commit, the reader in the middle of a range."""
+    installation = install(reference.pair, replicas={"generator": 0, "reader": 0})
+    (generator,) = installation.scale("generator", 1, TAILRACE_CRASH_AT="generator.after-send-before-commit:3")
+    (reader,) = installation.scale("reader", 1, TAILRACE_CRASH_AT="reader.mid-range:4")
     run = installation.submit(reference.job)
-    eventually(lambda: any(not reader.alive for reader in doomed), 60, "a range was half read")
+    eventually(lambda: not generator.alive, 60, "three batches were masked")
     assert reference.state(run) == "loading", "there was something to lose"
-    if readers == 1:
-        installation.scale("reader", 1)
+    installation.scale("generator", 1)
+    eventually(lambda: not reader.alive, 60, "a range was half read")
+    assert reference.state(run) == "loading", "there was something to lose"
+    installation.scale("reader", 1)
     finished_as_if_nothing_had_happened(installation, reference, run)
-    assert sum(not reader.alive for reader in doomed) == 1
 
 
 @pytest.mark.crash
-def test_a_generator_that_dies_between_its_sends_and_its_commit_costs_nothing(
-    install: Callable[..., Installation], reference: Reference
+@pytest.mark.long
+def test_one_of_two_readers_that_dies_half_way_through_a_range_costs_nothing(
+    install: Callable[..., Installation], reference: Reference, tmp_path: Path
 ) -> None:
-    installation = install(reference.pair, replicas={"generator": 0})
-    (doomed,) = installation.scale("generator", 1, TAILRACE_CRASH_AT="generator.after-send-before-commit:3")
+    """Whichever is the first to send two batches dies: which of them gets the ranges is chance."""
+    installation = install(reference.pair, replicas={"reader": 0})
+    once = str(tmp_path / "one has died")
+    doomed = installation.scale("reader", 2, TAILRACE_CRASH_AT="reader.mid-range:2", TAILRACE_CRASH_ONCE=once)
     run = installation.submit(reference.job)
-    eventually(lambda: not doomed.alive, 60, "three batches were masked")
+    eventually(lambda: any(not reader.alive for reader in doomed), 60, "a range was half read")
     assert reference.state(run) == "loading", "there was something to lose"
-    installation.scale("generator", 1)
     finished_as_if_nothing_had_happened(installation, reference, run)
+    assert sum(not reader.alive for reader in doomed) == 1

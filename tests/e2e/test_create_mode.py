@@ -50,7 +50,8 @@ def untouched(pair: Pair) -> bool:
 @pytest.fixture(scope="module")
 def pair(source: EmbeddedPostgres, destination: EmbeddedPostgres) -> Pair:
     made = empty_pair("made", source, destination, (HERE / "workshop.sql").read_text())
-    source.run_sql("ALTER ROLE made_reader BYPASSRLS; ANALYZE", "made")
+    made.grant("source", "bypass policies in the source")
+    source.run_sql("ANALYZE", "made")
     return made
 
 
@@ -80,15 +81,13 @@ def fresh(source: EmbeddedPostgres, destination: EmbeddedPostgres, pair: Pair) -
     """The same source again, with an empty destination."""
 
     def make(name: str) -> Pair:
-        role = f"{name}_loader"
         source.create_database(name, template="made")
         source.run_sql(f"CREATE ROLE {name}_reader LOGIN PASSWORD 'x' BYPASSRLS IN ROLE made_reader")
         destination.create_database(name)
-        destination.run_sql(
-            f"CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT CREATE, CONNECT ON DATABASE {name} TO {role}"
-        )
-        destination.run_sql(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}", name)
-        return Pair(name, source, destination, "x")
+        destination.run_sql(f"CREATE ROLE {name}_loader LOGIN PASSWORD 'x'")
+        empty = Pair(name, source, destination, "x")
+        empty.grant("destination", "keep state", "create in schemas")
+        return empty
 
     return make
 

@@ -31,7 +31,8 @@ def test_five_hundred_tables_arrive(
     regime: str,
 ) -> None:
     pair = make_pair(f"many_{regime}", source, destination, many_tables(TABLES), many_rows(TABLES, ROWS))
-    destination.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO many_{regime}_loader")
+    if regime == "respect":  # tables that refer to themselves
+        pair.grant("destination", "replica role")
     environment = {
         "TAILRACE_MASK_SECRET": SECRET,
         "SOURCE_URL": pair.source_url,

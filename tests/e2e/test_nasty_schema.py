@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
+from support.doomed import SMALL_BATCHES, three_of_which_one_dies
 from support.installation import Installation
 from support.nasty import SECRET, TABLES, Nasty, differences, joined, make_nasty, multisets
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.embedded.runtime import Runtime
 from tailrace_shared.plan.model import Plan
 
+WAYS = ["bypass", *(pytest.param(regime, marks=pytest.mark.long) for regime in ("create", "respect"))]
+"""Those of the real databases that everybody runs are the other two."""
 
-@pytest.fixture(scope="module", params=[pytest.param("create", marks=pytest.mark.long), "bypass", "respect"])
+
+@pytest.fixture(scope="module", params=WAYS)
 def nasty(
     request: pytest.FixtureRequest,
     source: EmbeddedPostgres,
@@ -70,13 +75,12 @@ def test_every_foreign_key_joins_as_many_rows_as_in_the_source(ran: Ran) -> None
     assert joined(nasty.pair, "destination", tables) == joins
 
 
-def test_three_replicas_of_each_service_make_the_same_of_it(ran: Ran) -> None:
+def test_three_replicas_of_each_service_of_which_one_each_is_killed_make_the_same(ran: Ran, tmp_path: Path) -> None:
     nasty, installation, plan, before = ran
     digest = multisets(nasty, plan)
     nasty.empty(plan)
-    for service in ("reader", "generator", "writer"):
-        installation.scale(service, 3)
-    record = installation.run(nasty.job, seconds=120)
+    with three_of_which_one_dies(installation, tmp_path):
+        record = installation.run(nasty.job + SMALL_BATCHES, seconds=120)
     assert record.state == "done", record.failure
     assert multisets(nasty, plan) == digest
     assert nasty.as_is() == before

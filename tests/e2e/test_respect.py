@@ -38,7 +38,7 @@ def depot_job() -> str:
 
 
 def grant_replica_role(pair: Pair) -> None:
-    pair.destination.run_sql(f"GRANT SET ON PARAMETER session_replication_role TO {pair.name}_loader")
+    pair.grant("destination", "replica role")
 
 
 def orphan(pair: Pair) -> None:
@@ -108,10 +108,11 @@ def test_a_cancelled_run_empties_the_tables_without_firing_a_trigger(
         pytest.param(True, id="under the replica role"),
     ],
 )
-def test_a_row_that_points_nowhere_fails_the_run_and_nothing_stays(
+def test_a_row_that_points_nowhere_fails_the_run_nothing_stays_and_without_it_a_re_run_just_works(
     install: Callable[..., Installation], new_depot: Callable[..., Pair], depot_job: str, replica: bool
 ) -> None:
     pair = new_depot(f"depot_orphan_{'granted' if replica else 'plain'}", replica=replica)
+    before = pair.catalogue()
     orphan(pair)
     installation = install(pair)
     record = installation.run(depot_job)
@@ -122,6 +123,12 @@ def test_a_row_that_points_nowhere_fails_the_run_and_nothing_stays(
     assert "888888" not in record.failure.message + installation.logs()
     assert empty(pair)
     assert pair.value("destination", "SELECT count(*) FROM fired") == 0
+
+    pair.source.run_sql("DELETE FROM refund WHERE reason = 'canary orphan'", pair.name)
+    again = installation.run(depot_job)
+    assert again.state == "done", again.failure or again.problems
+    arrived(pair)
+    assert pair.catalogue() == before
 
 
 def test_a_cycle_is_refused_without_the_right_to_the_replica_role_and_loaded_with_it(

@@ -9,6 +9,7 @@ from support.catalogues import planned
 from support.writing import Database
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.privileges import truncate_refuses
 from tailrace_writer.emptying import empty
 
@@ -66,9 +67,10 @@ async def test_a_row_of_a_table_that_is_left_alone_keeps_everything_as_it_is(
     connection = await asyncpg.connect(database.url)
     names = ["ONLY public.top", "ONLY public.parent"]
     try:
-        with pytest.raises(asyncpg.FeatureNotSupportedError):
+        with pytest.raises(TerminalError, match=r"rows of public\.theirs.*theirs_up_fkey") as refused:
             async with connection.transaction():
                 await empty(connection, names)
+        assert refused.value.code == "prepare.outside-rows"
         for name in ("top", "parent", "theirs"):
             assert [tuple(row) for row in await connection.fetch(f"SELECT * FROM {name}")] == [(1,)]
         await connection.execute("DELETE FROM theirs")

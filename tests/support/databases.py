@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 
+from support.grants import Right, granted
 from tailrace.embedded.postgres import EmbeddedPostgres
 
 DATABASES = Path(__file__).resolve().parent.parent / "e2e" / "databases"
@@ -30,6 +32,12 @@ class Pair:
     @property
     def destination_url(self) -> str:
         return self.destination.url(self.name, f"{self.name}_loader", self.password)
+
+    def grant(self, side: str, *rights: Right, schema: str = "public", **names: Sequence[str]) -> None:
+        """Rights for the side's role, as superuser; ``names`` are those of ``granted``."""
+        role = f"{self.name}_{'reader' if side == 'source' else 'loader'}"
+        given = [granted(right, role, database=self.name, schema=schema, **names) for right in rights]
+        getattr(self, side).run_sql("".join(given), self.name)
 
     def fetch(self, side: str, query: str) -> list[asyncpg.Record]:
         """Rows of a query, as superuser, from ``source`` or ``destination``."""
@@ -115,28 +123,21 @@ def make_pair(
     pair = Pair(name, source, destination)
     source.create_database(name)
     source.run_sql(
-        f"CREATE ROLE {name}_reader LOGIN PASSWORD '{pair.password}'; GRANT CONNECT ON DATABASE {name} TO {name}_reader;"
+        f"CREATE ROLE {name}_reader LOGIN PASSWORD '{pair.password}'",
     )
     source.run_sql(schema + "\n" + rows, name)
-    grants = "".join(
-        f"GRANT USAGE ON SCHEMA {space} TO {name}_reader; GRANT SELECT ON ALL TABLES IN SCHEMA {space} TO {name}_reader;"
-        for space in _schemas(pair, "source")
-    )
-    source.run_sql(grants, name)
+    for space in _schemas(pair, "source"):
+        pair.grant("source", "use", "select", schema=space)
     destination.create_database(name)
     role = f"{name}_loader"
-    destination.run_sql(
-        f"CREATE ROLE {role} LOGIN PASSWORD '{pair.password}'; GRANT CREATE, CONNECT ON DATABASE {name} TO {role};"
-    )
+    destination.run_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{pair.password}'")
+    pair.grant("destination", "keep state")
     if owner:
-        destination.run_sql(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}; SET ROLE {role};\n{theirs}", name)
+        pair.grant("destination", "use", "build")
+        destination.run_sql(f"SET ROLE {role};\n{theirs}", name)
     else:
         destination.run_sql(theirs, name)
-        destination.run_sql(
-            f"GRANT USAGE ON SCHEMA public TO {role}; GRANT SELECT, INSERT, TRUNCATE ON ALL TABLES IN SCHEMA public TO {role}; "
-            f"GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role};",
-            name,
-        )
+        pair.grant("destination", "use", "load", "set sequences")
     return pair
 
 

@@ -13,7 +13,7 @@ EVERY_TABLE = "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN
 def let_follow(pair: Pair) -> None:
     """What a source's role needs for a publication of the run's own: REPLICATION, CREATE on the database, its tables."""
     role = f"{pair.name}_reader"
-    pair.source.run_sql(f"ALTER ROLE {role} REPLICATION; GRANT CREATE ON DATABASE {pair.name} TO {role};")
+    pair.grant("source", "replicate", "publish")
     owned = "".join(f"ALTER TABLE {row[0]} OWNER TO {role};" for row in pair.fetch("source", EVERY_TABLE))
     pair.source.run_sql(owned, pair.name)
 

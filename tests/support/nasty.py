@@ -12,6 +12,7 @@ import asyncpg
 from typer.testing import CliRunner
 
 from support.databases import DATABASES, Pair, make_pair
+from support.grants import granted
 from support.structure import structure
 from support.whole_catalogue import WHOLE_CATALOGUE
 from tailrace.app import create_app
@@ -105,7 +106,7 @@ class Nasty:
         if self.regime == "create":
             spaces = [f"DROP SCHEMA IF EXISTS {space} CASCADE;" for space in (*SCHEMAS, "extension")]
             role = f"{self.pair.name}_loader"
-            made = f"CREATE SCHEMA public; GRANT CREATE, USAGE ON SCHEMA public TO {role}"
+            made = "CREATE SCHEMA public;" + granted("create in schemas", role, schema="public")
             self.pair.destination.run_sql("".join(spaces) + made, self.pair.name)
             return
         deletes = "".join(f"DELETE FROM {qualified(t.name.schema_name, t.name.name)};" for t in plan.tables)
@@ -120,22 +121,15 @@ def make_nasty(
     theirs = "" if regime == "create" else schema
     rows = f"\\set people {PEOPLE}\n{rows}"
     pair = make_pair(name, source, destination, schema, rows, owner=regime != "respect", structure=theirs)
-    source.run_sql(f"ALTER ROLE {name}_reader BYPASSRLS")
-    role = f"{name}_loader"
-    if regime == "create":
-        destination.run_sql(f"ALTER ROLE {role} BYPASSRLS")  # policies that apply to the owner
+    pair.grant("source", "bypass policies in the source")
+    if regime != "bypass":  # there it owns the tables, and no policy is FORCEd but in what the mode create makes
+        pair.grant("destination", "bypass policies")
     if regime == "respect":
         for space in SCHEMAS:
-            destination.run_sql(
-                f"GRANT USAGE ON SCHEMA {space}, extension TO {role};"
-                # DELETE, since a key that is NOT ENFORCED keeps PostgreSQL 18 from truncating.
-                f"GRANT SELECT, INSERT, TRUNCATE, DELETE ON ALL TABLES IN SCHEMA {space} TO {role};"
-                f"GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {space} TO {role};",
-                name,
-            )
-        destination.run_sql(
-            f"GRANT SET ON PARAMETER session_replication_role TO {role}; ALTER ROLE {role} BYPASSRLS", name
-        )
+            # DELETE, since a key that is NOT ENFORCED keeps PostgreSQL 18 from truncating.
+            pair.grant("destination", "use", "load", "delete", "set sequences", schema=space)
+        pair.grant("destination", "use", schema="extension")
+        pair.grant("destination", "replica role")
     environment = {
         "TAILRACE_MASK_SECRET": SECRET, "SOURCE_URL": pair.source_url, "DESTINATION_URL": pair.destination_url
     }  # fmt: skip

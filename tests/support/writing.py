@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pyarrow as pa
 
+from support.grants import granted
 from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace_shared.batch import BatchHead, BatchId
 from tailrace_shared.catalogue.model import TableName
@@ -98,11 +99,10 @@ class Database:
     def create(self, schema: str) -> None:
         self.cluster.create_database(self.name)
         self.cluster.run_sql(
-            f"CREATE ROLE {self.name} LOGIN PASSWORD 'pw'; GRANT CREATE, CONNECT ON DATABASE {self.name} TO {self.name};"
+            f"CREATE ROLE {self.name} LOGIN PASSWORD 'pw';" + granted("keep state", self.name, database=self.name)
         )
-        self.cluster.run_sql(
-            f"GRANT CREATE, USAGE ON SCHEMA public TO {self.name}; SET ROLE {self.name};\n{schema}", self.name
-        )
+        rights = granted("use", self.name, schema="public") + granted("build", self.name, schema="public")
+        self.cluster.run_sql(f"{rights} SET ROLE {self.name};\n{schema}", self.name)
 
     @property
     def url(self) -> str:
