@@ -14,6 +14,9 @@ from tailrace.quality.model import Gate, Verdict
 from tailrace.quality.nearness import Copies, Nearness
 
 SIGMAS: Final = 3.0
+WARN_SIGMAS: Final = 2.5
+FAIL_SIGMAS: Final = 4.0
+"""Of shares of which the worst of several is judged."""
 NEARER_WARN, NEARER_FAIL = 0.525, 0.55
 """Share of made rows that are nearer to a learned row: limits in use elsewhere for some thousand rows."""
 AUC_WARN, AUC_FAIL = 0.525, 0.55
@@ -54,7 +57,7 @@ def copies_gate(found: Copies) -> Gate:
 def nearest_gate(found: Nearness) -> Gate:
     """Share of made rows that are nearer to a learned row."""
     return _half(
-        "nearest", found.nearer, found.rows,
+        "nearest", found.nearer, found,
         f"{percent(found.nearer)} of {found.rows:,} rows are nearer to a learned row than to a held-out one; "
         f"{percent(found.ties)} tie",
     )  # fmt: skip
@@ -63,14 +66,15 @@ def nearest_gate(found: Nearness) -> Gate:
 def ratio_gate(found: Nearness) -> Gate:
     """The same of the ratio of nearest and second nearest."""
     return _half(
-        "ratio", found.ratio_nearer, found.rows,
+        "ratio", found.ratio_nearer, found,
         f"for {percent(found.ratio_nearer)} of {found.rows:,} rows a single learned row stands out more than any held-out one",
     )  # fmt: skip
 
 
-def _half(name: str, share: float, rows: int, detail: str) -> Gate:
-    sigma = 0.5 / sqrt(rows)
-    warn, fail = max(NEARER_WARN, 0.5 + 2 * sigma), max(NEARER_FAIL, 0.5 + SIGMAS * sigma)
+def _half(name: str, share: float, found: Nearness, detail: str) -> Gate:
+    # Made rows share the samples that they are compared with, so these count as well.
+    sigma = 0.5 * sqrt(1 / found.rows + 1 / found.compared)
+    warn, fail = max(NEARER_WARN, 0.5 + WARN_SIGMAS * sigma), max(NEARER_FAIL, 0.5 + FAIL_SIGMAS * sigma)
     meaning = {
         "pass": "Made rows keep the same distance to learned rows as to people the model never saw.",
         "warn": "Made rows lie a little nearer to learned rows than chance explains.",

@@ -89,6 +89,8 @@ class Nearness:
     """Shares between 0 and 1 over the made rows."""
 
     rows: int
+    compared: int
+    """Learned rows, and as many held-out ones."""
     nearer: float
     """Share that is nearer to a learned row than to a held-out one, ties by half."""
     ties: float
@@ -109,7 +111,11 @@ def nearness(learned: Rows, held_out: Rows, made: Rows) -> Nearness:
     ours, theirs = space.two_nearest(2, 0), space.two_nearest(2, 1)
     ratios = [_ratio(*found) for found in (ours, theirs)]
     return Nearness(
-        size_of(made), _share(ours[0], theirs[0]), float((ours[0] == theirs[0]).mean()), _share(ratios[0], ratios[1])
+        size_of(made),
+        size_of(learned),
+        _share(ours[0], theirs[0]),
+        float((ours[0] == theirs[0]).mean()),
+        _share(ratios[0], ratios[1]),
     )
 
 
