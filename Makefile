@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch clean help
+.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch dashboards test-dashboards clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -63,6 +63,12 @@ bench-capture: $(VENV)/.test ## what capturing a change costs, beside built-in r
 
 bench-cdc: $(VENV)/.test ## following a source with masked keys, beside built-in replication
 	$(BIN)/python -m bench.cdc
+
+dashboards: $(VENV)/.test ## write Grafana's dashboards and the page of metrics from their code
+	$(BIN)/python -m dashboards
+
+test-dashboards: $(VENV)/.test ## every panel of every dashboard against a live Prometheus
+	$(BIN)/python -m pytest -m "long" --timeout 600 tests/e2e/test_dashboards_live.py
 
 # Learning needs torch, which is large: its tests and figures have an environment of their own, and `make test` goes without.
 SYNTHESIS := .venv-synthesis
