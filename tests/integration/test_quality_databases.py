@@ -12,6 +12,9 @@ from typer.testing import CliRunner, Result
 
 from support.databases import Pair
 from tailrace.app import create_app
+from tailrace.quality.sampling import held_out_of
+from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.plan.model import Leaf, Learning, PlannedTable
 
 SCHEMA = """
 CREATE TABLE customer (
@@ -125,6 +128,15 @@ def test_masked_rows_are_compared_and_nothing_of_a_row_is_said(ask: Callable[...
     gate = tables["public.customer"]["gates"][0]
     assert (gate["name"], gate["verdict"]) == ("linkage", "warn"), "an exact moment singles everybody out"
     assert "since alone singles out" in gate["detail"]
+    (sequence,) = tables["public.visit"]["sequences"]
+    statistics = {one["name"]: one for one in sequence["statistics"]}
+    assert (sequence["parent"], sequence["order"]) == ("public.customer", "at")
+    assert sequence["parents"] == [3000, 3000], "small tables are looked at whole"
+    assert {name for name, one in statistics.items() if one["error"] > 0.02} == set(), (
+        "keys are renamed, sequences stay"
+    )
+    assert statistics["parents without a row"]["before"] > 0.1
+    assert statistics["gap"]["before"] == pytest.approx(statistics["gap"]["after"], rel=0.01)
     written = result.stdout + page.read_text() + metrics.read_text()
     assert "Geheim" not in written
     assert 'tailrace_quality_shape_error_ratio{job="likeness",table="public.visit"}' in metrics.read_text()
@@ -152,6 +164,18 @@ def test_without_held_out_rows_the_gates_say_what_they_need(ask: Callable[..., R
     assert result.exit_code == 0
     assert {gate["verdict"] for gate in gates} == {"unmeasured"}
     assert "--held-out" in gates[0]["detail"]
+
+
+def test_rows_that_a_sample_left_out_are_held_out(pair: Pair) -> None:
+    name = TableName(schema_name="public", name="made")
+    table = PlannedTable(number=0, name=name, mode="carry", leaves=(Leaf(name=name, oid=1, filenode=1),))
+    learning = Learning(source=table, columns=(), sample="random", rows=1600, percent=44.0, seed=3)
+    sampled = {row[0] for row in pair.fetch("source", "SELECT id FROM made TABLESAMPLE BERNOULLI (44) REPEATABLE (3)")}
+    left = {row[0] for row in pair.fetch("source", f"SELECT id FROM made t WHERE {held_out_of(learning)}")}
+    assert len(sampled) > 1500
+    assert (sampled | left, sampled & left) == (set(range(1, 4001)), set())
+    assert held_out_of(learning.model_copy(update={"percent": 100.0})) == "", "all rows were learned from"
+    assert held_out_of(None) == ""
 
 
 def test_a_condition_for_a_table_that_is_not_compared_is_refused(ask: Callable[..., Result]) -> None:

@@ -45,6 +45,12 @@ def quality(
         list[str] | None,
         typer.Option("--target", metavar="TABLE=COLUMN", help="The column that a model is to predict. Repeatable."),
     ] = None,
+    orders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--order", metavar="TABLE=COLUMN", help="The column by which the rows of a parent are ordered. Repeatable."
+        ),
+    ] = None,
     metrics: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +86,7 @@ def quality(
         if path is not None:
             require_writable(path)
     job = load_job(job_file)
-    wanted = wanted_of(rows, seed, held_out or [], targets or [])
+    wanted = wanted_of(rows, seed, held_out or [], targets or [], orders or [])
     problems, found = asyncio.run(_quality(job, tables or [], wanted, k, run, output))
     if found is None:
         output.data({"problems": [problem.model_dump(mode="json") for problem in problems]})

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from tailrace.planning import Databases
 from tailrace.quality.judge import judge
 from tailrace.quality.model import QualityReport, RunFacts, TableQuality, worst
 from tailrace.quality.sampling import Wanted, subject_of
+from tailrace.quality.sequence_sampling import sequences_of
 from tailrace.report import RunReport
 from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.model import Plan, PlannedTable
 
 
-def wanted_of(rows: int, seed: int, held_out: Sequence[str], targets: Sequence[str]) -> Wanted:
+def wanted_of(rows: int, seed: int, held_out: Sequence[str], targets: Sequence[str], orders: Sequence[str]) -> Wanted:
     """What the command line asks for. Raises UsageError for what is no ``table=…``."""
-    return Wanted(rows, seed, _pairs("--held-out", held_out), _pairs("--target", targets))
+    return Wanted(rows, seed, _pairs("--held-out", held_out), _pairs("--target", targets), _pairs("--order", orders))
 
 
 def _pairs(option: str, given: Sequence[str]) -> Mapping[str, str]:
@@ -43,7 +45,7 @@ async def assemble(
 ) -> QualityReport:
     """The report of these tables. Raises UsageError for an option that names none, and mapped PostgreSQL errors."""
     known = {str(table.name) for table in tables}
-    for name in (*wanted.held_out, *wanted.targets):
+    for name in (*wanted.held_out, *wanted.targets, *wanted.orders):
         if name not in known:
             raise UsageError(
                 "quality.option", f"no table {name} is compared", f"Name one of {', '.join(sorted(known)[:10])}."
@@ -55,6 +57,8 @@ async def assemble(
         if isinstance(subject, str):
             left_out[str(table.name)] = subject
         else:
+            sequences, notes = await sequences_of(ends, plan, table, tables, subject.treatments, wanted)
+            subject = replace(subject, sequences=sequences, notes=(*subject.notes, *notes))
             found.append(judge(subject, seed=wanted.seed, k=k))
     return QualityReport(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -39,6 +39,8 @@ class Wanted:
     held_out: Mapping[str, str]
     """Per table a condition: rows of the source that nothing was learned from."""
     targets: Mapping[str, str]
+    orders: Mapping[str, str]
+    """Per table the column that orders the rows of a parent."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,19 @@ class _Side:
         """Rows of a query, counted."""
         return float(await self.connection.fetchval(queries.counted(query)))
 
-    async def estimate(self, relation: str, query: str) -> tuple[float, int]:
-        """Rows and bytes of a table, roughly; counted where nothing is known."""
-        found = await self.connection.fetchrow(queries.ROWS, relation)
-        if found is None or found[1] or found[0] is None:
-            return await self.count(query), int(found[2]) if found else 0
-        return float(found[0]), int(found[2])
-
     async def fetch(self, query: str, kinds: Sequence[Kind], names: Sequence[str]) -> dict[str, Column]:
         """The answer by columns."""
         records = await self.connection.fetch(query)
         columns = enumerate(zip(names, kinds, strict=True))
-        return {name: _column([record[place] for record in records], kind) for place, (name, kind) in columns}
+        return {name: column_of([record[place] for record in records], kind) for place, (name, kind) in columns}
+
+
+async def estimate(connection: asyncpg.Connection, relation: str, query: str) -> tuple[float, int]:
+    """Rows and bytes of a table, roughly; rows are counted by ``query`` where nothing is known."""
+    found = await connection.fetchrow(queries.ROWS, relation)
+    if found is None or found[1] or found[0] is None:
+        return float(await connection.fetchval(queries.counted(query))), int(found[2]) if found else 0
+    return float(found[0]), int(found[2])
 
 
 def treatments_of(plan: Plan, table: PlannedTable, source: Catalogue) -> tuple[Treatment, ...]:
@@ -136,9 +139,9 @@ class _Reading:
     async def subject(self) -> Subject | str:
         name, rows, seed = str(self._table.name), self._rows, self._wanted.seed
         rng = np.random.default_rng(seed)
-        estimated, size = await self._source.estimate(self._relation, self._whole({"n": "1"}))
-        there_estimated, there_size = await self._destination.estimate(
-            self._relation, self._whole({"n": "1"}, there=True)
+        estimated, size = await estimate(self._source.connection, self._relation, self._whole({"n": "1"}))
+        there_estimated, there_size = await estimate(
+            self._destination.connection, self._relation, self._whole({"n": "1"}, there=True)
         )
         held = self._wanted.held_out.get(name) or held_out_of(self._table.learning)
         before = await self._carried(2 * rows, estimated, size, f"NOT coalesce(({held}), false)" if held else "")
@@ -204,7 +207,8 @@ def _expression(column: PlannedColumn) -> str:
     return column.expression if column.cast else _own(column.name)
 
 
-def _column(values: list[Any], kind: Kind) -> Column:
+def column_of(values: list[Any], kind: Kind) -> Column:
+    """A column of an answer."""
     if kind in ("number", "moment"):
         return Column(kind, numbers=np.array([np.nan if v is None else v for v in values], np.float64))
     return Column(kind, texts=pa.array(values, pa.string()))
