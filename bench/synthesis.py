@@ -131,18 +131,21 @@ def judge(split: Split, made: pa.Table) -> Result:
     )
 
 
-def measure(name: str, split: Split, seed: int, k: int) -> None:
+def measure(name: str, split: Split, seed: int, privacy: Privacy) -> None:
     """Learn, draw, judge, print."""
     rows = len(split.learned)
     begun = time.process_time()
-    model = train(split.learned, subjects(split.learned), Course(seed=seed, privacy=Privacy(k=k)), table=name)
+    model = train(split.learned, subjects(split.learned), Course(seed=seed, privacy=privacy), table=name)
     trained = time.process_time() - begun
     sampler = Sampler(Artefact.load(model.save()), seed)
     made = pa.Table.from_batches([sampler.rows(0, rows)])
     real = utility(columns(split.learned), columns(split.held_out), split.kinds)
     bootstrap = split.learned.take(np.random.default_rng(seed).integers(0, rows, rows))
     said = model.header.training
-    print(f"\n{name}: {rows} rows, {len(model.header.order)} tokens, {len(model.data) / 1e6:.2f} MB, k = {k}")
+    private = f", epsilon = {privacy.epsilon:g}, delta = {privacy.delta:g}" if privacy.epsilon else ""
+    print(
+        f"\n{name}: {rows} rows, {len(model.header.order)} tokens, {len(model.data) / 1e6:.2f} MB, k = {privacy.k}{private}"
+    )
     print(f"  training {trained:.1f} CPU-s (epoch {said.epochs} kept), sampling {_speed(sampler):,.0f} rows per CPU-s")
     print(f"  nats per row: {said.loss:.3f} learned, {said.held_out_loss:.3f} held out")
     print(
@@ -171,9 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder with adult/ and shoppers/")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--k", type=int, default=10)
+    parser.add_argument("--epsilon", type=float, help="differential privacy")
+    parser.add_argument("--delta", type=float, default=1e-5)
     options = parser.parse_args(arguments)
     for name in options.datasets:
-        measure(name, DATASETS[name](options.tables), options.seed, options.k)
+        privacy = Privacy(k=options.k, epsilon=options.epsilon, delta=options.delta)
+        measure(name, DATASETS[name](options.tables), options.seed, privacy)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,10 @@ class Privacy(Frozen):
     rare: Literal["resample", "constant"] = "resample"
     """What rare categories become: another category, or ``replacement`` in columns of text."""
     replacement: str = "*"
+    epsilon: float | None = Field(default=None, gt=0, le=100)
+    """Differential privacy of an entity: how much its presence may change what is learned. None: no such guarantee."""
+    delta: float = Field(default=1e-5, gt=0, le=1e-2)
+    """The chance that the guarantee of ``epsilon`` does not hold; far less than one in the number of entities."""
 
 
 class TokenRef(NamedTuple):
@@ -39,7 +43,7 @@ class Training(Frozen):
     epochs: int
     """Epochs behind the weights that were kept."""
     loss: float
-    """Nats per row over the rows that were learned from."""
+    """Nats per row over the rows that were learned from. Under differential privacy, 0 and no digest: nobody may know."""
     held_out_loss: float
     """The same over rows that were not; the gap is what the model has memorised."""
     digest: str

@@ -24,6 +24,8 @@ STEP_MAX = 1.0
 """Nats that a bias moves at once."""
 SHARE_MIN = 1e-6
 
+Shares = npt.NDArray[np.float64]
+
 
 def calibrate(
     artefact: Artefact,
@@ -32,16 +34,25 @@ def calibrate(
     rng: np.random.Generator,
     *,
     blocks: int = BLOCKS,
+    shares: Sequence[Shares] | None = None,
 ) -> Artefact:
-    """The same model with calibrated biases. ``codes`` are those learned from, [rows, given and tokens], −1 where not live."""
+    """The same model with calibrated biases. ``codes`` are those learned from, [rows, given and tokens], −1 where not live; with
+    ``shares`` of every token's codes, those are aimed at, and the codes stay unread.
+    """
+    before = len(artefact.header.given)
+    tokens = [artefact.header.token(ref) for ref in artefact.header.order]
+    if shares is None:
+        shares = [_counts(codes[:, before + place], token.codes) for place, token in enumerate(tokens)]
+    aims = [_share(share, token) for share, token in zip(shares, tokens, strict=True)]
     for _ in range(PASSES):
-        artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, parents, rng, blocks)})
+        artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, aims, parents, rng, blocks)})
     return artefact
 
 
 def _pass(
     artefact: Artefact,
     codes: npt.NDArray[np.int16],
+    aims: Sequence[npt.NDArray[np.float32]],
     parents: Sequence[int | None],
     rng: np.random.Generator,
     count: int,
@@ -60,7 +71,7 @@ def _pass(
         weights = np.concatenate(
             [chances(network.logits(place, block).copy(), token.barred) for block in blocks], axis=1
         )
-        factors = _factors(weights[:, live[place]], _share(codes[:, before + place], token))
+        factors = _factors(weights[:, live[place]], aims[place])
         picked = pick(weights * factors[:, None], even(rng, rows))
         drawn[place] = np.where(live[place], picked, 0)
         for index, block in enumerate(blocks):
@@ -70,11 +81,16 @@ def _pass(
     return found
 
 
-def _share(codes: npt.NDArray[np.int16], token: Token) -> npt.NDArray[np.float32]:
-    counts = np.bincount(codes[codes >= 0], minlength=token.codes).astype(np.float64)
+def _counts(codes: npt.NDArray[np.int16], size: int) -> Shares:
+    return np.bincount(codes[codes >= 0], minlength=size).astype(np.float64)
+
+
+def _share(counts: Shares, token: Token) -> npt.NDArray[np.float32]:
+    counts = counts.copy()
     if token.barred is not None:
         counts[token.barred] = 0
-    share: npt.NDArray[np.float32] = np.maximum(counts / max(1.0, counts.sum()), SHARE_MIN).astype(np.float32)
+    total = counts.sum() or 1.0
+    share: npt.NDArray[np.float32] = np.maximum(counts / total, SHARE_MIN).astype(np.float32)
     return share
 
 

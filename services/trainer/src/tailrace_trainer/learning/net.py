@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,20 @@ ORDERED_MIN = 9
 EMBEDDING_SCALE = 1.2
 OUT_SCALE = 0.03
 FREQUENCIES_MAX = 24
+
+
+class Pass(NamedTuple):
+    """What the network computes on its way to the loss; what may be asked for a gradient."""
+
+    loss: Weights
+    known: Weights
+    context: Weights
+    stacked: Weights
+    entered: Weights
+    first: Weights
+    middle: Weights
+    second: Weights
+    logits: list[Weights]
 
 
 class Net:
@@ -95,25 +109,75 @@ class Net:
 
     def loss(self, codes: Weights) -> Weights:
         """Nats per row of codes [rows, given and tokens] (−1: not live), as the sum over tokens."""
+        return self.forward(codes).loss / len(codes)
+
+    def forward(self, codes: Weights) -> Pass:
+        """All that is computed of codes [rows, given and tokens], and the sum of all rows' nats."""
         rows, tokens, hidden = len(codes), len(self.sizes), self.shape.hidden
         known = codes.clamp(min=0)
         context = torch.cat([functional.embedding(known[:, j], e) for j, e in enumerate(self.embeddings)], dim=1)
+        stacked = None
         if self._gather is None:
             flat = torch.addmm(self.enter_bias.view(-1), context, self.enter * self._mask)
-            first = functional.relu(flat).view(rows, tokens, hidden).transpose(0, 1)
+            entered = flat.view(rows, tokens, hidden).transpose(0, 1)
         else:
             # a row per feature: gathering and its gradient then move whole rows of memory; the last, 0, fills shorter contexts
             padded = functional.pad(context.t(), (0, 0, 0, 1))
-            stacked = padded.index_select(0, self._gather.reshape(-1)).view(tokens, -1, rows)
-            first = functional.relu(torch.baddbmm(self.enter_bias, stacked.transpose(1, 2), self.enter))
-        second = first + functional.relu(torch.baddbmm(self.mid_bias, first, self.mid))
+            stacked = padded.index_select(0, self._gather.reshape(-1)).view(tokens, -1, rows).transpose(1, 2)
+            entered = torch.baddbmm(self.enter_bias, stacked, self.enter)
+        first = functional.relu(entered)
+        middle = torch.baddbmm(self.mid_bias, first, self.mid)
+        second = first + functional.relu(middle)
         truths = codes.unbind(1)[len(self.given) :]
-        total = torch.zeros(())
+        total, logits = torch.zeros(()), []
         # unbound, not indexed: the gradient of an index is as large as all tokens' units together
         for units, out, bias, truth in zip(second.unbind(0), self.outs, self.out_biases, truths, strict=True):
-            logits = functional.linear(units, out, bias)
-            total = total + functional.cross_entropy(logits, truth, ignore_index=-1, reduction="sum")
-        return total / rows
+            logits.append(functional.linear(units, out, bias))
+            total = total + functional.cross_entropy(logits[-1], truth, ignore_index=-1, reduction="sum")
+        return Pass(total, known, context, stacked, entered, first, middle, second, logits)
+
+    def gradients(self, done: Pass, norm_max: float) -> list[Weights]:
+        """The sum of the rows' gradients, each cut to ``norm_max``, as ``parameters`` orders them.
+
+        Every row passes each weight once, so that the norm of its gradient is that of what goes in times that of what comes back
+        (Goodfellow, arXiv 1510.01799): no row's gradient is ever held.
+        """
+        back = torch.autograd.grad(done.loss, [done.context, done.entered, done.middle, *done.logits])
+        to_context, to_entered, to_middle, *to_logits = back
+        with torch.no_grad():
+            inputs = self._squares(done)
+            squares = to_context.square().sum(1)
+            squares += ((inputs + 1) * to_entered.square().sum(2)).sum(0)
+            squares += ((done.first.square().sum(2) + 1) * to_middle.square().sum(2)).sum(0)
+            for units, grown in zip(done.second.unbind(0), to_logits, strict=True):
+                squares += (units.square().sum(1) + 1) * grown.square().sum(1)
+            keep = (norm_max / squares.sqrt().clamp(min=1e-12)).clamp(max=1)[:, None]
+            to_entered, to_middle = to_entered * keep, to_middle * keep
+            found = []
+            for place, part in enumerate((to_context * keep).split(self.shape.widths, dim=1)):
+                into = torch.zeros_like(self.embeddings[place])
+                found.append(into.index_add_(0, done.known[:, place], part))
+            if done.stacked is None:
+                flat = to_entered.transpose(0, 1).reshape(len(keep), -1)
+                found.append((done.context.t() @ flat) * self._mask)
+            else:
+                found.append(done.stacked.transpose(1, 2) @ to_entered)
+            found += [
+                to_entered.sum(1, keepdim=True),
+                done.first.transpose(1, 2) @ to_middle,
+                to_middle.sum(1, keepdim=True),
+            ]
+            grown_all = [grown * keep for grown in to_logits]
+            found += [grown.t() @ units for units, grown in zip(done.second.unbind(0), grown_all, strict=True)]
+            return [*found, *(grown.sum(0) for grown in grown_all)]
+
+    def _squares(self, done: Pass) -> Weights:
+        """Of what each token sees of each row, the squared norm [tokens, rows]."""
+        if done.stacked is not None:
+            return done.stacked.square().sum(2)
+        sums = functional.pad(done.context.square().cumsum(1), (1, 0))
+        ends = torch.tensor(self.offsets[len(self.given) : -1])
+        return sums[:, ends].t()
 
     def tensors(self, values: Sequence[Weights]) -> dict[str, Tensor]:
         """The weights ``values`` (as ``parameters`` orders them) with the names that they have in a model."""

@@ -75,7 +75,7 @@ def learn_table(
     lesson = Lesson(entities, privacy, WIDE if len(subjects) > WIDE_COLUMNS else NARROW, rng)
     values = {s.name: rows.column(s.name).combine_chunks() for s in subjects}
     learned = _columns(subjects, values, lesson)
-    return _ordered(learned, first)
+    return ordered(learned, first, [sum(_entropy(codes) for codes in column.codes) for column in learned])
 
 
 def _columns(subjects: Sequence[Subject], values: Mapping[str, pa.Array], lesson: Lesson) -> list[LearnedColumn]:
@@ -97,11 +97,13 @@ def _columns(subjects: Sequence[Subject], values: Mapping[str, pa.Array], lesson
     return found
 
 
-def _ordered(learned: Sequence[LearnedColumn], first: Sequence[str]) -> CodedTable:
+def ordered(learned: Sequence[LearnedColumn], first: Sequence[str], entropies: Sequence[float]) -> CodedTable:
+    """The columns' tokens, those named ``first`` before the others, then by the columns' entropy."""
+
     def place(column: int) -> tuple[int, float]:
         names = learned[column].encoding.columns
         wanted = min((first.index(name) for name in names if name in first), default=len(first))
-        return wanted, sum(_entropy(codes) for codes in learned[column].codes)
+        return wanted, entropies[column]
 
     order: list[TokenRef] = []
     tokens: list[Token] = []

@@ -11,6 +11,7 @@ import pyarrow as pa
 import torch
 
 from tailrace_shared import __version__
+from tailrace_shared.errors import TerminalError
 from tailrace_shared.synthesis import MODEL_BYTES_MAX, Artefact, Header, Privacy, Training
 from tailrace_shared.synthesis.sequence import SequenceArtefact, SequenceHeader
 from tailrace_trainer.learning.calibrate import calibrate
@@ -18,6 +19,8 @@ from tailrace_trainer.learning.calibrate_events import calibrate_events
 from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.fit import EPOCHS_MAX, Epoch, Fitted, fit
 from tailrace_trainer.learning.net import Net
+from tailrace_trainer.learning.private.fit import fit_private
+from tailrace_trainer.learning.private.table import Noise, learn_private_table
 from tailrace_trainer.learning.protection import Floats, Ids
 from tailrace_trainer.learning.sequence import CodedSequence, Ties, learn_sequence
 from tailrace_trainer.learning.sizes import shape_of
@@ -52,6 +55,8 @@ def train(
     Raises TerminalError: ``trainer.few-rows``, ``trainer.column-rare``, ``model.too-large``.
     """
     _prepare()
+    if course.privacy.epsilon is not None:
+        return _train_private(rows, subjects, course, table, entity)
     rng = np.random.default_rng(course.seed)
     coded = learn_table(rows, subjects, course.privacy, rng, entity=entity, first=course.first)
     artefact = _learned(coded, coded.codes, table, course, course.bytes_max)
@@ -74,6 +79,11 @@ def train_sequence(
     Raises TerminalError: those of ``train``, and of ``learn_sequence``.
     """
     _prepare()
+    if course.privacy.epsilon is not None:
+        raise TerminalError(
+            "trainer.private-sequence", f"{tables[1]} has many rows of one entity, which differential privacy does not cover yet",
+            "Leave out epsilon, or learn the two tables on their own.",
+        )  # fmt: skip
     rng = np.random.default_rng(course.seed)
     coded = learn_sequence(entities, events, *subjects, ties, course.privacy, rng, first=course.first)
     entity = _learned(coded.entity, coded.entity.codes, tables[0], course, int(course.bytes_max * ENTITY_ROOM))
@@ -85,6 +95,17 @@ def train_sequence(
         seen=coded.seen, lags=coded.lags,
     )  # fmt: skip
     artefact = calibrate_events(SequenceArtefact(header, entity, made, coded.edges), coded, rng)
+    artefact.save(course.bytes_max)
+    return artefact
+
+
+def _train_private(
+    rows: pa.Table, subjects: Sequence[Subject], course: Course, table: str, entity: pa.Array | None
+) -> Artefact:
+    """As ``train``, under differential privacy; ``seed`` decides nothing, since who knows it could take the noise away."""
+    coded, shares, noise = learn_private_table(rows, subjects, course.privacy, entity=entity, first=course.first)
+    artefact = _learned(coded, coded.codes, table, course, course.bytes_max, private=(shares, noise))
+    artefact = calibrate(artefact, coded.codes, coded.parents, np.random.default_rng(), shares=shares)
     artefact.save(course.bytes_max)
     return artefact
 
@@ -101,6 +122,7 @@ def _learned(
     course: Course,
     bytes_max: int,
     sequence: CodedSequence | None = None,
+    private: tuple[Sequence[Floats], Noise] | None = None,
 ) -> Artefact:
     """The model of a coded table, before calibration; ``sequence`` says what its rows are given, and to whom they belong."""
     room = int(bytes_max * HEADER_ROOM) - sum(tensor.nbytes for tensor in coded.tensors.values())
@@ -108,11 +130,16 @@ def _learned(
     given: tuple[int, ...] = sequence.given if sequence else ()
     ranks: tuple[Floats | None, ...] = (*(sequence.ranks if sequence else ()), *coded.ranks)
     groups: Ids | None = sequence.owners if sequence else None
-    shape = shape_of(codes, sizes, coded.parents, room, given)
+    # under differential privacy, what depends on what may not be looked up: a wide table's tokens then see the latest before them
+    looked_at = codes if private is None else np.zeros((1, codes.shape[1]), np.int16)
+    shape = shape_of(looked_at, sizes, coded.parents, room, given)
     generator = torch.Generator().manual_seed(course.seed)
-    net = Net(shape, sizes, [_smoothed(coded, place) for place in range(len(sizes))], ranks, generator, given)
+    marginals = [_smoothed(coded, place) for place in range(len(sizes))] if private is None else private[0]
+    net = Net(shape, sizes, marginals, ranks, generator, given)
     fitted = Fitted([], 0, 0.0, 0.0, len(codes), 0)
-    if sizes:
+    if sizes and private is not None:
+        fitted = fit_private(net, codes, private[1], course.report)
+    elif sizes:
         fitted = fit(net, codes, generator, course.report, course.epochs_max, groups)
     header = Header(
         version=__version__,
@@ -129,7 +156,7 @@ def _learned(
             epochs=fitted.epochs,
             loss=fitted.loss,
             held_out_loss=fitted.held_out_loss,
-            digest=coded.digest,
+            digest=coded.digest if private is None else "",
         ),
     )
     weights = net.tensors(fitted.weights) if sizes else {}

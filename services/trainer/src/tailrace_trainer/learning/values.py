@@ -29,16 +29,27 @@ NUMBERS = ("integer", "number", "float", "time", "interval", *MOMENTS)
 
 def numbers_of(values: pa.Array, column: ColumnType) -> tuple[Floats, Mask]:
     """Every row's number and whether it has one; the unit is the column's own, microseconds for times, intervals and moments."""
+    return _finite(_numbers(values, column))
+
+
+def finite_numbers_of(values: pa.Array, column: ColumnType) -> tuple[Floats, Mask]:
+    """As ``numbers_of``, but infinities count as missing: so that no row's number depends on another row."""
+    found = _numbers(values, column)
+    return found, np.isfinite(found)
+
+
+def _numbers(values: pa.Array, column: ColumnType) -> Floats:
+    """NaN where there is none."""
     if column.family == "interval":
         return _intervals(values)
     if pa.types.is_string(values.type):
         return _from_text(values, column)
     if pa.types.is_date(values.type):
         values = values.cast(pa.int32())
-        return _finite(_floats(values) * DAY_US)
+        return _floats(values) * DAY_US
     if pa.types.is_timestamp(values.type) or pa.types.is_time(values.type):
-        return _finite(_floats(values.cast(pa.int64()) if pa.types.is_time(values.type) else values.view(pa.int64())))
-    return _finite(_floats(values.cast(pa.float64())))
+        return _floats(values.cast(pa.int64()) if pa.types.is_time(values.type) else values.view(pa.int64()))
+    return _floats(values.cast(pa.float64()))
 
 
 def _floats(values: pa.Array) -> Floats:
@@ -54,11 +65,11 @@ def _finite(values: Floats) -> tuple[Floats, Mask]:
     return values, known & np.isfinite(values)
 
 
-def _from_text(texts: pa.Array, column: ColumnType) -> tuple[Floats, Mask]:
+def _from_text(texts: pa.Array, column: ColumnType) -> Floats:
     lower = pc.utf8_lower(pc.utf8_trim_whitespace(texts))
     if column.family in ("integer", "number", "float"):
         plain = pc.match_substring_regex(lower, r"^([-+]?[0-9.]+(e[-+]?[0-9]+)?|[-+]?inf(inity)?|nan)$")
-        return _finite(_floats(pc.if_else(plain, lower, None).cast(pa.float64())))
+        return _floats(pc.if_else(plain, lower, None).cast(pa.float64()))
     unending = np.asarray(pc.fill_null(pc.equal(lower, "infinity"), False).to_numpy(zero_copy_only=False))
     before = np.asarray(pc.fill_null(pc.equal(lower, "-infinity"), False).to_numpy(zero_copy_only=False))
     if column.family == "time":
@@ -66,19 +77,19 @@ def _from_text(texts: pa.Array, column: ColumnType) -> tuple[Floats, Mask]:
         text = pc.binary_join_element_wise("1970-01-01 ", pc.if_else(day, lower, None), "")
         midnight = np.asarray(pc.fill_null(pc.equal(lower, "24:00:00"), False).to_numpy(zero_copy_only=False))
         found = _moments(pc.if_else(pc.match_substring_regex(lower, "^24"), None, text))
-        return _finite(np.where(midnight, DAY_US - 1, found))
+        return np.where(midnight, DAY_US - 1, found)
     plain = pc.match_substring_regex(lower, r"^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?)?(\+00(:00)?|z)?$")
     text = pc.replace_substring_regex(pc.if_else(plain, lower, None), r"(\+00(:00)?|z)$", "")
     found = _moments(text)
     found = np.where(unending, np.inf, found)
-    return _finite(np.where(before, -np.inf, found))
+    return np.where(before, -np.inf, found)
 
 
 def _moments(texts: pa.Array) -> Floats:
     return _floats(texts.cast(pa.timestamp("us")).view(pa.int64()))
 
 
-def _intervals(texts: pa.Array) -> tuple[Floats, Mask]:
+def _intervals(texts: pa.Array) -> Floats:
     found = pc.extract_regex(texts.cast(pa.string()), INTERVAL)
     matched = np.asarray(pc.fill_null(pc.is_valid(found), False).to_numpy(zero_copy_only=False))
 
@@ -93,4 +104,4 @@ def _intervals(texts: pa.Array) -> tuple[Floats, Mask]:
         pc.fill_null(pc.equal(pc.struct_field(found, "sign"), "-"), False).to_numpy(zero_copy_only=False)
     )
     days = (part("years") * 12 + part("months")) * MONTH_DAYS + part("days")
-    return _finite(np.where(matched, days * DAY_US + np.where(negative, -clock, clock), np.nan))
+    return np.where(matched, days * DAY_US + np.where(negative, -clock, clock), np.nan)
