@@ -30,10 +30,10 @@ demo-continuous: $(VENV)/.demo ## a masked destination that follows its source, 
 	$(BIN)/tailrace demo --continuous
 
 test: $(VENV)/.test ## unit, integration and end-to-end tests
-	$(BIN)/python -m pytest -m "not long" tests
+	$(BIN)/python -m pytest -m "not long and not compose" tests
 
 test-long: $(VENV)/.test ## the full crash matrix, random kills, restarts
-	$(BIN)/python -m pytest -m "long" --timeout 1800 tests
+	$(BIN)/python -m pytest -m "long and not compose" --timeout 1800 tests
 
 test-versions: $(VENV)/.test ## the same on real servers of PostgreSQL 14 to 18, fetched once, and between unequal ones
 	$(BIN)/python -m pytest -m "long" --timeout 600 tests/e2e/test_versions.py
@@ -92,5 +92,40 @@ bench-synthesis: $(SYNTHESIS)/.ready ## quality, cost and privacy of synthetic t
 torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
 	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch
 
+# ── the stack in containers (docs/compose.md) ─────────────────────────────────────────────────────────────────────────────
+compose-images: ## build the images of the services and the command, and say how large they are
+	compose/images.sh
+
+compose-up: compose-images ## the whole stack: Kafka, demo databases, services, Prometheus, Grafana, Alertmanager
+	compose/secrets.sh
+	cd compose && docker compose up -d --no-build --wait --wait-timeout 300
+
+compose-demo: compose-up ## a masked copy and a continuous run in that stack
+	compose/demo/run.sh
+
+compose-down: ## stop the stack; VOLUMES=--volumes removes its data as well
+	cd compose && docker compose down $(VOLUMES)
+
+test-compose: $(VENV)/.test ## images and stack on a Docker engine; says so where there is none
+	$(BIN)/python -m pytest -m compose --timeout 900 tests/compose
+
 clean: ## remove the environment and caches
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache
+
+# The chart: Helm takes four minutes to build, so it is made once and kept, and nothing else needs it.
+CHART_CHECK := .venv-helm
+HELM_VERSION := v3.22.0
+
+$(CHART_CHECK)/.ready: tests/helm/requirements.txt
+	$(PYTHON) -m venv $(CHART_CHECK)
+	$(CHART_CHECK)/bin/python -m pip install --quiet --disable-pip-version-check -r tests/helm/requirements.txt
+	@touch $@
+
+helm: ## build Helm with Go, once
+	test -x .cache/helm/helm || GOBIN=$(CURDIR)/.cache/helm go install -ldflags "-s -w" helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
+test-helm: $(CHART_CHECK)/.ready ## the chart against Kubernetes, KEDA and Prometheus schemas; rendered anew where Helm is
+	PATH="$(CURDIR)/.cache/helm:$$PATH" $(CHART_CHECK)/bin/python tests/helm/check.py
+
+helm-rendered: helm $(CHART_CHECK)/.ready ## commit what the chart's templates give
+	PATH="$(CURDIR)/.cache/helm:$$PATH" $(CHART_CHECK)/bin/python tests/helm/check.py --write
