@@ -15,6 +15,7 @@ from tailrace.commands import (
     check,
     demo,
     init,
+    models,
     kafka_acls,
     pause,
     plan,
@@ -24,6 +25,7 @@ from tailrace.commands import (
     resume,
     resync,
     run,
+    sample,
     schema,
     status,
     stop,
@@ -81,6 +83,8 @@ def create_app() -> typer.Typer:
         ("quality", quality.quality),
         ("demo", demo.demo),
         ("schema", schema.schema),
+        ("models", models.models),
+        ("sample", sample.sample),
         ("kafka-acls", kafka_acls.kafka_acls),
     ]
     for name, command in commands:

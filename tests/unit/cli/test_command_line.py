@@ -36,7 +36,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 JOB_TEXT = 'version: 1\nname: shop\nsource: {url: "${NO_SRC}"}\ndestination: {url: "${NO_DST}"}\n'
 COMMANDS = (
     "init", "plan", "preview", "run", "status", "pause", "resume", "resync", "stop", "cancel", "check", "verify", "report", "demo",
-    "schema", "kafka-acls",
+    "schema", "models", "sample", "kafka-acls",
 )  # fmt: skip
 
 

@@ -140,6 +140,12 @@ def _check_column(
         family=column.type.family,
         max_chars=theirs.type.length,
     )
+    if not spec.from_value:
+        problems.error(
+            "needs-ordinal", ref, f"{spec.generator} makes values from nothing, and the rows of this table are carried",
+            "Give it another rule, or the table the mode generate or synthesize.",
+        )  # fmt: skip
+        return
     refusals = spec.check(mask)
     for refusal in refusals:
         problems.error(refusal.code.replace(".", "-"), ref, refusal.reason, _sentence(refusal.remedy))

@@ -1,0 +1,177 @@
+"""Tables that are learned, end to end: sampled, taught, drawn, loaded; whoever dies on the way. Learning needs torch."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.databases import Pair
+from support.installation import Installation, eventually
+from tailrace_shared.messages import RunRecord
+
+TORCH = importlib.util.find_spec("torch") is not None
+needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not in this environment: make test-synthesis has one")
+pytestmark = pytest.mark.synthesis
+
+SCHEMA = """
+CREATE TABLE branch (branch_id int PRIMARY KEY, town text NOT NULL);
+CREATE TABLE person (
+    person_id bigint PRIMARY KEY, token uuid NOT NULL UNIQUE, branch_id int REFERENCES branch, sex text NOT NULL,
+    age int, income numeric(10,2) NOT NULL, joined date, nothing text, always int NOT NULL, email text NOT NULL
+);
+CREATE TABLE visit (visit_id bigint PRIMARY KEY, person_id bigint NOT NULL REFERENCES person, minutes int NOT NULL);
+"""
+ROWS = """
+INSERT INTO branch SELECT n, 'town ' || n FROM generate_series(1, 5) n;
+INSERT INTO person SELECT n, gen_random_uuid(), 1 + n % 5, CASE WHEN n % 3 = 0 THEN 'F' ELSE 'M' END,
+    CASE WHEN n % 20 > 0 THEN 20 + n % 50 END, round((CASE WHEN n % 3 = 0 THEN 4000 ELSE 2000 END + n % 700)::numeric, 2),
+    date '2020-01-01' + (n % 900)::int, NULL, 7, 'person' || n || '@canary-mail.test' FROM generate_series(1, 3000) n;
+UPDATE person SET income = 98765432.10, age = 119 WHERE person_id = 77;
+INSERT INTO visit SELECT n, 1 + n % 3000, n % 90 FROM generate_series(1, 4000) n;
+ANALYZE;
+"""
+JOB = """\
+name: learned
+source: {url: "${SOURCE_URL}"}
+destination: {url: "${DESTINATION_URL}", mode: truncate}
+policy: mask
+limits: {rows_per_batch: 1000, range_bytes: 65536, partitions: 6, credit_bytes: 1048576}
+default_mode: exclude
+tables:
+  public.branch: {mode: duplicate}
+  public.person:
+    mode: synthesize
+    rows: 5000
+    train: {epochs: 6, k: 10}
+    columns: {email: mock.email, branch_id: ai}
+  public.visit:
+    mode: synthesize
+    rows: 7000
+    train: {epochs: 3}
+"""
+OTHERS = {"public.branch": 5}
+
+
+@dataclass
+class Learned:
+    """A pair, what one replica of each service has made of it, and the models' digests."""
+
+    pair: Pair
+    digest: dict[str, tuple[int, int]]
+    models: dict[str, str]
+
+
+def digests(record: RunRecord) -> dict[str, str]:
+    return {model.name: model.digest for model in record.models}
+
+
+@pytest.fixture(scope="module")
+def pair(new_pair: Callable[..., Pair]) -> Pair:
+    return new_pair("learned", SCHEMA, ROWS)
+
+
+@pytest.fixture(scope="module")
+def learned(runtime: object, pair: Pair) -> Learned:
+    with Installation(runtime, pair, replicas={"trainer": 1}) as installation:  # type: ignore[arg-type]
+        record = installation.run(JOB, seconds=180)
+        assert record.state == "done", record.failure or record.problems
+        assert [check for check in record.checks if not check.passed] == []
+        assert {model.state for model in record.models} == {"ready"}
+        eventually(lambda: not installation.topics_left(), 60, "the run's topics are gone")
+    return Learned(pair, pair.digest(), digests(record))
+
+
+@needs_torch
+def test_as_many_rows_as_asked_for_are_drawn_and_their_keys_hold(learned: Learned) -> None:
+    ask = learned.pair.value
+    assert ask("destination", "SELECT array[count(*), min(person_id), max(person_id)] FROM person") == [5000, 1, 5000]
+    assert ask("destination", "SELECT count(*) FROM visit JOIN person USING (person_id)") == 7000
+    assert ask("destination", "SELECT count(*) FROM person JOIN branch USING (branch_id)") == 5000
+
+
+@needs_torch
+def test_drawn_rows_have_the_dependence_of_the_source_and_none_of_its_people(learned: Learned) -> None:
+    ask = learned.pair.value
+    assert ask("destination", "SELECT avg((sex = 'F')::int)::float8 FROM person") == pytest.approx(1 / 3, abs=0.03)
+    for sex, low in (("F", 4000), ("M", 2000)):
+        inside = f"SELECT avg((income BETWEEN {low} AND {low + 700})::int)::float8 FROM person WHERE sex = '{sex}'"
+        assert ask("destination", inside) > 0.9  # type: ignore[operator]
+    assert ask("destination", "SELECT max(income)::float8 FROM person") < 10_000  # type: ignore[operator]
+    assert ask("destination", "SELECT count(*) FROM person WHERE email LIKE '%canary-mail.test'") == 0
+    assert ask("destination", "SELECT count(nothing) FROM person") == 0
+    assert ask("destination", "SELECT array[min(always), max(always)] FROM person") == [7, 7]
+    gaps = ask("destination", "SELECT avg((age IS NULL)::int)::float8 FROM person")
+    assert gaps == pytest.approx(0.05, abs=0.02)
+
+
+@needs_torch
+def test_replicas_draw_the_same_rows_from_a_saved_model_and_no_trainer_is_needed(
+    install: Callable[..., Installation], learned: Learned
+) -> None:
+    installation = install(learned.pair, replicas={"generator": 3, "writer": 2})
+    again = JOB.replace("train: {epochs: 6", f"train: {{model: {learned.models['public.person']}, epochs: 6").replace(
+        "train: {epochs: 3", f"train: {{model: {learned.models['public.visit']}, epochs: 3"
+    )
+    record = installation.run(again, seconds=120)
+    assert record.state == "done", record.failure or record.problems
+    assert learned.pair.digest() == learned.digest
+    refused = installation.run(again.replace(learned.models["public.visit"], "0" * 64), seconds=60)
+    assert refused.state == "failed"
+    assert refused.failure is not None
+    assert refused.failure.code == "model.unknown"
+
+
+@needs_torch
+@pytest.mark.parametrize("where", ["trainer.before-learning", "trainer.before-publishing", "trainer.after-publishing"])
+def test_a_trainer_that_is_lost_costs_only_time(
+    install: Callable[..., Installation], pair: Pair, tmp_path: Path, where: str
+) -> None:
+    installation = install(pair)
+    crash = {"TAILRACE_CRASH_AT": where, "TAILRACE_CRASH_ONCE": str(tmp_path / "once")}
+    (doomed,) = installation.scale("trainer", 1, **crash)
+    run = installation.submit(JOB)
+    eventually(lambda: (tmp_path / "once").exists(), 120, "a trainer was lost")
+    eventually(lambda: not doomed.alive, 10, "it is dead")
+    installation.scale("trainer", 2)
+    record = installation.wait(run, seconds=180)
+    assert record.state == "done", record.failure
+    assert pair.value("destination", "SELECT count(*) FROM person") == 5000
+
+
+@needs_torch
+def test_cancelling_ends_learning(install: Callable[..., Installation], pair: Pair) -> None:
+    installation = install(pair, replicas={"trainer": 1})
+    run = installation.submit(JOB.replace("epochs: 6", "epochs: 10000"))
+    installation.wait(run, lambda r: any(model.epoch > 0 for model in r.models), seconds=120)
+    installation.cancel(run)
+    record = installation.wait(run, seconds=60)
+    assert record.state == "cancelled"
+    assert pair.value("destination", "SELECT count(*) FROM branch") == 0
+
+
+@needs_torch
+def test_too_few_rows_fail_with_their_reason(install: Callable[..., Installation], pair: Pair) -> None:
+    record = install(pair, replicas={"trainer": 1}).run(JOB.replace("k: 10", "k: 900"), seconds=120)
+    assert record.state == "failed"
+    assert record.failure is not None
+    assert record.failure.code == "trainer.few-rows"
+
+
+def test_without_a_trainer_the_other_tables_are_loaded_and_the_run_says_what_it_waits_for(
+    install: Callable[..., Installation], pair: Pair
+) -> None:
+    installation = install(pair)
+    run = installation.submit(JOB)
+
+    def waits(record: RunRecord) -> bool:
+        loaded = {t.name: t.rows_loaded for t in record.tables if t.state == "loaded"}
+        return loaded == OTHERS and record.waiting_for == "a trainer replica"
+
+    record = installation.wait(run, waits, seconds=90)
+    assert {model.state for model in record.models} == {"waiting"}
+    installation.cancel(run)
+    assert installation.wait(run, seconds=60).state == "cancelled"
