@@ -16,7 +16,7 @@ from support.databases import Pair
 from support.followed import JOB, SCHEMA, Followed
 from support.following import caught_up, let_follow, slots, streaming
 from support.installation import Installation, eventually
-from support.tcp_proxy import TcpProxy, proxied
+from support.tcp_proxy import Behind, proxied
 from support.wholeness import seen_wrong
 from tailrace.embedded.kafka import EmbeddedKafka
 from tailrace.embedded.runtime import Runtime
@@ -67,26 +67,6 @@ def test_a_source_that_is_shut_down_in_good_order_does_not_wait_for_its_follower
         time.sleep(2)
         hammer.quiet.set()
         world.is_equal(run)
-
-
-@dataclass
-class Behind(Pair):
-    """A pair whose services reach one side through a proxy."""
-
-    proxy: TcpProxy | None = None
-    side: str = ""
-
-    @property
-    def source_url(self) -> str:
-        return self._through("source", super().source_url)
-
-    @property
-    def destination_url(self) -> str:
-        return self._through("destination", super().destination_url)
-
-    def _through(self, side: str, url: str) -> str:
-        assert self.proxy is not None
-        return url.replace(f":{getattr(self, side).port}/", f":{self.proxy.port}/") if side == self.side else url
 
 
 @pytest.mark.parametrize("side", ["source", "destination"])

@@ -226,7 +226,7 @@ class Hammer:
     def __init__(
         self, pair: Pair, seed: int, *, more: Mapping[str, tuple[int, Step]] | None = None, pause_s: float = PAUSE_S
     ) -> None:
-        self._url = pair.source.url(pair.name)
+        self._pair = pair
         self._seed = seed
         self._steps = {**STEPS, **(more or {})}
         self._pause_s = pause_s
@@ -261,7 +261,7 @@ class Hammer:
         while not self._over.is_set():
             try:
                 if connection is None:
-                    connection = await asyncpg.connect(self._url)
+                    connection = await asyncpg.connect(self._pair.source.url(self._pair.name))
                     await connection.execute("SET lock_timeout = '2s'")
                 if not self.quiet.is_set():
                     await self._transaction(connection, dice, dice.choices(names, weights, k=dice.randint(1, 4)))

@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+from support.databases import Pair
 
 
 class TcpProxy:
     """Forwards to a port of this machine. ``cut``: every connection is reset and none is taken; ``silence``: nothing passes any
-    more, and nobody is told; ``heal`` ends both for new connections."""
+    more, and nobody is told; ``heal`` ends both for new connections; ``lead`` names another port for them."""
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -32,6 +35,9 @@ class TcpProxy:
     def heal(self) -> None:
         """New connections pass; those that were silent are reset."""
         self._do(self._heal)
+
+    def lead(self, port: int) -> None:
+        self._target = port
 
     def close(self) -> None:
         self.cut()
@@ -97,3 +103,23 @@ def proxied(port: int) -> Iterator[TcpProxy]:
         yield proxy
     finally:
         proxy.close()
+
+
+@dataclass
+class Behind(Pair):
+    """A pair whose services reach one side through a proxy."""
+
+    proxy: TcpProxy | None = None
+    side: str = ""
+
+    @property
+    def source_url(self) -> str:
+        return self._through("source", super().source_url)
+
+    @property
+    def destination_url(self) -> str:
+        return self._through("destination", super().destination_url)
+
+    def _through(self, side: str, url: str) -> str:
+        assert self.proxy is not None
+        return url.replace(f":{getattr(self, side).port}/", f":{self.proxy.port}/") if side == self.side else url

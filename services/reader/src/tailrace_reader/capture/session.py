@@ -46,14 +46,16 @@ THREAD_CHANGES = 2_048
 class CaptureSession:
     """One stream's work under the lease."""
 
-    def __init__(self, capture: Capture, stream: ChangeStream, sender: Sender, lease: Lease, end: LaneEnd) -> None:
+    def __init__(
+        self, capture: Capture, stream: ChangeStream, sender: Sender, lease: Lease, end: LaneEnd, timeline: int
+    ) -> None:
         self._of = capture
         plan, follow = capture.plan, capture.follow
         self._stream = stream
         self._sender = sender
         self._lease = lease
         self._decoder = Decoder([captured(t) for t in plan.tables if t.relation is not None], end.tail.last)
-        lane = Lane(plan.run, follow.lane, follow.system, follow.timeline, capture.digest, plan.key.id)
+        lane = Lane(plan.run, follow.lane, follow.system, timeline, capture.digest, plan.key.id)
         self.recorder = Recorder(lane, capture.cipher, end.tail)
         self._held = Held(end.tail.last, time.time())
         for last, size, committed in end.kept:

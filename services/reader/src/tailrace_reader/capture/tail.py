@@ -29,6 +29,8 @@ class LaneEnd(NamedTuple):
     as one."""
     plan: str = ""
     """Digest of the plan by which its last record was made."""
+    timeline: int = 0
+    """The latest that a record names."""
 
 
 async def lane_end(kafka: Kafka, topic: str, key: str, start: int) -> LaneEnd:
@@ -71,8 +73,9 @@ def end_of(seen: list[tuple[ChangeHead, int]], before: int, start: int) -> LaneE
     kept = [(head.last, size, head.first_time) for head, size in seen]
     if before:
         kept.insert(0, (kept[0][0], before * sum(size for _, size in seen) // len(seen), 0))
+    timeline = max(head.timeline for head, _ in seen)
     plan = max(seen, key=lambda one: one[0].sequence)[0].plan
-    return LaneEnd(Tail(generation * GENERATION, max(last, start), max(end, start)), tuple(kept), plan)
+    return LaneEnd(Tail(generation * GENERATION, max(last, start), max(end, start)), tuple(kept), plan, timeline)
 
 
 async def _take(consumer: Any, place: TopicPartition, key: str, at: int, seen: list[tuple[ChangeHead, int]]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import asyncpg
 import structlog
@@ -15,13 +16,13 @@ import structlog
 from tailrace_reader.capture.cutting import CutRule
 from tailrace_reader.capture.errors import PublicationMissing, SlotLost
 from tailrace_reader.capture.lease import STAND_S, Lease
-from tailrace_reader.capture.meeting import LostChanges, check_meeting
-from tailrace_reader.capture.record import Tail
+from tailrace_reader.capture.meeting import LostChanges, check_meeting, reached
 from tailrace_reader.capture.resyncing import Revising
 from tailrace_reader.capture.session import CaptureSession
 from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream, StreamOptions
-from tailrace_reader.capture.tail import lane_end
+from tailrace_reader.capture.tail import LaneEnd, lane_end
+from tailrace_reader.capture.timelines import timeline_ends
 from tailrace_reader.capture.watch import Watch
 from tailrace_reader.lane_opening import drop_lane, lsn_of, lsn_text
 from tailrace_reader.snapshot import SourceServer
@@ -172,12 +173,12 @@ class Capture:
         for digest in filter(None, (self.record.revision, end.plan)):
             await self.know(digest)
         async with lease.asking() as connection:
-            await self._check(connection, end.tail)
+            timeline = await self._check(connection, end)
         sender = Sender(self.context.kafka, self.plan.message_bytes)
         await sender.start()
         try:
             async with await ChangeStream.open(self._source, self._options(), end.tail.end) as stream:
-                session = CaptureSession(self, stream, sender, lease, end)
+                session = CaptureSession(self, stream, sender, lease, end, timeline)
                 await session.work()
                 return session.recorder.tail.last
         finally:
@@ -188,10 +189,23 @@ class Capture:
         rule = CutRule(bytes=min(CutRule.bytes, limit // RECORD_SHARE))
         return StreamOptions(self.follow.slot, self.follow.publication, rule, frame_bytes=2 * limit)
 
-    async def _check(self, connection: asyncpg.Connection, tail: Tail) -> None:
-        """Whether the stream goes on where the lane ends. Raises SlotLost and LostChanges."""
+    async def _check(self, connection: asyncpg.Connection, end: LaneEnd) -> int:
+        """Whether the stream goes on where the lane ends; the source's timeline. Raises SlotLost and LostChanges."""
+        if await connection.fetchval("SELECT pg_catalog.pg_is_in_recovery()"):
+            raise TransientError(
+                "capture.standby",
+                "the source is a standby",
+                "The stream goes on when it is promoted or the primary is back.",
+            )
         state = await slot_state(connection, self.follow.slot)
-        check_meeting(self.follow, state, await source_position(connection), tail)
+        source = await source_position(connection)
+        before: Mapping[int, int] = {}
+        if source[1] > reached(self.follow, end):
+            before = await timeline_ends(self._source, source[1])
+        check_meeting(self.follow, state, source, end, before)
+        if before:
+            self._log.warning("capture.promoted", timeline=source[1])
+        return source[1]
 
     async def _broken(self, code: str, why: str) -> None:
         self._log.error("lane.broken", code=code, why=why)
