@@ -46,7 +46,7 @@ NOW = Section("Now", (
           values={str(n): (s, _COLOURS.get(s, "blue")) for s, n in STATES.items()},  # type: ignore[misc]
           runbooks=["leaderless-run", "paused-run", "failed-run"]),
     Panel(2, "Runs", "What there is, and what it waits for.", "table", "short",
-          [Query(f"max by (run, job, mode) (tailrace_run_info{{{RUN}}})", "known")], width=12, height=7),
+          [Query(f"max by (run, name, mode) (tailrace_run_info{{{RUN}}})", "known")], width=12, height=7),
     Panel(3, "Attempt", "Above 1: the run was begun anew, since its snapshot was lost or the source has rewritten a table.",
           "stat", "short",
           [Query(f"max by (run) (tailrace_run_attempt{{{RUN}}})", "{{run}}")], width=4, height=7,

@@ -47,7 +47,7 @@ class Family(NamedTuple):
 
 
 FAMILIES: Final = (
-    Family("tailrace_run_info", "1; the job and the mode of a run.", ("run", "job", "mode")),
+    Family("tailrace_run_info", "1; the name of a run's job and its mode.", ("run", "name", "mode")),
     Family("tailrace_run_outcome", "1 for how an ended run has ended.", ("run", "outcome")),
     Family("tailrace_run_submitted_timestamp_seconds", "When the run was submitted.", ("run",)),
     Family("tailrace_run_told_timestamp_seconds", "When a leader last published the run's record.", ("run",)),
