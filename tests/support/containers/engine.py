@@ -28,7 +28,7 @@ class NoEngine(Exception):
 
 def work_folder() -> Path:
     """Where an engine of our own and the stand-ins live; kept between sessions, since images take minutes."""
-    return Path(os.environ.get("TAILRACE_TEST_ENGINE_DIR", "/var/tmp/tailrace-test-engine"))  # noqa: S108
+    return Path(os.environ.get("TAILRACE_TEST_ENGINE_DIR", "/var/tmp/tailrace-test-engine"))
 
 
 def docker(*arguments: str, timeout: float = 120.0, check: bool = True, **options: object) -> str:
@@ -42,7 +42,9 @@ def docker(*arguments: str, timeout: float = 120.0, check: bool = True, **option
         **options,  # type: ignore[call-overload]
     )
     if check and done.returncode:
-        raise AssertionError(f"docker {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        raise AssertionError(
+            f"docker {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        )
     return str(done.stdout)
 
 

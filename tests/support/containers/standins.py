@@ -1,4 +1,4 @@
-"""Local images that stand for the public ones where no registry can be reached: built from Debian's packages and this machine's Python.
+"""Local images that stand for public ones where no registry can be reached: from Debian's packages and this machine's Python.
 
 They prove the project's own images, the compose file and their wiring; not the public images, whose versions and entries differ.
 With ``TAILRACE_TEST_IMAGES=registry`` the public ones are used instead.
@@ -68,23 +68,27 @@ def _debian(tag: str) -> None:
         ],
         check=True, capture_output=True, timeout=400,
     )  # fmt: skip
-    environment = f"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 PIP_CERT={CERTIFICATES}"
+    environment = (
+        f"PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 PIP_CERT={CERTIFICATES}"
+    )
     docker("import", "--change", f"ENV {environment}", "--change", 'CMD ["bash"]', str(archive), tag, timeout=200)
     archive.unlink()
 
 
 def _apt_sources() -> list[Path]:
-    return [p for p in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")) if p.exists()][:1]
+    return [p for p in (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list")) if p.exists()][
+        :1
+    ]
 
 
 def _python(tag: str) -> None:
     """This machine's Python in /usr/local, where the official image has its own."""
     folder = _fresh("python")
-    left_out = ["lib/python3*/test", "lib/python3*/site-packages/*", "__pycache__", "*.a", "share"]
-    subprocess.run(
-        ["tar", "-C", sys.base_prefix, *(f"--exclude={name}" for name in left_out), "-cf", str(folder / "python.tar"), "bin", "lib", "include"],
-        check=True, timeout=200,
-    )  # fmt: skip
+    left_out = [
+        f"--exclude={name}" for name in ("lib/python3*/test", "lib/python3*/site-packages/*", "__pycache__", "*.a")
+    ]
+    archive = ["-cf", str(folder / "python.tar"), "bin", "lib", "include"]
+    subprocess.run(["tar", "-C", sys.base_prefix, *left_out, *archive], check=True, timeout=200)
     lines = [
         "FROM debian:bookworm-slim",
         "ADD python.tar /usr/local/",
