@@ -18,7 +18,7 @@ from tailrace.quality.privacy import Losses, privacy_gates
 from tailrace.quality.treatment import Treatment
 
 PAIRS_MAX: Final = 2_000
-PAIRS_WRITTEN: Final = 200
+PAIRS_WRITTEN: Final = 500
 PAIRED_VALUES_MAX: Final = 200
 """A name with more values has too many combinations for a sample to say anything about."""
 ROWS_MIN: Final = 100
@@ -146,11 +146,11 @@ def _learned(
         notes.append(f"Detection and usefulness were not measured: {learners.MISSING_REMEDY}.")
         return None, None
     detection = learners.detection_auc(select(real, valued), select(there, valued))
-    target = subject.target or learners.best_target(select(real, valued))
+    check = other if held_out is None else held_out
+    target = subject.target or learners.best_target(select(real, valued), select(check, valued))
     if target is None or target not in valued:
         notes.append(f"Usefulness was not measured: {target or 'no column'} can be predicted; --target names one.")
         return detection, None
-    check = other if held_out is None else held_out
     return detection, learners.usefulness(select(real, valued), select(there, valued), select(check, valued), target)
 
 

@@ -21,6 +21,7 @@ CATEGORIES_MAX = 255
 """Of a nominal column in scikit-learn's gradient boosting."""
 CLASSES_MAX = 20
 MINORITY_MIN = 0.02
+TARGETS_TRIED = 3
 MISSING_REMEDY = "pip install 'tailrace[report]' measures it"
 
 
@@ -58,16 +59,15 @@ def score(learn: Rows, check: Rows, target: str) -> float:
     return (_classified if learn[target].numbers is None else _regressed)(learn, check, target)
 
 
-def best_target(real: Rows) -> str | None:
-    """The last column with few values that all occur often enough to be predicted; None where there is none."""
-    for name in reversed(list(real)):
-        column = real[name]
-        if column.kind != "name":
-            continue
-        counts = np.bincount(codes(column)[0])
-        if 2 <= len(counts) <= CLASSES_MAX and counts.min() >= MINORITY_MIN * len(column):
-            return name
-    return None
+def best_target(real: Rows, check: Rows) -> str | None:
+    """The column with few values, all of them frequent, that is predicted best, of the last ones; None where there is none."""
+    fitting = [name for name, column in real.items() if column.kind == "name" and _balanced(column)]
+    return max(fitting[-TARGETS_TRIED:], key=lambda name: score(real, check, name), default=None)
+
+
+def _balanced(column: Column) -> bool:
+    counts = np.bincount(codes(column)[0])
+    return 2 <= len(counts) <= CLASSES_MAX and counts.min() >= MINORITY_MIN * len(column)
 
 
 def _classified(learn: Rows, check: Rows, target: str) -> float:
@@ -115,8 +115,8 @@ def _regressed(learn: Rows, check: Rows, target: str) -> float:
 def _features(learn: Rows, check: Rows, target: str) -> tuple[Floats, Floats, list[bool]]:
     kept = [name for name in learn if name != target]
     given, asked = _matrices({n: learn[n] for n in kept}, {n: check[n] for n in kept})
-    counts = [int(max(given[:, place].max(initial=0), asked[:, place].max(initial=0))) for place in range(len(kept))]
-    nominal = [learn[n].numbers is None and most < CATEGORIES_MAX for n, most in zip(kept, counts, strict=True)]
+    most = np.fmax.reduce([*given, *asked], initial=0)
+    nominal = [learn[name].numbers is None and high < CATEGORIES_MAX for name, high in zip(kept, most, strict=True)]
     return given, asked, nominal
 
 

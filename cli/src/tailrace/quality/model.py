@@ -152,7 +152,7 @@ class TableQuality(Frozen):
     usefulness: Usefulness | None = None
     columns: tuple[ColumnQuality, ...]
     pairs: tuple[PairQuality, ...]
-    """The farthest first, at most 200."""
+    """The farthest first, at most 500."""
     gates: tuple[Gate, ...]
     sequences: tuple[SequenceQuality, ...] = ()
     notes: tuple[str, ...] = ()

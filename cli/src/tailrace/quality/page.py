@@ -13,6 +13,7 @@ from tailrace.quality.plots import gate_picture, heat_picture
 
 WORDS: dict[Verdict, str] = {"pass": "passed", "warn": "look here", "fail": "failed", "unmeasured": "not measured"}
 FARTHEST_PAIRS = 8
+NAMED_MAX = 6
 FAR_BEYOND = 0.01
 """Of a pair, beyond chance: what is named in words."""
 
@@ -65,16 +66,20 @@ def _sentence(report: QualityReport) -> tuple[str, str]:
         f" {unmeasured} of {len(gates)} questions could not be answered; each says what it needs." if unmeasured else ""
     )
     if report.verdict == "fail":
-        failed = [(t.name, g.title) for t in report.tables for g in t.gates if g.verdict == "fail"]
-        names = "; ".join(f"{escape(table)}: {escape(title)}" for table, title in failed[:6])
-        return "Do not hand this out", f"A privacy gate failed. {names}.{rest}"
+        return "Do not hand this out", f"A privacy gate failed. {_those(report, 'fail')}.{rest}"
     if report.verdict == "warn":
-        warned = [(t.name, g.title) for t in report.tables for g in t.gates if g.verdict == "warn"]
-        names = "; ".join(f"{escape(table)}: {escape(title)}" for table, title in warned[:6])
-        return "No gate failed, some want a look", f"{names}.{rest}"
+        return "No gate failed, some want a look", f"{_those(report, 'warn')}.{rest}"
     if report.verdict == "pass":
         return "All measured privacy gates passed", f"Nothing that was looked at gives a person away.{rest}"
     return "Privacy was not measured", f"The figures below are about likeness only.{rest}"
+
+
+def _those(report: QualityReport, verdict: Verdict) -> str:
+    """Tables with their gates of a verdict."""
+    found = {table.name: [g.title.lower() for g in table.gates if g.verdict == verdict] for table in report.tables}
+    named = [f"<b>{escape(name)}</b>: {escape(', '.join(titles))}" for name, titles in found.items() if titles]
+    more = f"; and {len(named) - NAMED_MAX} more tables" if len(named) > NAMED_MAX else ""
+    return "; ".join(named[:NAMED_MAX]) + more
 
 
 def _key() -> str:
@@ -202,8 +207,8 @@ def _foot(report: QualityReport) -> str:
         )
     return (
         f'{out}<footer class="small soft">{checks}<p>Measured in random samples (seed {report.seed}), read through sessions '
-        f"that cannot write. Nothing here stands for fewer than {report.k} rows: values that fewer share are left out, edges and "
-        f"quantiles are means over {report.k} neighbours, and values of renamed columns are not shown. What samples do not "
-        f"show may still be there: these figures are evidence, not proof.</p><p>Tailrace {escape(report.release)}. "
-        "Every figure is explained in docs/quality.md.</p></footer>"
+        f"that cannot write. Nothing here stands for fewer than {report.k} rows: values that fewer share are left out, extremes "
+        f"are the {report.k}-th, quantiles are means over {report.k} rows, and values of renamed columns are not shown. What "
+        "samples do not show may still be there: these figures are evidence, not proof.</p>"
+        f"<p>Tailrace {escape(report.release)}. Every figure is explained in docs/quality.md.</p></footer>"
     )

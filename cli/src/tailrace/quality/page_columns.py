@@ -23,7 +23,7 @@ HOW: Final = {
 def column_cards(table: TableQuality, k: int) -> str:
     """Cards, the farthest beyond chance first."""
     ordered = sorted(table.columns, key=lambda column: (column.floor or 0.0) - (column.error or 0.0))
-    ordered.sort(key=lambda column: column.error is None)
+    ordered.sort(key=lambda column: (column.error is None, column.bars is None))
     cards = "".join(_card(column, k) for column in ordered[:CARDS_MAX])
     rest = len(ordered) - CARDS_MAX
     more = f'<p class="small soft">{rest:,} more columns are nearer to the source than these.</p>' if rest > 0 else ""

@@ -11,18 +11,20 @@ from tailrace.quality.model import Bars, Gate, PairQuality
 
 WIDTH: Final = 320
 HEIGHT: Final = 96
-LABEL_WIDTH: Final = 118
+LABEL_WIDTH: Final = 122
 ROW: Final = 20
 CELL: Final = 15
 LABEL_CHARS: Final = 19
 HEAT_COLUMNS_MAX: Final = 30
+HEAT_SCALE: Final = 1.5
 FAR: Final = 0.1
 """Distance beyond chance at which a pair is drawn in full colour."""
 
 
-def svg(width: float, height: float, body: str, label: str) -> str:
-    """A picture with a title for whoever cannot see it."""
-    return f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
+def svg(width: float, height: float, body: str, label: str, largest: float = 0) -> str:
+    """A picture with a title for whoever cannot see it; ``largest`` is how wide it may become."""
+    style = f' style="max-width:{largest:g}px"' if largest else ""
+    return f'<svg{style} viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(label)}">{body}</svg>'
 
 
 def bars_picture(bars: Bars, label: str, form: Callable[[float], str], k: int) -> str:
@@ -57,7 +59,7 @@ def _histogram(bars: Bars, label: str, form: Callable[[float], str]) -> str:
 def _rows(bars: Bars, label: str, k: int) -> str:
     labels = bars.labels or tuple(f"rank {place + 1}" for place in range(len(bars.before)))
     top = max([share or 0.0 for share in (*bars.before, *bars.after)]) or 1.0
-    room = WIDTH - LABEL_WIDTH - 42
+    room = WIDTH - LABEL_WIDTH - 50
     body = []
     for place, (name, before, after) in enumerate(zip(labels, bars.before, bars.after, strict=True)):
         y = place * ROW
@@ -103,8 +105,13 @@ def heat_picture(names: Sequence[str], pairs: Sequence[PairQuality]) -> str:
     place = {name: number for number, name in enumerate(names)}
     body = []
     for row, name in enumerate(names):
-        shown = name if len(name) <= LABEL_CHARS else name[: LABEL_CHARS - 1] + "…"
-        body.append(f'<text x="{LABEL_WIDTH - 4}" y="{row * CELL + 11}" text-anchor="end">{escape(shown)}</text>')
+        shown = name if len(name) < LABEL_CHARS - 2 else name[: LABEL_CHARS - 4] + "…"
+        body.append(
+            f'<text x="{LABEL_WIDTH - 4}" y="{row * CELL + 11}" text-anchor="end">{escape(shown)} {row + 1}</text>'
+        )
+        body.append(
+            f'<text x="{LABEL_WIDTH + row * CELL + CELL / 2 - 1}" y="{row * CELL + 11}" text-anchor="middle">{row + 1}</text>'
+        )
     for pair in pairs:
         first, second = sorted((place[pair.first], place[pair.second]))
         x, y = LABEL_WIDTH + first * CELL, second * CELL
@@ -120,6 +127,7 @@ def heat_picture(names: Sequence[str], pairs: Sequence[PairQuality]) -> str:
         size * CELL,
         "".join(body),
         "How far each pair of columns is from the source, beyond chance",
+        largest=HEAT_SCALE * (LABEL_WIDTH + size * CELL),
     )
 
 

@@ -94,7 +94,7 @@ def whole(
 def places(schema: str, name: str, percent: float, seed: int) -> str:
     """Where the rows of a heap's random sample lie: those that the reader sends to be learned."""
     relation = qualified(schema, name)
-    return f"SELECT tableoid, ctid AS place FROM ONLY {relation} TABLESAMPLE BERNOULLI ({percent:.9f}) REPEATABLE ({int(seed)})"
+    return f"SELECT tableoid, ctid AS place FROM ONLY {relation} TABLESAMPLE BERNOULLI ({percent:.6g}) REPEATABLE ({int(seed)})"
 
 
 def counted(query: str) -> str:
