@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch dashboards test-dashboards clean help helm test-helm helm-rendered
+.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch dashboards test-dashboards clean help helm test-helm helm-rendered licences sbom audit
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -129,3 +129,12 @@ test-helm: $(CHART_CHECK)/.ready ## the chart against Kubernetes, KEDA and Prome
 
 helm-rendered: helm $(CHART_CHECK)/.ready ## commit what the chart's templates give
 	PATH="$(CURDIR)/.cache/helm:$$PATH" $(CHART_CHECK)/bin/python tests/helm/check.py --write
+
+licences: $(VENV)/.test ## docs/licences.md anew
+	$(BIN)/python -m supply licences
+
+sbom: $(VENV)/.test ## bills of materials of everything shipped, CycloneDX, into build/sbom
+	$(BIN)/python -m supply sbom build/sbom
+
+audit: $(VENV)/.test ## shipped distributions: licences admitted, versions pinned, none withdrawn from the index
+	$(BIN)/python -m supply audit
