@@ -170,14 +170,14 @@ def _speed(sampler: Sampler) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the tables that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("datasets", nargs="*", choices=[*DATASETS, []], default=list(DATASETS))
+    parser.add_argument("datasets", nargs="*", help=f"of {', '.join(DATASETS)}; all without one")
     parser.add_argument("--tables", type=Path, default=TABLES, help="folder with adult/ and shoppers/")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--k", type=int, default=10)
     parser.add_argument("--epsilon", type=float, help="differential privacy")
     parser.add_argument("--delta", type=float, default=1e-5)
     options = parser.parse_args(arguments)
-    for name in options.datasets:
+    for name in options.datasets or DATASETS:
         privacy = Privacy(k=options.k, epsilon=options.epsilon, delta=options.delta)
         measure(name, DATASETS[name](options.tables), options.seed, privacy)
 

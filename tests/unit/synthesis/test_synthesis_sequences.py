@@ -142,11 +142,11 @@ def test_marginals_lengths_and_gaps_are_those_of_the_rows(
     found, artefact = learned
     people, events = tables()
     sampler = SequenceSampler(artefact, 9)
-    drawn = sampler.events(0, PEOPLE)
-    counts = sampler.counts(0, PEOPLE)
+    drawn = sampler.events(0, BLOCK_ROWS)
+    counts = sampler.counts(0, BLOCK_ROWS)
     real = np.bincount(events["person"].to_numpy() // 3, minlength=PEOPLE)
-    assert counts.mean() == pytest.approx(np.minimum(real, found.length_max).mean(), rel=0.03)
-    assert (counts == 0).mean() == pytest.approx((real == 0).mean(), abs=0.02)
+    assert counts.mean() == pytest.approx(np.minimum(real, found.length_max).mean(), rel=0.06)
+    assert (counts == 0).mean() == pytest.approx((real == 0).mean(), abs=0.03)
     for kind in ("bread", "milk", "tea"):  # of a network that is random, and sees what it has drawn
         share = pc.sum(pc.equal(events["what"], kind)).as_py() / len(events)
         made = pc.sum(pc.equal(drawn.batch["what"], kind)).as_py() / len(drawn.owners)

@@ -58,12 +58,14 @@ def _learn(request: LearnRequest, rows: pa.Table, events: pa.Table | None, answe
             "trainer.no-torch", "this trainer has no torch, without which nothing can be learned",
             "Install it beside the trainer: pip install torch, or make torch.",
         ) from None  # fmt: skip
+    from tailrace_trainer.learning.rules import Rules
     from tailrace_trainer.learning.sequence import Ties
 
     course = Course(
         seed=request.seed,
         privacy=request.privacy,
         first=request.first,
+        rules=Rules(request.together, request.ordered),
         epochs_max=request.epochs_max,
         bytes_max=request.bytes_max,
         report=lambda epoch: _say(

@@ -17,7 +17,7 @@ class LearnColumn(Frozen):
     name: str
     type: ColumnType
     nullable: bool = True
-    form: Literal["category", "number", "pattern", "words"] | None = None
+    form: Literal["category", "number", "pattern", "words", "list"] | None = None
     """Instead of the one that the data suggest."""
 
 
@@ -48,6 +48,10 @@ class LearnRequest(Frozen):
     """The column that says to whom a row belongs; without one, every row is an entity of its own."""
     first: tuple[str, ...] = ()
     """Columns to be drawn first, so that conditions on them are exact."""
+    together: tuple[tuple[str, ...], ...] = ()
+    """Columns whose values only occur in combinations that the rows have."""
+    ordered: tuple[tuple[str, str], ...] = ()
+    """Pairs of columns of which the second is never below the first."""
     events: LearnEvents | None = None
     """Makes the model one of entities and events: a ``SequenceArtefact``."""
     epochs_max: int = Field(60, ge=1)

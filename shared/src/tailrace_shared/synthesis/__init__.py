@@ -1,16 +1,19 @@
 """The contract between trainer and generator: a model of a table as tensors and JSON, and its network in numpy."""
 
 from tailrace_shared.synthesis.artefact import MODEL_BYTES_MAX, Artefact
-from tailrace_shared.synthesis.conditions import Between, Condition, Weighted
+from tailrace_shared.synthesis.conditions import Among, Between, Condition, Ordered, Rule, Weighted
 from tailrace_shared.synthesis.encodings import (
+    AboveColumn,
     CategoryColumn,
     ColumnEncoding,
     FreshColumn,
+    ListColumn,
     MomentColumn,
     Number,
     NumberColumn,
     PatternColumn,
     PlaceColumn,
+    TogetherColumn,
     Token,
     WordsColumn,
 )
@@ -20,6 +23,8 @@ from tailrace_shared.synthesis.sequence import SequenceArtefact, SequenceHeader,
 
 __all__ = [
     "MODEL_BYTES_MAX",
+    "AboveColumn",
+    "Among",
     "Artefact",
     "Between",
     "CategoryColumn",
@@ -27,17 +32,21 @@ __all__ = [
     "Condition",
     "FreshColumn",
     "Header",
+    "ListColumn",
     "MomentColumn",
     "Network",
     "Number",
     "NumberColumn",
+    "Ordered",
     "PatternColumn",
     "PlaceColumn",
     "Privacy",
+    "Rule",
     "SequenceArtefact",
     "SequenceHeader",
     "Shape",
     "Timeline",
+    "TogetherColumn",
     "Token",
     "TokenRef",
     "Training",

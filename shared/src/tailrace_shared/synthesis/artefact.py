@@ -11,7 +11,14 @@ import numpy as np
 from pydantic import ValidationError
 
 from tailrace_shared.errors import TerminalError
-from tailrace_shared.synthesis.encodings import MomentColumn, Number, NumberColumn, PlaceColumn, WordsColumn
+from tailrace_shared.synthesis.encodings import (
+    AboveColumn,
+    MomentColumn,
+    Number,
+    NumberColumn,
+    PlaceColumn,
+    WordsColumn,
+)
 from tailrace_shared.synthesis.header import FORMAT, Header
 from tailrace_shared.synthesis.tensors import Tensor, pack, unpack
 
@@ -96,7 +103,7 @@ def shapes(header: Header, tensors: Mapping[str, Tensor]) -> dict[str, tuple[int
     for place, column in enumerate(header.columns):
         parts: dict[str, Number] = {}
         match column:
-            case NumberColumn():
+            case NumberColumn() | AboveColumn():
                 parts = {"number": column.number}
             case WordsColumn():
                 parts = {"words": column.words}

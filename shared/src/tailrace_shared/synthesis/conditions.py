@@ -55,6 +55,44 @@ class Between(Frozen):
 Condition = Annotated[Weighted | Between, Field(discriminator="condition")]
 
 
+class Ordered(Frozen):
+    """A rule on rows: ``low`` is not above ``high``; with NULL on a side it holds."""
+
+    rule: Literal["ordered"] = "ordered"
+    low: str
+    high: str
+    strict: bool = False
+    """Nor equal to it."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it is about."""
+        return self.low, self.high
+
+
+class Among(Frozen):
+    """A rule on rows: the columns' values together are one of some combinations of canonical texts (None is NULL)."""
+
+    rule: Literal["among"] = "among"
+    columns: tuple[str, ...] = Field(min_length=1)
+    combinations: tuple[tuple[str | None, ...], ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Among:
+        if any(len(values) != len(self.columns) for values in self.combinations):
+            raise ValueError("a combination has a value for each column")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that it is about."""
+        return self.columns
+
+
+Rule = Annotated[Ordered | Among, Field(discriminator="rule")]
+"""Rows that break one are drawn again, in a bounded number of tries."""
+
+
 class Bound(NamedTuple):
     """A condition on the tokens of its column."""
 

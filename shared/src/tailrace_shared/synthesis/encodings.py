@@ -151,7 +151,61 @@ class PlaceColumn(Encoded):
         return (Token(int(self.nulls) + self.leaves), Token(self.cells, int(self.nulls), cell=True))
 
 
+class ListColumn(Encoded):
+    """Arrays of names, in PostgreSQL's text form: how many elements there are, then each, seeing those before.
+
+    Codes of the first token: NULL, then the lengths from 0; of the others: RARE, then the labels, which are elements as an array
+    literal writes them.
+    """
+
+    form: Literal["list"] = "list"
+    length_max: int
+    labels: tuple[str, ...]
+    rare: bool
+
+    def tokens(self) -> tuple[Token, ...]:
+        codes, barred = int(self.rare) + len(self.labels), 0 if self.rare else None
+        elements = (Token(codes, int(self.nulls) + place + 1, 0, barred) for place in range(self.length_max))
+        return (Token(int(self.nulls) + self.length_max + 1), *elements)
+
+
+class TogetherColumn(Encoded):
+    """Names in several columns that only occur in fixed combinations. Codes: RARE, then the combinations (NULL is a value)."""
+
+    form: Literal["together"] = "together"
+    labels: tuple[tuple[str | None, ...], ...]
+    """Canonical texts, one per column."""
+    rare: bool
+
+    def tokens(self) -> tuple[Token, ...]:
+        return (Token(int(self.rare) + len(self.labels), barred=0 if self.rare else None),)
+
+
+class AboveColumn(Encoded):
+    """A number or moment that is never below another column's: by how much it is above.
+
+    Where the other column is NULL, it is above ``base``, in the unit of the column.
+    """
+
+    form: Literal["above"] = "above"
+    over: str
+    base: float
+    number: Number
+
+    def tokens(self) -> tuple[Token, ...]:
+        return self.number.tokens(self.nulls)
+
+
 ColumnEncoding = Annotated[
-    CategoryColumn | NumberColumn | MomentColumn | PatternColumn | WordsColumn | FreshColumn | PlaceColumn,
+    CategoryColumn
+    | ListColumn
+    | TogetherColumn
+    | AboveColumn
+    | NumberColumn
+    | MomentColumn
+    | PatternColumn
+    | WordsColumn
+    | FreshColumn
+    | PlaceColumn,
     Field(discriminator="form"),
 ]

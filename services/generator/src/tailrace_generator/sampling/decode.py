@@ -13,13 +13,16 @@ from tailrace_generator.kernels.made import WORDS
 from tailrace_generator.sampling.noise import Noise
 from tailrace_generator.sampling.wire import DAY_US, wire_array
 from tailrace_shared.synthesis import (
+    AboveColumn,
     CategoryColumn,
     ColumnEncoding,
     FreshColumn,
+    ListColumn,
     MomentColumn,
     NumberColumn,
     PatternColumn,
     PlaceColumn,
+    TogetherColumn,
     WordsColumn,
 )
 from tailrace_shared.synthesis.conditions import Bound
@@ -41,6 +44,12 @@ def decoder_of(column: ColumnEncoding, tensors: Mapping[str, Tensor], within: Bo
     match column:
         case CategoryColumn():
             return _category(column)
+        case ListColumn():
+            return _list(column)
+        case TogetherColumn():
+            return _together(column)
+        case AboveColumn():
+            return _above(column, tensors)
         case NumberColumn():
             return _number(column, tensors, within)
         case MomentColumn():
@@ -62,6 +71,47 @@ def _category(column: CategoryColumn) -> Decoder:
     def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
         indexes = pa.array(codes[0])
         return [array.take(indexes) for array in values]
+
+    return decode
+
+
+def _list(column: ListColumn) -> Decoder:
+    labels = pa.array([""] * column.rare + list(column.labels), pa.string())
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        lengths = np.maximum(codes[0] - int(column.nulls), 0)
+        here = np.arange(column.length_max) < lengths[:, None]
+        elements = np.stack(codes[1:], axis=1)[here] if len(codes) > 1 else np.zeros(0, np.int32)
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), labels.take(pa.array(elements)))
+        texts = pc.binary_join_element_wise("{", pc.binary_join(lists, ","), "}", "")
+        nulls = _nulls(codes[0], column.nulls)
+        texts = texts if nulls is None else pc.if_else(pa.array(nulls), pa.scalar(None, pa.string()), texts)
+        return [texts.cast(arrow_type(column.types[0]))]
+
+    return decode
+
+
+def _together(column: TogetherColumn) -> Decoder:
+    values = [
+        pa.array([None] * column.rare + [label[place] for label in column.labels], pa.string()).cast(arrow_type(kind))
+        for place, kind in enumerate(column.types)
+    ]
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        indexes = pa.array(codes[0])
+        return [array.take(indexes) for array in values]
+
+    return decode
+
+
+def _above(column: AboveColumn, tensors: Mapping[str, Tensor]) -> Decoder:
+    """How much above, as float64, NULL where the column is: ``rules.raised`` makes values of it."""
+    quantity = Quantity(column.number, tensors, "number", int(column.nulls))
+
+    def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
+        by = np.maximum(quantity(codes[0], codes[1] if len(codes) > 1 else None, noise.uniforms), 0)
+        return [pa.array(by, mask=_nulls(codes[0], column.nulls))]
 
     return decode
 

@@ -15,6 +15,7 @@ from tailrace_shared.synthesis import (
     CategoryColumn,
     ColumnEncoding,
     FreshColumn,
+    ListColumn,
     MomentColumn,
     NumberColumn,
     PatternColumn,
@@ -24,6 +25,7 @@ from tailrace_shared.synthesis import (
 )
 from tailrace_shared.synthesis.tensors import Tensor
 from tailrace_shared.types import ColumnType
+from tailrace_trainer.learning.lists import ELEMENT_SHARE, Lists, learn_lists
 from tailrace_trainer.learning.moments import learn_moments
 from tailrace_trainer.learning.numbers import LearnedNumber, Resolution, learn_number, step_of
 from tailrace_trainer.learning.places import learn_places
@@ -39,10 +41,12 @@ from tailrace_trainer.learning.texts import (
 )
 from tailrace_trainer.learning.values import MOMENTS, NUMBERS, numbers_of
 
-Form = Literal["category", "number", "pattern", "words"]
+Form = Literal["category", "number", "pattern", "words", "list"]
 FLOAT4_TOLERANCE = 1e-6
 FLOAT8_TOLERANCE = 1e-12
 """Relative error that a float's own type brings; decimals that are nearer count as exact."""
+LIST_SHARE = 0.95
+"""Rows that whole arrays must cover for them to be categories; otherwise their elements are learned."""
 PLAIN_TEXT = ("text", "varchar")
 """Types whose rare values a constant may replace: others would refuse it."""
 
@@ -90,14 +94,14 @@ def learn_place(latitude: Subject, longitude: Subject, values: Mapping[str, pa.A
     """Learn two columns as one place; rows that have only one of both count as NULL."""
     north, has_north = numbers_of(values[latitude.name], latitude.type)
     east, has_east = numbers_of(values[longitude.name], longitude.type)
-    gaps = _Gaps.of(has_north & has_east, latitude.nullable and longitude.nullable, lesson)
+    gaps = Gaps.of(has_north & has_east, latitude.nullable and longitude.nullable, lesson)
     if gaps.empty(latitude):
-        return _nothing((latitude, longitude), len(north))
+        return nothing((latitude, longitude), len(north))
     found = learn_places(north[gaps.known], east[gaps.known], lesson.entities.take(gaps.known))
     leaves, cells, _ = found.boxes.shape
     steps = (
-        step_of(north[gaps.known], _tolerance(latitude.type)),
-        step_of(east[gaps.known], _tolerance(longitude.type)),
+        step_of(north[gaps.known], tolerance_of(latitude.type)),
+        step_of(east[gaps.known], tolerance_of(longitude.type)),
     )
     encoding = PlaceColumn(
         columns=(latitude.name, longitude.name), types=(latitude.type, longitude.type), nulls=gaps.nulls,
@@ -107,7 +111,7 @@ def learn_place(latitude: Subject, longitude: Subject, values: Mapping[str, pa.A
     return LearnedColumn(encoding, {"boxes": found.boxes}, gaps.spread((found.leaf, found.cell)), ranks)
 
 
-class _Gaps(NamedTuple):
+class Gaps(NamedTuple):
     """Rows without a value: NULL where enough of them are, else filled from other rows."""
 
     known: npt.NDArray[np.bool_]
@@ -117,7 +121,8 @@ class _Gaps(NamedTuple):
     enough: bool
 
     @classmethod
-    def of(cls, known: npt.NDArray[np.bool_], nullable: bool, lesson: Lesson) -> _Gaps:
+    def of(cls, known: npt.NDArray[np.bool_], nullable: bool, lesson: Lesson) -> Gaps:
+        """Of the rows that have a value."""
         counts = lesson.entities.counts(known.astype(np.int32), 2)
         nulls = nullable and int(counts[0]) >= lesson.entities.k
         missing = 0 if nulls else int((~known).sum())
@@ -150,7 +155,8 @@ class _Gaps(NamedTuple):
         return np.concatenate([[np.nan], positions]) if self.nulls else positions
 
 
-def _nothing(subjects: tuple[Subject, ...], rows: int) -> LearnedColumn:
+def nothing(subjects: tuple[Subject, ...], rows: int) -> LearnedColumn:
+    """Columns that are always NULL."""
     encoding = CategoryColumn(
         columns=tuple(s.name for s in subjects),
         types=tuple(s.type for s in subjects),
@@ -163,22 +169,23 @@ def _nothing(subjects: tuple[Subject, ...], rows: int) -> LearnedColumn:
 
 def _fresh(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColumn:
     known = np.asarray(pc.is_valid(values).to_numpy(zero_copy_only=False))
-    gaps = _Gaps.of(known, subject.nullable, lesson)
+    gaps = Gaps.of(known, subject.nullable, lesson)
     if gaps.empty(subject):
-        return _nothing((subject,), len(values))
+        return nothing((subject,), len(values))
     encoding = FreshColumn(columns=(subject.name,), types=(subject.type,), nulls=gaps.nulls)
     return LearnedColumn(encoding, {}, gaps.spread((np.zeros(int(known.sum()), np.int32),)), (None,))
 
 
-def _tolerance(column: ColumnType) -> float:
+def tolerance_of(column: ColumnType) -> float:
+    """The relative error that a column's type brings."""
     return FLOAT4_TOLERANCE if column.base == "float4" else FLOAT8_TOLERANCE
 
 
 def _numeric(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColumn:
     numbers, known = numbers_of(values, subject.type)
-    gaps = _Gaps.of(known, subject.nullable, lesson)
+    gaps = Gaps.of(known, subject.nullable, lesson)
     if gaps.empty(subject):
-        return _nothing((subject,), len(values))
+        return nothing((subject,), len(values))
     mine = lesson.entities.take(known)
     if subject.type.family in MOMENTS:
         moments = learn_moments(numbers[known], subject.type.family == "date", mine, lesson.resolution, lesson.rng)
@@ -188,27 +195,45 @@ def _numeric(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColum
         )  # fmt: skip
         first, *others = moments.ranks
         return LearnedColumn(encoding, moments.tensors, gaps.spread(moments.codes), (gaps.rank(first), *others))
-    found = learn_number(numbers[known], mine, lesson.resolution, lesson.rng, _tolerance(subject.type))
+    found = learn_number(numbers[known], mine, lesson.resolution, lesson.rng, tolerance_of(subject.type))
     encoding = NumberColumn(columns=(subject.name,), types=(subject.type,), nulls=gaps.nulls, number=found.number)
-    return _of_number(encoding, found, gaps, "number")
+    return of_number(encoding, found, gaps, "number")
 
 
-def _of_number(encoding: ColumnEncoding, found: LearnedNumber, gaps: _Gaps, part: str) -> LearnedColumn:
+def of_number(encoding: ColumnEncoding, found: LearnedNumber, gaps: Gaps, part: str) -> LearnedColumn:
+    """A column that is one number, its tensors named ``part``."""
     tensors = {f"{part}.{name}": tensor for name, tensor in found.tensors.items()}
     first, *others = found.ranks[: len(found.codes)]
     return LearnedColumn(encoding, tensors, gaps.spread(found.codes), (gaps.rank(first), *others))
 
 
+def _list(subject: Subject, found: Lists, gaps: Gaps) -> LearnedColumn:
+    rare = bool((found.elements == -1).any())
+    encoding = ListColumn(
+        columns=(subject.name,), types=(subject.type,), nulls=gaps.nulls,
+        length_max=len(found.elements), labels=found.labels, rare=rare,
+    )  # fmt: skip
+    elements = tuple(np.where(codes == -2, -1, codes + int(rare)).astype(np.int32) for codes in found.elements)
+    ranks = (gaps.rank(np.linspace(0, 1, len(found.elements) + 1)), *(None for _ in elements))
+    return LearnedColumn(encoding, {}, gaps.spread((found.lengths, *elements)), ranks)
+
+
 def _textual(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColumn:
     texts = values.cast(pa.string())
     known = np.asarray(pc.is_valid(texts).to_numpy(zero_copy_only=False))
-    gaps = _Gaps.of(known, subject.nullable, lesson)
+    gaps = Gaps.of(known, subject.nullable, lesson)
     if gaps.empty(subject):
-        return _nothing((subject,), len(values))
+        return nothing((subject,), len(values))
     texts, mine = texts.drop_null(), lesson.entities.take(known)
     kept = keep(texts, mine, CATEGORIES_MAX)
     names, types, nulls = (subject.name,), (subject.type,), gaps.nulls
     closed = subject.type.family != "text"  # nobody can say what else would be a value of the type
+    if subject.form == "list" or (
+        subject.form is None and subject.type.base.startswith("_") and kept.share < LIST_SHARE
+    ):
+        listed = learn_lists(texts, mine)
+        if listed is not None and listed.labels and listed.share >= ELEMENT_SHARE:
+            return _list(subject, listed, gaps)
     if kept.labels and (
         subject.form == "category" or closed or (subject.form is None and kept.share >= CATEGORY_SHARE)
     ):
@@ -236,6 +261,4 @@ def _textual(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColum
         pattern = PatternColumn(columns=names, types=types, nulls=nulls, patterns=shapes.labels, rare=rare)
         return LearnedColumn(pattern, {}, gaps.spread((shapes.codes + int(rare),)), (None,))
     counted = learn_number(words(texts), mine, lesson.resolution, lesson.rng)
-    return _of_number(
-        WordsColumn(columns=names, types=types, nulls=nulls, words=counted.number), counted, gaps, "words"
-    )
+    return of_number(WordsColumn(columns=names, types=types, nulls=nulls, words=counted.number), counted, gaps, "words")

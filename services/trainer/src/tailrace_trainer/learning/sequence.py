@@ -18,6 +18,7 @@ from tailrace_shared.types import ColumnType
 from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.numbers import step_of
 from tailrace_trainer.learning.protection import Entities, Floats, Ids, bounds, smoothed
+from tailrace_trainer.learning.rules import Rules
 from tailrace_trainer.learning.table import HIDDEN_MAX, CodedTable, learn_table
 from tailrace_trainer.learning.values import DAY_US, MOMENTS, NUMBERS, numbers_of
 
@@ -81,6 +82,7 @@ def learn_sequence(
     rng: np.random.Generator,
     *,
     first: Sequence[str] = (),
+    rules: Rules | None = None,
 ) -> CodedSequence:
     """Encode both tables; subjects name the columns to learn, without keys. Events of unknown entities are left out.
 
@@ -114,7 +116,7 @@ def learn_sequence(
     if timeline is not None:
         extended = extended.append_column(START, pa.array(starts, from_pandas=True))
         more.append(Subject(START, FLOAT, form="number"))
-    entity = learn_table(extended, [*entity_subjects, *more], privacy, rng, first=first)
+    entity = learn_table(extended, [*entity_subjects, *more], privacy, rng, first=first, rules=rules)
 
     drawn = events.take(pa.array(rows))
     more = []

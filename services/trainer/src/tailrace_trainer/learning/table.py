@@ -17,6 +17,7 @@ from tailrace_trainer.learning.columns import LearnedColumn, Lesson, Subject, le
 from tailrace_trainer.learning.numbers import NARROW, WIDE
 from tailrace_trainer.learning.places import on_earth, pairs
 from tailrace_trainer.learning.protection import Entities, Floats
+from tailrace_trainer.learning.rules import Rules, learn_above, learn_together
 from tailrace_trainer.learning.values import numbers_of
 
 WIDE_COLUMNS = 40
@@ -57,10 +58,11 @@ def learn_table(
     *,
     entity: pa.Array | None = None,
     first: Sequence[str] = (),
+    rules: Rules | None = None,
 ) -> CodedTable:
-    """Encode ``rows``. ``first`` names columns that are drawn before all others, as conditions on them want.
+    """Encode ``rows``, with ``rules`` built in. ``first`` names columns to be drawn before all others, as conditions on them want.
 
-    Raises TerminalError: ``trainer.few-rows``, ``trainer.column-rare``.
+    Raises TerminalError: ``trainer.few-rows``, ``trainer.column-rare``, ``trainer.rule``.
     """
     k = privacy.k + int(rng.integers(0, HIDDEN_MAX))
     ids = None if entity is None else entity.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -74,11 +76,23 @@ def learn_table(
         )
     lesson = Lesson(entities, privacy, WIDE if len(subjects) > WIDE_COLUMNS else NARROW, rng)
     values = {s.name: rows.column(s.name).combine_chunks() for s in subjects}
-    learned = _columns(subjects, values, lesson)
+    learned = _columns(subjects, values, lesson, rules or Rules())
     return ordered(learned, first, [sum(_entropy(codes) for codes in column.codes) for column in learned])
 
 
-def _columns(subjects: Sequence[Subject], values: Mapping[str, pa.Array], lesson: Lesson) -> list[LearnedColumn]:
+def _columns(
+    subjects: Sequence[Subject], values: Mapping[str, pa.Array], lesson: Lesson, rules: Rules
+) -> list[LearnedColumn]:
+    rules.check(subjects)
+    by_name = {s.name: s for s in subjects}
+    ruled = [learn_together([by_name[name] for name in names], values, lesson) for names in rules.together]
+    ruled += [learn_above(by_name[low], by_name[high], values, lesson) for low, high in rules.ordered]
+    taken = {name for column in ruled for name in column.encoding.columns}
+    alone = [s for s in subjects if s.name not in taken]
+    return [*_alone(alone, values, lesson), *ruled]
+
+
+def _alone(subjects: Sequence[Subject], values: Mapping[str, pa.Array], lesson: Lesson) -> list[LearnedColumn]:
     by_name = {s.name: s for s in subjects}
     partner: dict[str, str] = {}
     for latitude, longitude in pairs([(s.name, s.type) for s in subjects if s.form is None]):

@@ -22,6 +22,7 @@ from tailrace_trainer.learning.net import Net
 from tailrace_trainer.learning.private.fit import fit_private
 from tailrace_trainer.learning.private.table import Noise, learn_private_table
 from tailrace_trainer.learning.protection import Floats, Ids
+from tailrace_trainer.learning.rules import Rules
 from tailrace_trainer.learning.sequence import CodedSequence, Ties, learn_sequence
 from tailrace_trainer.learning.sizes import shape_of
 from tailrace_trainer.learning.table import CodedTable, learn_table
@@ -40,6 +41,8 @@ class Course:
     privacy: Privacy = field(default_factory=Privacy)
     first: Sequence[str] = ()
     """Columns that are drawn before all others."""
+    rules: Rules = field(default_factory=Rules)
+    """That hold between columns; of entities and events, between those of entities."""
     epochs_max: int = EPOCHS_MAX
     bytes_max: int = MODEL_BYTES_MAX
     """Of the model."""
@@ -58,7 +61,7 @@ def train(
     if course.privacy.epsilon is not None:
         return _train_private(rows, subjects, course, table, entity)
     rng = np.random.default_rng(course.seed)
-    coded = learn_table(rows, subjects, course.privacy, rng, entity=entity, first=course.first)
+    coded = learn_table(rows, subjects, course.privacy, rng, entity=entity, first=course.first, rules=course.rules)
     artefact = _learned(coded, coded.codes, table, course, course.bytes_max)
     artefact = calibrate(artefact, coded.codes, coded.parents, rng)
     artefact.save(course.bytes_max)
@@ -85,7 +88,9 @@ def train_sequence(
             "Leave out epsilon, or learn the two tables on their own.",
         )  # fmt: skip
     rng = np.random.default_rng(course.seed)
-    coded = learn_sequence(entities, events, *subjects, ties, course.privacy, rng, first=course.first)
+    coded = learn_sequence(
+        entities, events, *subjects, ties, course.privacy, rng, first=course.first, rules=course.rules
+    )
     entity = _learned(coded.entity, coded.entity.codes, tables[0], course, int(course.bytes_max * ENTITY_ROOM))
     entity = calibrate(entity, coded.entity.codes, coded.entity.parents, rng)
     made = _learned(coded.events, coded.codes, tables[1], course, course.bytes_max - len(entity.data), coded)
@@ -103,6 +108,11 @@ def _train_private(
     rows: pa.Table, subjects: Sequence[Subject], course: Course, table: str, entity: pa.Array | None
 ) -> Artefact:
     """As ``train``, under differential privacy; ``seed`` decides nothing, since who knows it could take the noise away."""
+    if course.rules.together or course.rules.ordered:
+        raise TerminalError(
+            "trainer.rule", f"rules between columns of {table} cannot be built into a model under differential privacy",
+            "Leave the rules out, or give them to the sampler, which rejects rows.",
+        )  # fmt: skip
     coded, shares, noise = learn_private_table(rows, subjects, course.privacy, entity=entity, first=course.first)
     artefact = _learned(coded, coded.codes, table, course, course.bytes_max, private=(shares, noise))
     artefact = calibrate(artefact, coded.codes, coded.parents, np.random.default_rng(), shares=shares)
