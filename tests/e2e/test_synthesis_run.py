@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
+import asyncpg
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from support.databases import Pair
 from support.installation import Installation, eventually
+from support.untrained import make_artefact, make_subject
 from tailrace_shared.messages import RunRecord
+from tailrace_shared.synthesis import Privacy
+from tailrace_trainer.learning.table import learn_table
+from tailrace_writer.state.schema import ensure_schema
 
 TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not in this environment: make test-synthesis has one")
@@ -46,7 +55,7 @@ tables:
   public.person:
     mode: synthesize
     rows: 5000
-    train: {epochs: 6, k: 10}
+    train: {epochs: 80, k: 10}
     columns: {email: mock.email, branch_id: ai}
   public.visit:
     mode: synthesize
@@ -113,13 +122,14 @@ def test_replicas_draw_the_same_rows_from_a_saved_model_and_no_trainer_is_needed
     install: Callable[..., Installation], learned: Learned
 ) -> None:
     installation = install(learned.pair, replicas={"generator": 3, "writer": 2})
-    again = JOB.replace("train: {epochs: 6", f"train: {{model: {learned.models['public.person']}, epochs: 6").replace(
-        "train: {epochs: 3", f"train: {{model: {learned.models['public.visit']}, epochs: 3"
+    person, visit = learned.models["public.person"], learned.models["public.visit"]
+    again = JOB.replace("{epochs: 80", f"{{model: '{person}', epochs: 80").replace(
+        "{epochs: 3}", f"{{model: '{visit}'}}"
     )
     record = installation.run(again, seconds=120)
     assert record.state == "done", record.failure or record.problems
     assert learned.pair.digest() == learned.digest
-    refused = installation.run(again.replace(learned.models["public.visit"], "0" * 64), seconds=60)
+    refused = installation.run(again.replace(visit, "0" * 64), seconds=60)
     assert refused.state == "failed"
     assert refused.failure is not None
     assert refused.failure.code == "model.unknown"
@@ -145,7 +155,7 @@ def test_a_trainer_that_is_lost_costs_only_time(
 @needs_torch
 def test_cancelling_ends_learning(install: Callable[..., Installation], pair: Pair) -> None:
     installation = install(pair, replicas={"trainer": 1})
-    run = installation.submit(JOB.replace("epochs: 6", "epochs: 10000"))
+    run = installation.submit(JOB.replace("epochs: 80", "epochs: 10000"))
     installation.wait(run, lambda r: any(model.epoch > 0 for model in r.models), seconds=120)
     installation.cancel(run)
     record = installation.wait(run, seconds=60)
@@ -175,3 +185,72 @@ def test_without_a_trainer_the_other_tables_are_loaded_and_the_run_says_what_it_
     assert {model.state for model in record.models} == {"waiting"}
     installation.cancel(run)
     assert installation.wait(run, seconds=60).state == "cancelled"
+
+
+SAVED = """\
+name: drawn
+source: {url: "${SOURCE_URL}"}
+destination: {url: "${DESTINATION_URL}", mode: truncate}
+policy: mask
+limits: {rows_per_batch: 1000, range_bytes: 65536, partitions: 6}
+default_mode: exclude
+tables:
+  public.branch: {mode: duplicate}
+  public.person:
+    mode: synthesize
+    rows: 6000
+    train: {model: "MODEL"}
+    columns: {email: mock.email, joined: null, nothing: null, branch_id: ai, sex: {generator: ai, weights: {F: 3, M: 1}}}
+  public.visit: {mode: generate, rows: 9000}
+"""
+
+
+def saved_model(pair: Pair) -> str:
+    """A model of the table in the destination's schema, as a run would have left it; its network has learned nothing."""
+    rng, text, whole = np.random.default_rng(1), "text", "int4"
+    values = {
+        "branch_id": (whole, pa.array(rng.integers(1, 6, 2000).astype(np.int32))),
+        "sex": (text, pa.array(rng.choice(["F", "M"], 2000).tolist())),
+        "age": (whole, pa.array(rng.integers(18, 90, 2000).astype(np.int32))),
+        "income": ("numeric", pa.array([Decimal(int(n)) for n in rng.integers(1000, 5000, 2000)], pa.decimal128(10, 2))),
+        "always": (whole, pa.array([7] * 2000, pa.int32())),
+    }
+    subjects = [
+        make_subject(name, base, False, **({"precision": 10, "scale": 2} if base == "numeric" else {}))
+        for name, (base, _) in values.items()
+    ]
+    table = pa.table({name: array for name, (_, array) in values.items()})
+    artefact = make_artefact(learn_table(table, subjects, Privacy(), rng), Privacy())
+
+    async def save() -> None:
+        connection = await asyncpg.connect(pair.destination_url)
+        await ensure_schema(connection)
+        await connection.execute(
+            "INSERT INTO tailrace.saved_model (digest, table_name, job, run, data) VALUES ($1, 'public.person', 'x', 'x', $2) "
+            "ON CONFLICT DO NOTHING",
+            artefact.digest, artefact.data,
+        )  # fmt: skip
+        await connection.close()
+
+    asyncio.run(save())
+    return artefact.digest
+
+
+def test_a_saved_model_is_drawn_from_without_torch_the_same_by_any_number_of_generators(
+    install: Callable[..., Installation], pair: Pair
+) -> None:
+    job = SAVED.replace("MODEL", saved_model(pair))
+    found = []
+    installation = install(pair)
+    for generators in (1, 3):
+        installation.scale("generator", generators)
+        record = installation.run(job, seconds=90)
+        assert record.state == "done", record.failure or record.problems
+        assert [check for check in record.checks if not check.passed] == []
+        found.append(pair.digest())
+    assert found[0] == found[1]
+    ask = pair.value
+    assert ask("destination", "SELECT array[count(*), max(person_id)] FROM person") == [6000, 6000]
+    assert ask("destination", "SELECT count(*) FROM person JOIN branch USING (branch_id)") == 6000
+    assert ask("destination", "SELECT count(DISTINCT sex) FROM person WHERE sex IN ('F', 'M')") == 2
+    assert ask("destination", "SELECT count(*) FROM visit JOIN person USING (person_id)") == 9000

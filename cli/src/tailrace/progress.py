@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from tailrace.console import duration
 from tailrace.lane_view import LaneView, lane_of
 from tailrace_shared.messages import RunRecord, State
 
@@ -157,12 +158,23 @@ def stage_rows(record: RunRecord) -> dict[str, int]:
     return {"read": max(read, loaded), "masked": max(generator.rows if generator else 0, loaded), "loaded": loaded}
 
 
+def _learning(record: RunRecord) -> str:
+    """How far the models are that are being learned; nothing once they are there."""
+    learning = [model for model in record.models if model.state == "learning"]
+    if record.state != "loading" or not learning:
+        return ""
+    told = [f"{model.name} epoch {model.epoch}" if model.epoch else model.name for model in learning]
+    left = max(model.remaining_s for model in learning)
+    return f", learning {', '.join(told[:3])}" + (f", {duration(left)} left at most" if left else "")
+
+
 def _words(record: RunRecord) -> str:
     words = "applying the last changes" if _ends_well(record) else STATE_WORDS[record.state]
     if record.queued:
         words = "queued behind other runs"
     if record.waiting_for:
         words += f", waiting for {record.waiting_for}"
+    words += _learning(record)
     if record.state == "paused" and record.failure is not None:
         words += f": {record.failure.message}"
     if record.cancel_requested and not record.terminal:

@@ -56,7 +56,13 @@ def fill(databases: DemoDatabases) -> None:
     The source's role reads tables, no more. The destination's role owns the tables that it loads, since only an owner
     may drop and rebuild their keys and indexes, and may make the schema in which a run keeps its state.
     """
-    cluster, dump = databases.cluster, pagila()
+    dump = pagila()
+    make_databases(databases, dump, structure_of(dump))
+
+
+def make_databases(databases: DemoDatabases, source: str, structure: str) -> None:
+    """Roles and databases: ``source`` is run in the one, ``structure`` in the other as the role that loads it."""
+    cluster = databases.cluster
     cluster.run_sql(
         f"CREATE ROLE {_READER} LOGIN PASSWORD '{databases.password}';"
         f"CREATE ROLE {_LOADER} LOGIN PASSWORD '{databases.password}';"
@@ -68,10 +74,10 @@ def fill(databases: DemoDatabases) -> None:
         f"GRANT CONNECT ON DATABASE {SOURCE} TO {_READER};"
         f"GRANT CONNECT, CREATE ON DATABASE {DESTINATION} TO {_LOADER};"
     )
-    cluster.run_sql(dump, SOURCE)
+    cluster.run_sql(source, SOURCE)
     cluster.run_sql(
         f"GRANT USAGE ON SCHEMA public TO {_READER}; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {_READER}; ANALYZE;",
         SOURCE,
     )
     cluster.run_sql(f"GRANT USAGE, CREATE ON SCHEMA public TO {_LOADER};", DESTINATION)
-    cluster.run_sql(f"SET ROLE {_LOADER};\n{structure_of(dump)}", DESTINATION)
+    cluster.run_sql(f"SET ROLE {_LOADER};\n{structure}", DESTINATION)

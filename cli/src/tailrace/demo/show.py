@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -54,7 +54,7 @@ def show(output: Output, *, keep: bool) -> ExitCode:
     )
     with ExitStack() as stack:
         databases, here = started(output, job, stack)
-        ended = asyncio.run(_carry(output, job, here))
+        ended = asyncio.run(carry(output, job, here))
         if ended is None:
             return ExitCode.INTERRUPTED
         record = ended.record
@@ -71,7 +71,13 @@ def show(output: Output, *, keep: bool) -> ExitCode:
 
 
 def started(
-    output: Output, job: Job, stack: ExitStack, prepare: Callable[[DemoDatabases], None] = fill
+    output: Output,
+    job: Job,
+    stack: ExitStack,
+    prepare: Callable[[DemoDatabases], None] = fill,
+    *,
+    replicas: Mapping[str, int] | None = None,
+    what: str = "pagila",
 ) -> tuple[DemoDatabases, Installation]:
     """Databases, broker and services; ``stack`` stops them. ``prepare`` fills the databases, while the services start."""
     runtime = Runtime.in_temporary_directory(kafka=external_kafka())
@@ -79,14 +85,16 @@ def started(
     with _step(output, "starting PostgreSQL 18 and Apache Kafka"):
         runtime.start({_CLUSTER: {"fsync": False}})
     databases = describe_databases(runtime.databases[_CLUSTER])
-    with _step(output, "loading pagila; starting reader, generator and writer"), ThreadPoolExecutor(1) as pool:
+    with _step(output, f"loading {what}; starting the services"), ThreadPoolExecutor(1) as pool:
         filled = pool.submit(prepare, databases)
-        here = stack.enter_context(installation(job, environ=_environment(databases), runtime=runtime))
+        here = stack.enter_context(
+            installation(job, replicas=replicas, environ=environment(databases), runtime=runtime)
+        )
         filled.result()
     return databases, here
 
 
-async def _carry(output: Output, job: Job, here: Installation) -> Ended | None:
+async def carry(output: Output, job: Job, here: Installation) -> Ended | None:
     """How the run ended; None when the person went away."""
     async with connect(Kafka(here.kafka), here.namespace) as runs:
         _, ended = await execute(runs, job, display(output), check=here.require_alive)
@@ -95,7 +103,7 @@ async def _carry(output: Output, job: Job, here: Installation) -> Ended | None:
 
 async def _keep(output: Output, databases: DemoDatabases, here: Installation) -> None:
     """Print where everything is and wait for Ctrl-C."""
-    urls = _environment(databases) | here.runtime.kafka_settings | {"TAILRACE_NAMESPACE": here.namespace}
+    urls = environment(databases) | here.runtime.kafka_settings | {"TAILRACE_NAMESPACE": here.namespace}
     output.say("[bold]Still running.[/bold] In another shell:")
     for name, value in urls.items():
         output.out.print(f"  export {name}={shlex.quote(value)}", markup=False, soft_wrap=True)
@@ -104,7 +112,7 @@ async def _keep(output: Output, databases: DemoDatabases, here: Installation) ->
         await interrupts.changed.wait()
 
 
-def _environment(databases: DemoDatabases) -> dict[str, str]:
+def environment(databases: DemoDatabases) -> dict[str, str]:
     """What the job's references stand for."""
     return {
         SOURCE_URL: databases.source_url,

@@ -34,6 +34,10 @@ TELL_S = 2.0
 """Between facts of how far a model is; epochs of a small table take less."""
 _RETRY = RetrySchedule(first_s=1.0, limit_s=10.0, attempts=3)
 MEGABYTE = 1 << 20
+EPOCHS, EPOCHS_MOST = 60, 1_000
+ROWS_ENOUGH = 1_500_000
+"""Rows that are looked at, at most, in all epochs of a small table: the network takes some thousand steps of 512 rows whatever the
+table. Learning ends before that where held-out rows stop to gain."""
 
 
 class TrainerMember:
@@ -135,7 +139,7 @@ class TrainerMember:
 
         crash_point("trainer.before-learning")
         artefact = await learn(
-            request_of(self._plan, learning),
+            request_of(self._plan, learning, rows.num_rows),
             rows,
             memory_max=self._settings.training_memory_mb * MEGABYTE,
             on_progress=on_progress,
@@ -214,7 +218,7 @@ class TrainerMember:
         return DataCipher(TransportKey.of(key).unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
 
 
-def request_of(plan: Plan, learning: Learning) -> LearnRequest:
+def request_of(plan: Plan, learning: Learning, rows: int) -> LearnRequest:
     """What the child is asked to learn."""
     table = plan.table(learning.source.number)
     rules = {column.name: column for column in table.columns}
@@ -232,6 +236,6 @@ def request_of(plan: Plan, learning: Learning) -> LearnRequest:
         privacy=Privacy(k=learning.k, rare=learning.rare, replacement=learning.replacement),
         entity=learning.entity,
         first=conditioned,
-        epochs_max=learning.epochs,
+        epochs_max=learning.epochs or max(EPOCHS, min(EPOCHS_MOST, ROWS_ENOUGH // max(1, rows))),
         bytes_max=min(MODEL_BYTES_MAX, plan.message_bytes * 7 // 8),
     )

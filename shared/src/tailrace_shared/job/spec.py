@@ -60,8 +60,11 @@ class Train(Frozen):
         description="Which rows are learned from: so many at random, the first ones of each heap, or all that the trainer takes.",
     )
     rows: int = Field(default=100_000, ge=1, le=10_000_000, description="How many.")
-    epochs: int = Field(
-        default=60, ge=1, le=10_000, description="At most; learning ends before when it stops to improve."
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="At most; learning ends before when it stops to improve. Default: 60, and more for small tables.",
     )
     seed: int = Field(
         default=1, ge=0, lt=1 << 31, description="Of sampling, learning and drawing: another one makes other rows."

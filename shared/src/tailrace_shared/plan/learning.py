@@ -106,7 +106,7 @@ def plan_learning(
         rows=limit,
         percent=_percent(scoped),
         seed=train.seed,
-        epochs=train.epochs,
+        epochs=train.epochs or 0,
         k=train.k,
         rare=train.rare,
         replacement=train.replacement,

@@ -218,7 +218,8 @@ class Learning(Frozen):
     percent: float = 100.0
     """Of the source's rows that are read, at random, when that is less than all."""
     seed: int = 1
-    epochs: int = 60
+    epochs: int = 0
+    """At most; 0: as many as suit the number of rows."""
     k: int = 10
     rare: Literal["resample", "constant"] = "resample"
     replacement: str = "*"
