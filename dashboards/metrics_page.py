@@ -8,11 +8,15 @@ from typing import Final, NamedTuple
 from faststream.kafka.prometheus import KafkaPrometheusMiddleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.parser import text_string_to_metric_families
 
+from tailrace.quality.metrics_file import metrics_text
+from tailrace.quality.model import QualityReport
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.service.metrics import Metrics
 from tailrace_writer.board import FAMILIES
 
+QUALITY: Final = "tailrace_quality_"
 SERVICES: Final[tuple[ServiceName, ...]] = ("reader", "generator", "writer", "trainer")
 
 HEAD: Final = """# Metrics
@@ -61,6 +65,13 @@ def instruments(service: ServiceName) -> list[Instrument]:
     return sorted(found)
 
 
+def quality_instruments() -> list[Instrument]:
+    """What the command writes into a file for the node exporter."""
+    nothing = QualityReport.model_construct(job="", made_at="2026-01-01T00:00:00+00:00", tables=())
+    families = text_string_to_metric_families(metrics_text(nothing))
+    return sorted(Instrument(f.name, f.type, (), f.documentation) for f in families)
+
+
 def exposed_names(found: Iterable[Instrument]) -> set[str]:
     """Names of series, as queries have them."""
     names = set()
@@ -80,10 +91,14 @@ def metrics_page() -> str:
         for service, found in by_service.items()
         if set(found) - common
     ]
+    parts += [_table("Written by `tailrace quality --metrics`", quality_instruments(), labels=False)]
     return "\n".join(parts)
 
 
-def _table(title: str, found: Iterable[Instrument]) -> str:
+def _table(title: str, found: Iterable[Instrument], *, labels: bool = True) -> str:
+    if not labels:
+        rows = [f"| `{i.name}` | {i.kind} | {i.text} |" for i in found]
+        return "\n".join([f"## {title}", "", "| metric | type | meaning |", "|---|---|---|", *rows]) + "\n"
     lines = [f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|"]
     lines += [
         f"| `{i.name}` | {i.kind} | {', '.join(f'`{label}`' for label in i.labels) or '–'} | {i.text.replace('|', ',')} |"

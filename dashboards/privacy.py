@@ -42,10 +42,26 @@ SCANS = Section("What was found in the destination", (
           [Query(f"max by (run) (tailrace_run_warnings{{{RUN}}})", "{{run}}")], thresholds=((None, "green"), (1, "yellow"))),
 ))  # fmt: skip
 
+QUALITY = Section("Quality of masked and learned tables", (
+    Panel(9, "Distance of distributions", "Of single columns and of pairs, between source and destination; the second series of "
+          "each is what chance alone makes of two samples. Written by `tailrace quality --metrics`; of all installations.",
+          "timeseries",
+          "percentunit",
+          [Query("max by (table) (tailrace_quality_shape_error_ratio)", "columns {{table}}"),
+           Query("max by (table) (tailrace_quality_shape_chance_ratio)", "columns, chance {{table}}"),
+           Query("max by (table) (tailrace_quality_trend_error_ratio)", "pairs {{table}}"),
+           Query("max by (table) (tailrace_quality_trend_chance_ratio)", "pairs, chance {{table}}")]),
+    Panel(10, "Privacy gates", "Of `tailrace quality`: whether rows give away whom they come from.", "table", "short",
+          [Query("max by (table, gate) (tailrace_quality_gate)", "verdict")],
+          values={"0": ("passed", "green"), "1": ("warns", "yellow"), "2": ("failed", "red")}),
+    Panel(11, "Age of the figures", "Since `tailrace quality` last wrote them.", "stat", "s",
+          [Query("time() - max(tailrace_quality_timestamp_seconds)", "age")]),
+))  # fmt: skip
+
 PRIVACY = Dashboard(
     "privacy",
     "Tailrace / Privacy",
     "What became of every column, and whether anything arrived that should not have.",
-    (COLUMNS, SCANS),
+    (COLUMNS, SCANS, QUALITY),
     span="now-6h",
 )

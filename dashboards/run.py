@@ -96,9 +96,20 @@ VERIFIED = Section("Verification", (
           height=9, thresholds=((None, "green"), (1, "red")), runbooks=["verification-failed"]),
 ))  # fmt: skip
 
+MODELS = Section("Models", (
+    Panel(16, "Models by state", "Of tables that are learned. waiting: for a trainer.", "timeseries", "short",
+          [Query(f"sum by (run, state) (max by (run, state) (tailrace_run_models{{{RUN}}}))", "{{state}} {{run}}")], stacked=True,
+          runbooks=["model-waits"]),
+    Panel(17, "Held-out loss", "Nats per row that was not learned from. Learning ends when it falls no more.", "timeseries",
+          "short", [Query(f"max by (run, table) (tailrace_training_loss{{{RUN}}})", "{{table}}")], least=None, decimals=2),
+    Panel(18, "Learning", "Epochs that are behind, and what it may still take, at most.", "table", "short",
+          [Query(f"max by (run, table) (tailrace_training_epoch{{{RUN}}})", "epochs"),
+           Query(f"max by (run, table) (tailrace_training_remaining_seconds{{{RUN}}})", "seconds left")]),
+))  # fmt: skip
+
 RUN_BOARD = Dashboard(
     "run",
     "Tailrace / Run",
     "Where a run is, when it will be there, and whether what it has made holds.",
-    (NOW, PROGRESS, VERIFIED),
+    (NOW, PROGRESS, VERIFIED, MODELS),
 )

@@ -108,6 +108,9 @@ CASES: Sequence[Case] = (
     Case("TailraceWritersAbsent", "one of two is left",
          {'tailrace_build_info{service="writer",instance="1"}': "1x5 _x60",
           'tailrace_build_info{service="writer",instance="2"}': "1x60"}, 20, False),
+    Case("TailraceModelWaits", "there is no trainer", series("tailrace_run_models", "2x20", state="waiting"), 15, True),
+    Case("TailraceModelWaits", "it is being learned", series("tailrace_run_models", "0x20", state="waiting")
+         | series("tailrace_run_models", "2x20", state="learning"), 15, False),
     Case("TailraceRunPaused", "for more than an hour", state("paused"), 65, True),
     Case("TailraceRunPaused", "for less", state("paused"), 50, False),
     Case("TailraceRunFailed", "it has failed", series("tailrace_run_outcome", "1x9", outcome="failed"), 2, True),

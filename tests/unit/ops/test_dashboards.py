@@ -14,7 +14,7 @@ import pytest
 from dashboards.__main__ import generated
 from dashboards.catalogue import DASHBOARDS as DECLARED
 from dashboards.dashboard import RUNBOOKS_UID, VARIABLES, Dashboard
-from dashboards.metrics_page import SERVICES, exposed_names, instruments
+from dashboards.metrics_page import QUALITY, SERVICES, exposed_names, instruments, quality_instruments
 from dashboards.panels import COLUMNS, DATASOURCE, Panel
 from dashboards.runbooks import pages
 
@@ -49,6 +49,7 @@ def declared() -> list[tuple[Dashboard, Panel]]:
 def known() -> set[str]:
     """Everything that a query may ask for: what services tell, and what the rules record."""
     told = exposed_names(i for service in SERVICES for i in instruments(service))
+    told |= exposed_names(quality_instruments())
     return told | {rule["record"] for rule in rules() if "record" in rule}
 
 
@@ -115,7 +116,7 @@ def test_a_panel_says_what_it_shows_and_asks_for_what_there_is(dashboard: Dashbo
     for query in panel.queries:
         promql_parser.parse(asked(query.expr))
         assert metrics_in(query.expr) <= known(), metrics_in(query.expr) - known()
-        assert "$namespace" in query.expr, "it mixes installations"
+        assert "$namespace" in query.expr or QUALITY in query.expr, "it mixes installations"
     assert set(panel.runbooks) <= set(pages(REPOSITORY / "docs/runbooks"))
 
 
