@@ -12,12 +12,12 @@ from support.writing import job
 from tailrace_shared.messages import (
     Check,
     LaneProgress,
-    ModelProgress,
     ReplicaLost,
     RunRecord,
     SlotState,
     TableProgress,
 )
+from tailrace_shared.service.metrics import Metrics
 from tailrace_writer.board import ENDED_KEPT, FAMILIES, KINDS, REST, TABLES_KEPT, RunBoard, kind_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -112,14 +112,18 @@ def test_losses_protection_and_the_slot_are_told() -> None:
     assert value("tailrace_slot_status", {"run": "R", "lane": "0", "status": "extended"}) == 1
 
 
+def test_the_board_has_no_name_that_an_instrument_of_the_writer_has() -> None:
+    metrics = Metrics("writer")
+    metrics.registry.register(RunBoard(lambda: (), "writer-1", 3600.0))
+
+
 def test_every_sample_belongs_to_a_declared_family_with_its_labels() -> None:
     lane = LaneProgress(lane=0, position="0/1")
-    model = ModelProgress(table=0, name="public.a", state="learning", epoch=3, loss=1.5)
     tables = (TableProgress(table=0, name="public.a"),)
     declared = {f.name: set(f.labels) for f in FAMILIES}
     seen = {
         sample.name: set(sample.labels)
-        for r in (record(leader="writer-1", lanes=(lane,), tables=tables, models=(model,)), record("E", "done"))
+        for r in (record(leader="writer-1", lanes=(lane,), tables=tables), record("E", "done"))
         for family in board(r).collect()
         for sample in family.samples
     }

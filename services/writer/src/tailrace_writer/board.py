@@ -35,7 +35,6 @@ OUTCOMES: Final = ("done", "failed", "cancelled")
 SLOT_STATES: Final = ("reserved", "extended", "unreserved", "lost", "gone")
 STAGES: Final = ("reader", "generator", "writer")
 CAUSES: Final = ("memory", "unknown")
-MODEL_STATES: Final = ("sampling", "waiting", "learning", "ready")
 _TABLE_STATES: Final = ("waiting", "loading", "loaded", "quarantined", "resync")
 
 
@@ -64,7 +63,6 @@ FAMILIES: Final = (
            "Columns that arrive as they are although name or type says that they may be personal.", ("run",)),
     Family("tailrace_run_warnings", "Warnings of the plan.", ("run",)),
     Family("tailrace_run_tables", "Tables of the run by state.", ("run", "state")),
-    Family("tailrace_run_models", "Models of the run's tables by state.", ("run", "state")),
     Family("tailrace_slot_status", "1 for the status of the run's slot in the source.", ("run", "lane", "status")),
     Family("tailrace_run_table_rows",
            "Rows of a table: expected, read, loaded; told by the leader.", ("run", "table", "rows")),
@@ -139,8 +137,6 @@ def samples(record: RunRecord) -> Iterable[Sample]:
     yield "run_warnings", (run,), sum(problem.severity == "warning" for problem in record.problems)
     states = Counter(table.state for table in record.tables)
     yield from (("run_tables", (run, state), states[state]) for state in _TABLE_STATES)
-    learned = Counter(model.state for model in record.models)
-    yield from (("run_models", (run, state), learned[state]) for state in MODEL_STATES)
     for lane in record.lanes:
         now = (lane.slot.status or "gone") if lane.slot is not None else ""
         yield from (("slot_status", (run, str(lane.lane), status), float(status == now)) for status in SLOT_STATES)
