@@ -92,6 +92,8 @@ demo-synthesis: $(SYNTHESIS)/.ready ## two tables are learned, and others drawn 
 bench-synthesis: $(SYNTHESIS)/.ready ## quality, cost and privacy of synthetic tables
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.synthesis
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.sequences
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.synthesis adult --epsilon 3
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.wide
 
 torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
 	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch
