@@ -393,7 +393,12 @@ class Plan(Frozen):
     @staticmethod
     def decode(data: bytes) -> Plan:
         """The plan of ``encode``; raises pydantic's ValidationError for what is none."""
-        return Plan.model_validate_json(zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 30))
+        return Plan.model_validate_json(Plan.text_of(data))
+
+    @staticmethod
+    def text_of(data: bytes) -> bytes:
+        """The JSON of ``encode``, of whatever version it is."""
+        return zstandard.ZstdDecompressor().decompress(data, max_output_size=1 << 30)
 
     @staticmethod
     def digest_of(data: bytes) -> str:

@@ -6,6 +6,7 @@ import asyncio
 from collections import OrderedDict
 
 from aiokafka import TopicPartition
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tailrace_shared import topics
 from tailrace_shared.deadline import Deadline
@@ -15,6 +16,30 @@ from tailrace_shared.plan.model import PLAN_VERSION, Plan
 
 _KEPT = 16
 _FETCH_S = 20.0
+
+
+class _Version(BaseModel):
+    """What of a plan can be read whatever else is in it."""
+
+    model_config = ConfigDict(extra="ignore")
+    version: int
+
+
+def read_plan(run: str, data: bytes) -> Plan:
+    """The plan of these bytes. Raises TerminalError (``plan.version``) for one of another release, whatever it has."""
+    text = Plan.text_of(data)
+    remedy = "Run the same version of all services; what is refused now goes on when this replica is of that version."
+    try:
+        spoken = _Version.model_validate_json(text).version
+        if spoken == PLAN_VERSION:
+            return Plan.model_validate_json(text)
+    except ValidationError:  # never its text: it may repeat what it has read
+        raise TerminalError(
+            "plan.version", f"run {run} was planned by a release that this replica does not understand", remedy
+        ) from None
+    raise TerminalError(
+        "plan.version", f"run {run} was planned in plan format {spoken}, this replica speaks {PLAN_VERSION}", remedy
+    )
 
 
 class Plans:
@@ -31,13 +56,7 @@ class Plans:
             self._known.move_to_end(digest)
             return self._known[digest]
         data = await self.document(run, digest)
-        plan = await asyncio.to_thread(Plan.decode, data)
-        if plan.version != PLAN_VERSION:
-            raise TerminalError(
-                "plan.version",
-                f"run {run} was planned in plan format {plan.version}, this replica speaks {PLAN_VERSION}",
-                "Run the same version of all services.",
-            )
+        plan = await asyncio.to_thread(read_plan, run, data)
         self._known[digest] = plan
         while len(self._known) > _KEPT:
             self._known.popitem(last=False)
