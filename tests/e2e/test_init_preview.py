@@ -1,29 +1,22 @@
-"""A job drafted from two databases plans as it is, and a preview shows what a run writes."""
+"""A job drafted from two databases plans as it is, and previews. That a run writes what is shown is in `test_whole_way`."""
 
 from __future__ import annotations
 
 import gzip
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from conftest import shared_databases
-from support.databases import Pair
 from support.drafts import SECRET, Bench
 from tailrace.demo.dump import pagila, structure_of
 from tailrace.embedded.postgres import EmbeddedPostgres
-from tailrace.embedded.runtime import Runtime
 from tailrace.init_rules import Preset
 
 DUMPS = shared_databases()
 CORNERS = Path(__file__).parent.parent / "integration" / "catalogue_corner_cases.sql"
 NASTY = Path(__file__).parent / "databases" / "nasty.sql"
-RUN_SECONDS = 120
 
 
 @pytest.fixture
@@ -123,38 +116,6 @@ def test_well_known_databases_are_drafted_and_planned(bench: Bench, database: st
     bench.init()
     assert bench.plan() == (0, [])
     assert all(len(one["rows"]) <= 2 for one in bench.preview("--rows", "2").values())
-
-
-def test_a_run_of_a_drafted_job_writes_what_the_preview_showed(
-    runtime: Runtime,
-    new_shop: Callable[..., Pair],
-    tmp_path: Path,
-    source: EmbeddedPostgres,
-    destination: EmbeddedPostgres,
-) -> None:
-    pair = new_shop("drafted_shop", 200)
-    bench = Bench(source, destination, tmp_path)
-    bench.environment |= {"SOURCE_URL": pair.source_url, "DESTINATION_URL": pair.destination_url}
-    bench.init()
-    shown = bench.preview("--rows", "1000", "--table", "customer")["public.customer"]
-    done = subprocess.run(
-        [sys.executable, "-m", "tailrace", "run", bench.job, "--embedded"],
-        env=os.environ | bench.environment | runtime.kafka_settings,
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    columns = [
-        c["name"] for c in shown["columns"] if c["name"] != "created"
-    ]  # a moment: its text follows the session's zone
-    written = {
-        tuple(row)
-        for row in pair.fetch("destination", f"SELECT {', '.join(f'{c}::text' for c in columns)} FROM customer")
-    }
-    assert len(written) == 200
-    assert written == {tuple(row["after"][c] for c in columns) for row in shown["rows"]}
 
 
 @pytest.mark.parametrize("script", [CORNERS, NASTY], ids=["corners", "nasty"])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -20,6 +21,7 @@ from tailrace.embedded.runtime import Runtime
 from tailrace_shared.job.load import parse_job
 from tailrace_shared.messages import RunRecord
 from tailrace_shared.plan.model import Plan
+from tailrace_shared.types import quote_ident
 
 DUMPS = shared_databases()
 
@@ -33,6 +35,12 @@ def ways() -> Iterator[object]:
             yield pytest.param((database, regime), id=f"{database}-{regime}", marks=marks)
 
 
+PEOPLE = {
+    "pagila": "public.customer", "chinook": "public.customer", "northwind": "public.customers", "synthea_small": "public.patients"
+}  # fmt: skip
+"""Per database a table with personal data."""
+
+
 @dataclass
 class Arrived:
     """After a first run by one replica of each service."""
@@ -43,6 +51,8 @@ class Arrived:
     expected: object
     """The destination's structure."""
     rows: dict[str, tuple[int, int]]
+    people: dict[str, Any]
+    """What ``tailrace preview`` showed, before the run, of a table with personal data."""
 
 
 @pytest.fixture(scope="module", params=ways())
@@ -58,11 +68,14 @@ def arrived(
     journey.draft()
     planned = journey.tailrace("plan", str(journey.job_file), "--json")
     assert planned.exit_code == 0, planned.stdout
+    shown = journey.tailrace("preview", str(journey.job_file), "--json", "--rows", "1000", "--table", PEOPLE[database])
+    assert shown.exit_code == 0, shown.stdout
+    (people,) = json.loads(shown.stdout)["tables"]
     expected = journey.expected()
     with Installation(runtime, journey.pair, mask_secret=SECRET) as installation:
         assert_done(installation.run(journey.job, seconds=120))
         plan = journey.plan()
-        yield Arrived(journey, plan, installation, expected, multisets(journey, plan))
+        yield Arrived(journey, plan, installation, expected, multisets(journey, plan), people)
 
 
 def assert_done(record: RunRecord) -> None:
@@ -89,6 +102,18 @@ def test_unmasked_columns_hold_the_same_rows_and_masked_ones_do_not(arrived: Arr
     assert found == []
     assert masked > 8
     assert sum(count for count, _ in arrived.rows.values()) > 3000
+
+
+def test_a_table_holds_what_the_preview_showed(arrived: Arrived) -> None:
+    """But for moments, whose text follows the session's zone."""
+    table = next(table for table in arrived.plan.tables if str(table.name) == arrived.people["table"])
+    names = [c.name for c in table.columns if not c.type.family.startswith("timestamp")]
+    query = f"SELECT {', '.join(f'{quote_ident(name)}::text' for name in names)} FROM {table.name}"
+    written = Counter(tuple(row) for row in arrived.journey.pair.fetch("destination", query))
+    shown = Counter(tuple(row["after"][name] for name in names) for row in arrived.people["rows"])
+    assert len(shown) > 50
+    assert written == shown
+    assert any(row["before"] != row["after"] for row in arrived.people["rows"])
 
 
 def test_every_foreign_key_joins_as_many_rows_as_in_the_source(arrived: Arrived) -> None:

@@ -256,6 +256,8 @@ DRIFT = [
          ours="INSERT INTO visit VALUES (77, 1, '2024-02-02');"
               "ALTER TABLE visit ADD FOREIGN KEY (id) REFERENCES person NOT VALID", severity="warning",
          theirs="ALTER TABLE visit ADD FOREIGN KEY (id) REFERENCES person NOT VALID"),
+    Case("a foreign key whose triggers are disabled", "plan.foreign-key-silenced", ("visit_person_fkey", "respect"), 0,
+         severity="warning", admin="ALTER TABLE visit DISABLE TRIGGER ALL"),
     Case("a check that the source breaks", "plan.check-broken-in-source", ("visit_at_check", "rows of the source break it"),
          theirs="ALTER TABLE visit ADD CHECK (date_part('year', at) > 2999)",
          tables="\n  @.visit: {columns: {at: duplicate}}"),

@@ -104,6 +104,8 @@ class ForeignKey(Frozen):
     enforced: bool = True
     temporal: bool = False
     """FOREIGN KEY (…, PERIOD …): equality does not decide it."""
+    silenced: bool = False
+    """Some of its own triggers are disabled, as ``DISABLE TRIGGER ALL`` of a superuser does."""
     extras: tuple[str, ...] = ()
     """Statements that restore what the definition leaves out: its comment."""
     operators: tuple[str, ...] = ()

@@ -248,6 +248,7 @@ class _Reader:
             on_update=row["on_update"],
             enforced=row["enforced"],
             temporal=row["temporal"],
+            silenced=row["silenced"],
             extras=(f"COMMENT ON {on} IS {row['comment']}",) if row["comment"] else (),
             operators=tuple(row["operators"]),
         )

@@ -145,6 +145,7 @@ SELECT k.conname::text AS name, k.conrelid::bigint AS relation, k.confrelid::big
        pg_get_constraintdef(k.oid) AS definition, k.condeferrable AS deferrable, k.condeferred AS deferred,
        k.convalidated AS validated, k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
        {enforced} AS enforced, {temporal} AS temporal,
+       EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled = 'D') AS silenced,
        ARRAY(SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM unnest(k.conpfeqop) WITH ORDINALITY p (number, place)
              JOIN pg_operator o ON o.oid = p.number JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY p.place) AS operators,
        quote_literal(obj_description(k.oid, 'pg_constraint')) AS comment,

@@ -15,7 +15,7 @@ from tailrace_shared.plan.copy import copy_format
 from tailrace_shared.plan.create import check_create, destination_to_be
 from tailrace_shared.plan.create_model import SourceSchema
 from tailrace_shared.plan.create_steps import create_steps
-from tailrace_shared.plan.ddl import bypass_steps, respect_steps
+from tailrace_shared.plan.ddl import bypass_steps, respect_steps, tell_silenced
 from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
 from tailrace_shared.plan.drift import check_drift
 from tailrace_shared.plan.facts import SourceFacts
@@ -131,6 +131,7 @@ def build_plan(
         ddl = respect_steps(tables, destination, replica_role)
     else:
         ddl = bypass_steps(tables, sides, destination, names)
+        tell_silenced(sides, ddl, problems)
     tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
     check_drift(tables, source, destination, problems, append=append, demands=facts.demands)
     sequences = sequence_steps(tables, destination, problems)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, Index, Table, TableName
 from tailrace_shared.plan.model import DdlStep, PlannedTable
+from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.references import Sides
 from tailrace_shared.types import qualified, quote_ident
 
@@ -41,6 +42,18 @@ def bypass_steps(
 def respect_steps(planned: Sequence[PlannedTable], destination: Catalogue, replica_role: bool) -> tuple[DdlStep, ...]:
     """Only user triggers that would fire: under the replica role those of ALWAYS and REPLICA."""
     return tuple(_triggers(planned, destination, "AR" if replica_role else "OA", 0))
+
+
+def tell_silenced(sides: Sequence[Sides], ddl: Sequence[DdlStep], problems: Problems) -> None:
+    """A foreign key comes back with its triggers enabled: only a superuser disables them."""
+    rebuilt = {(step.table, step.name) for step in ddl if step.kind == "foreign-key"}
+    for key in (side.key for side in sides):
+        if key.silenced and (key.table, key.name) in rebuilt:
+            problems.warning(
+                "foreign-key-silenced", f"{key.table} foreign key {key.name}",
+                "its own triggers are disabled in the destination (DISABLE TRIGGER ALL), and it comes back with them enabled",
+                "Let a superuser disable them again after the run, or use constraints: respect, which leaves it as it is.",
+            )  # fmt: skip
 
 
 def _targets(planned: Sequence[PlannedTable], destination: Catalogue) -> Iterable[Table]:
