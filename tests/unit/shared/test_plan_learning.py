@@ -104,6 +104,7 @@ def test_protection_is_said_and_few_rows_are_advised_against() -> None:
         ("{mode: synthesize, columns: {town: {generator: ai, low: 3}}}", "plan.generator-ai", "for numbers only"),
         ("{mode: synthesize, columns: {age: {generator: ai, form: words}}}", "plan.generator-ai", "for texts only"),
         ("{mode: synthesize, train: {entity: whose}}", "plan.learn-entity", "no such column"),
+        ("{mode: synthesize, train: {ordered: [[age, id]]}}", "plan.learn-rule", "it is not learned"),
         ("{columns: {town: ai, id: key, token: key, age: duplicate, income: duplicate}}", "plan.needs-ordinal", "from nothing"),
     ],
 )  # fmt: skip
@@ -112,6 +113,14 @@ def test_what_cannot_be_learned_is_refused_with_the_reason(person: str, code: st
     found = [p for p in problems if p.code == code and said in p.message]
     assert found, problems
     assert all(p.remedy for p in found)
+
+
+def test_differential_privacy_and_rules_between_columns_are_in_the_plan() -> None:
+    result = planned("{mode: synthesize, train: {epsilon: 3, together: [[town, age]], ordered: [[age, income]]}}")
+    learning = named(good(result), "person").learning
+    assert learning is not None
+    assert (learning.epsilon, learning.together, learning.ordered) == (3.0, (("town", "age"),), (("age", "income"),))
+    assert any("epsilon 3, delta 1e-05" in p.reason for p in good(result).proofs)
 
 
 def test_a_continuous_run_learns_nothing() -> None:

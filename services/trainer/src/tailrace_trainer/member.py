@@ -233,7 +233,15 @@ def request_of(plan: Plan, learning: Learning, rows: int) -> LearnRequest:
             if c.name in learning.columns
         ),
         seed=learning.seed,
-        privacy=Privacy(k=learning.k, rare=learning.rare, replacement=learning.replacement),
+        privacy=Privacy(
+            k=learning.k,
+            rare=learning.rare,
+            replacement=learning.replacement,
+            epsilon=learning.epsilon,
+            delta=learning.delta,
+        ),
+        together=learning.together,
+        ordered=learning.ordered,
         entity=learning.entity,
         first=conditioned,
         epochs_max=learning.epochs or max(EPOCHS, min(EPOCHS_MOST, ROWS_ENOUGH // max(1, rows))),

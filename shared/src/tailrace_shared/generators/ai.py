@@ -19,7 +19,7 @@ class Ai(GeneratorSpec):
     """A value from a model of the table: like the real ones, together with the row's other columns, and nobody's."""
 
     generator: Literal["ai"] = "ai"
-    form: Literal["category", "number", "pattern", "words"] | None = Field(
+    form: Literal["category", "number", "pattern", "words", "list"] | None = Field(
         default=None, description="How the column is learned, instead of how its values suggest."
     )
     weights: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(

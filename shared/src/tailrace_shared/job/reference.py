@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from tailrace_shared.generators import GENERATORS
 from tailrace_shared.job.schema import json_schema
-from tailrace_shared.job.spec import Destination, Job, Limits, Source, TableRule, Verification
+from tailrace_shared.job.spec import Destination, Job, Limits, Source, TableRule, Train, Verification
 
 EXAMPLE: Final = """\
 ```yaml
@@ -89,6 +89,7 @@ def rendered() -> str:
         ("source", Source),
         ("destination", Destination),
         ("tables", TableRule),
+        ("train", Train),
         ("verify", Verification),
         ("limits", Limits),
     ):

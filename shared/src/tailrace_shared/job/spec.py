@@ -84,6 +84,24 @@ class Train(Frozen):
         default=None,
         description="Column of the source that says to whom a row belongs: protection counts these, not rows.",
     )
+    epsilon: float | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="Differential privacy of every entity, of all that is learned; default: none. From 1 to 10 is usual.",
+    )
+    delta: float = Field(
+        default=1e-5,
+        gt=0,
+        le=1e-2,
+        description="Chance that the guarantee of `epsilon` does not hold; far less than one in the number of entities.",
+    )
+    together: tuple[tuple[str, ...], ...] = Field(
+        default=(), description="Groups of columns whose values come only in combinations that the source has."
+    )
+    ordered: tuple[tuple[str, str], ...] = Field(
+        default=(), description="Pairs of columns of which the second is never below the first."
+    )
     model: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{64}$",

@@ -88,6 +88,7 @@ def plan_learning(
             )  # fmt: skip
         else:
             read.append(PlannedColumn(name=whose.name, type=whose.type, destination_type=whose.type, rule=Duplicate()))
+    _check_rules(scoped, learned, problems)
     _advise(scoped, len(learned), problems)
     limit = 0 if train.sample == "all" else train.rows
     learning = Learning(
@@ -110,6 +111,10 @@ def plan_learning(
         k=train.k,
         rare=train.rare,
         replacement=train.replacement,
+        epsilon=train.epsilon,
+        delta=train.delta,
+        together=train.together,
+        ordered=train.ordered,
         entity=train.entity,
         model=train.model or "",
     )
@@ -127,6 +132,8 @@ def protection_of(learning: Learning) -> Proof:
         reason = f"drawn from the saved model {learning.model[:12]}: `tailrace models` shows how it is protected"
     else:
         reason = f"{learning.k} {whose} or more stand behind every value, edge and knot; {rare}; extremes become a mean"
+    if learning.epsilon is not None and not learning.model:
+        reason += f"; differentially private: epsilon {learning.epsilon:g}, delta {learning.delta:g}"
     return Proof(about=f"{learning.source.name} model", verdict="proved", reason=reason)
 
 
@@ -150,6 +157,17 @@ def _whole_heaps(table: Table) -> tuple[PlannedRange, ...]:
         PlannedRange(number=number, leaf=number, low=0, high=None, estimated_bytes=1)
         for number in range(len(leaves_of(table)))
     )
+
+
+def _check_rules(scoped: ScopedTable, learned: Sequence[str], problems: Problems) -> None:
+    train = scoped.train
+    for group in (*train.together, *train.ordered):
+        for name in group:
+            if name not in learned:
+                problems.error(
+                    "learn-rule", ColumnRef(scoped.name, name), "a rule between columns names it, and it is not learned",
+                    "Name columns with the generator ai in train.together and train.ordered.",
+                )  # fmt: skip
 
 
 def _advise(scoped: ScopedTable, columns: int, problems: Problems) -> None:

@@ -223,6 +223,12 @@ class Learning(Frozen):
     k: int = 10
     rare: Literal["resample", "constant"] = "resample"
     replacement: str = "*"
+    epsilon: float | None = None
+    delta: float = 1e-5
+    together: tuple[tuple[str, ...], ...] = ()
+    """Columns whose values come only in combinations that the source has."""
+    ordered: tuple[tuple[str, str], ...] = ()
+    """Pairs of columns of which the second is never below the first."""
     entity: str | None = None
     model: str = ""
     """Digest of a saved model that is drawn from; empty: one is learned."""
