@@ -18,7 +18,7 @@ from tailrace.environment import split_secrets
 from tailrace.settings import CommandSettings
 from tailrace_shared import topics
 from tailrace_shared.errors import TerminalError, UsageError
-from tailrace_shared.job.spec import Job
+from tailrace_shared.job.spec import Job, learns
 from tailrace_shared.kafka import Kafka, KafkaSettings
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.settings import kafka_settings, load_settings
@@ -96,6 +96,7 @@ def installation(
     anything is started.
     """
     shares = split_secrets(job, environ)
+    replicas = ({"trainer": 1} if learns(job) else {}) | dict(replicas or {})
     if runtime is None:
         with Runtime.in_temporary_directory(kafka=external_kafka(environ)) as own, _serving(
             own, shares, replicas, environ
