@@ -149,7 +149,7 @@ async def read_picture(
                 for t in tables
             )  # fmt: skip
             opened = await connection.fetch(_OPEN, run, attempt) if loading else []
-            models, learned = await read_models(connection, run, attempt) if loading else ((), ())
+            models, learned = await read_models(connection, run, attempt)
             candidates = await _candidates(connection, run, attempt, releasable(seen, learned)) if loading else ()
             undone = await connection.fetchval(
                 "SELECT count(*) FROM tailrace.ddl WHERE run = $1 AND rebuilt < cardinality(rebuild) AND trouble = ''",
