@@ -144,8 +144,8 @@ def test_a_service_gets_well_on_a_read_only_file_system_and_ends_in_good_order(
     key.chmod(0o444)
     tmp_path.chmod(0o755)
     container = DockerContainer(image_of[name]).with_network(broker)
-    container.with_kwargs(read_only=True, tmpfs={"/tmp": "size=16m"}, cap_drop=["ALL"], mem_limit="512m")
-    container.with_volume_mapping(str(key), "/run/secrets/key")
+    container.with_kwargs(read_only=True, cap_drop=["ALL"], mem_limit="512m")
+    container.with_tmpfs_mount("/tmp", "size=16m").with_volume_mapping(str(key), "/run/secrets/key")
     _with_settings(
         container,
         {
