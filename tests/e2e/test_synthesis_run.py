@@ -212,7 +212,10 @@ def saved_model(pair: Pair) -> str:
         "branch_id": (whole, pa.array(rng.integers(1, 6, 2000).astype(np.int32))),
         "sex": (text, pa.array(rng.choice(["F", "M"], 2000).tolist())),
         "age": (whole, pa.array(rng.integers(18, 90, 2000).astype(np.int32))),
-        "income": ("numeric", pa.array([Decimal(int(n)) for n in rng.integers(1000, 5000, 2000)], pa.decimal128(10, 2))),
+        "income": (
+            "numeric",
+            pa.array([Decimal(int(n)) for n in rng.integers(1000, 5000, 2000)], pa.decimal128(10, 2)),
+        ),
         "always": (whole, pa.array([7] * 2000, pa.int32())),
     }
     subjects = [
