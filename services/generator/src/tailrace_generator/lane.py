@@ -25,6 +25,7 @@ from tailrace_shared.dataplane.retry import FOREVER
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.envelope import DataCipher
+from tailrace_shared.errors import TailraceError
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.lineage import Lineage
@@ -33,6 +34,8 @@ _KERNEL_TRIES = 3
 _WINDOW_RECORDS_BYTES = 32 << 20
 """Records taken at once are handled one by one: what waits costs memory and saves a fetch."""
 
+RECORDS_MISSING = "kafka.records-missing"
+"""What a member of a group says of a position that Kafka does not hold."""
 _IN_HAND = 2
 """One that is sent, one that is masked."""
 _THREAD_CHANGES = 2_048
@@ -103,6 +106,10 @@ class LaneMasker:
 
     async def _told(self, error: BaseException, delivery: Delivery | None) -> bool:
         """Where nobody goes on without it, nothing behind it may be sent."""
+        if isinstance(error, TailraceError) and error.code == RECORDS_MISSING:
+            # Of this attempt or of one before: what is missing in the chain, the writer sees at the next record.
+            self._context.log.error("lane.records-missing", run=self._plan.run, message=error.message)
+            return True
         given_up = await self._failed(error, delivery)
         if delivery is not None:
             self._succession.leave(delivery.offset, done=given_up)

@@ -26,7 +26,8 @@ async def lay_out_lane(connection: asyncpg.Connection, seat: Seat, plan: Plan) -
     follow = plan.continuous
     if follow is None:
         return
-    await connection.execute("DELETE FROM tailrace.lane WHERE run = $1", seat.run)
+    for table in ("lane", "capture"):
+        await connection.execute(f"DELETE FROM tailrace.{table} WHERE run = $1", seat.run)
     await connection.execute(
         "INSERT INTO tailrace.lane (run, lane, attempt, system, timeline, position, tables) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         seat.run, follow.lane, seat.attempt, follow.system, follow.timeline, lsn_of(follow.start), len(plan.tables),
@@ -38,7 +39,7 @@ async def lay_out_lane(connection: asyncpg.Connection, seat: Seat, plan: Plan) -
 
 
 def lane_progress(row: Any, lag_s: float | None) -> LaneProgress:
-    """What a record says of a lane. ``row`` of ``tailrace.lane``; the lag as ``lag.Lag`` has found it."""
+    """What a record says of a lane. ``row`` as ``state.read`` has it; the lag as ``lag.Lag`` has found it."""
     return LaneProgress(
         lane=row["lane"],
         position=lsn_text(row["position"]),
@@ -47,7 +48,7 @@ def lane_progress(row: Any, lag_s: float | None) -> LaneProgress:
         lag_s=lag_s,
         lag_bytes=max(0, row["source_end"] - row["position"]),
         changes=row["changes"],
-        capture=row["capture"],
+        capture=row["replica"],
         slot=SlotState(**json.loads(row["slot"])) if row["slot"] else None,
         held_back=row["held_back"],
     )

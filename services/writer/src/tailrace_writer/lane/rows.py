@@ -22,7 +22,8 @@ SELECT l.system, l.timeline, l.position, l.kafka_offset, l.tables_version, c.num
 FROM tailrace.lane l JOIN tailrace.run r ON r.run = l.run AND r.attempt = l.attempt
 LEFT JOIN tailrace.comparison c ON c.run = l.run AND c.attempt = l.attempt AND c.state = 'reading' AND c.cut_at IS NULL
   AND c.trouble = ''
-WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND l.held = '' AND l.broken = ''
+WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND l.held = '' AND NOT EXISTS (
+    SELECT 1 FROM tailrace.capture b WHERE b.run = l.run AND b.lane = l.lane AND b.attempt = l.attempt AND b.broken <> '')
   AND (r.state = 'streaming' OR r.state = 'stopping' AND r.outcome = 'stopped')
 FOR UPDATE OF l
 """

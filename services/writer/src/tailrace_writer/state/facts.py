@@ -77,12 +77,17 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             await _capture_seen(connection, fact)
         case m.LaneBroken():
             await connection.execute(
-                "UPDATE tailrace.lane SET broken = $4, why = $5 WHERE run = $1 AND attempt = $2 AND lane = $3 AND broken = ''",
+                "INSERT INTO tailrace.capture (run, attempt, lane, broken, why) "
+                "SELECT run, attempt, lane, $4, $5 FROM tailrace.lane "
+                "WHERE run = $1 AND attempt = $2 AND lane = $3 ON CONFLICT (run, lane, attempt) DO UPDATE SET "
+                "broken = excluded.broken, why = excluded.why WHERE capture.broken = ''",
                 fact.run, fact.attempt, fact.lane, fact.code, fact.why,
             )  # fmt: skip
         case m.LaneEnded():
             await connection.execute(
-                "UPDATE tailrace.lane SET ended_at = $4 WHERE run = $1 AND attempt = $2 AND lane = $3 AND ended_at IS NULL",
+                "INSERT INTO tailrace.capture (run, attempt, lane, ended_at) SELECT run, attempt, lane, $4 FROM tailrace.lane "
+                "WHERE run = $1 AND attempt = $2 AND lane = $3 ON CONFLICT (run, lane, attempt) DO UPDATE SET "
+                "ended_at = excluded.ended_at WHERE capture.ended_at IS NULL",
                 fact.run, fact.attempt, fact.lane, lsn_of(fact.at),
             )  # fmt: skip
         case m.ReplicaSeen():
@@ -146,8 +151,12 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
 async def _capture_seen(connection: asyncpg.Connection, fact: m.CaptureSeen) -> None:
     """Facts of a former capture may come late: what is behind the known tail of a lane changes nothing."""
     await connection.execute(
-        "UPDATE tailrace.lane SET capture = $4, seen_at = clock_timestamp(), slot = $5, tail = $6, "
-        "source_end = greatest(source_end, $7), held_back = $8 WHERE run = $1 AND attempt = $2 AND lane = $3 AND tail <= $6",
+        "INSERT INTO tailrace.capture (run, attempt, lane, replica, seen_at, slot, tail, source_end, held_back) "
+        "SELECT run, attempt, lane, $4, clock_timestamp(), $5::jsonb, $6::bigint, $7::bigint, $8 FROM tailrace.lane "
+        "WHERE run = $1 AND attempt = $2 AND lane = $3 ON CONFLICT (run, lane, attempt) DO UPDATE SET "
+        "replica = excluded.replica, seen_at = excluded.seen_at, slot = excluded.slot, tail = excluded.tail, "
+        "source_end = greatest(capture.source_end, excluded.source_end), held_back = excluded.held_back "
+        "WHERE capture.tail <= excluded.tail",
         fact.run, fact.attempt, fact.lane, fact.replica, fact.slot.model_dump_json(), lsn_of(fact.tail),
         lsn_of(fact.source_end), fact.held_back,
     )  # fmt: skip

@@ -118,12 +118,25 @@ CREATE TABLE tailrace.saved_model (
 """
 """Tables that are learned: their samples, who learns them, and what was learned. A saved model outlives its run."""
 
+_CAPTURES: Final = """
+CREATE TABLE tailrace.capture (
+    run text, lane int, attempt int, replica text NOT NULL DEFAULT '', seen_at timestamptz,
+    slot jsonb, tail bigint NOT NULL DEFAULT 0, source_end bigint NOT NULL DEFAULT 0, held_back boolean NOT NULL DEFAULT false,
+    broken text NOT NULL DEFAULT '', why text NOT NULL DEFAULT '', ended_at bigint,
+    PRIMARY KEY (run, lane, attempt)
+);
+INSERT INTO tailrace.capture SELECT run, lane, attempt, capture, seen_at, slot, tail, source_end, held_back, broken, why, ended_at
+FROM tailrace.lane;
+"""
+"""What is told of a lane's beginning, apart from its row: that is locked for as long as a transaction of the lane is applied."""
+
 STEPS: Final[tuple[Step, ...]] = (
     Step(3, _LANES),
     Step(4, _RESYNCS),
     Step(5, _COMPARISONS),
     Step(6, _LOSSES),
     Step(7, _MODELS),
+    Step(8, _CAPTURES),
 )
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""

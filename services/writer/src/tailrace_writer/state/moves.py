@@ -130,7 +130,7 @@ async def complete_tables(connection: asyncpg.Connection, seat: Seat, numbers: S
 async def forget(connection: asyncpg.Connection, run: str, *, replicas: bool = False) -> None:
     """Remove a run's working rows; its one-line record stays."""
     for table in (
-        "ledger", "range", '"table"', "leak", "lane", "comparison_batch", "comparison_side", "sample", "model",
+        "ledger", "range", '"table"', "leak", "lane", "capture", "comparison_batch", "comparison_side", "sample", "model",
     ):  # fmt: skip
         await connection.execute(f"DELETE FROM tailrace.{table} WHERE run = $1", run)
     if replicas:

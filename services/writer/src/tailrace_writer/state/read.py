@@ -27,6 +27,15 @@ from tailrace_writer.state.view import (
     releasable,
 )
 
+_LANE = """
+SELECT l.run, l.lane, l.position, l.kafka_offset, l.committed_at, l.applied_at, l.changes, coalesce(c.replica, '') AS replica,
+  c.slot,
+  coalesce(c.source_end, 0) AS source_end, coalesce(c.held_back, false) AS held_back, coalesce(c.broken, '') AS broken,
+  coalesce(c.why, '') AS why, c.ended_at, coalesce(l.position >= c.ended_at, false) AS caught_up, coalesce(c.tail, 0) AS tail
+FROM tailrace.lane l LEFT JOIN tailrace.capture c ON c.run = l.run AND c.lane = l.lane AND c.attempt = l.attempt
+WHERE l.run = $1 AND l.attempt = $2 AND l.lane = 0
+"""
+"""A lane's row, and what is told of its beginning."""
 _CANDIDATES = 64
 """Ranges looked at per turn: more than a credit of 256 MiB holds at 32 MiB each."""
 
@@ -161,8 +170,7 @@ async def read_picture(
                 run, attempt,
             )  # fmt: skip
             lane = await connection.fetchrow(
-                "SELECT *, position >= ended_at AS caught_up FROM tailrace.lane WHERE run = $1 AND attempt = $2 AND lane = 0",
-                run, attempt,
+                _LANE, run, attempt,
             )  # fmt: skip
     job = (known or KnownJob()).of(row["job"])
     # Writers beat once for all runs of the destination; what one has to say of a run is a row beside that.
