@@ -21,6 +21,7 @@ from tailrace_reader.layout import Layout
 from tailrace_reader.parse import Parser
 from tailrace_reader.ranges import RangeQuery
 from tailrace_reader.views import ViewQuery
+from tailrace_shared.generators import Ai
 from tailrace_shared.messages import Bound
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
@@ -30,7 +31,7 @@ Row = tuple[str | None, ...]
 
 
 class Preview(NamedTuple):
-    """The first rows of a table, in the order of its columns; a generated one has none before."""
+    """The first rows of a table, in the order of its columns; a generated one has none before. Learned columns are left out."""
 
     table: PlannedTable
     before: list[Row]
@@ -43,8 +44,9 @@ async def preview(
     """At most ``rows`` rows of the table. Raises the reader's and the generator's errors, as a run would."""
     workshop = Workshop(plan, secret)
     if table.mode == "generate":
-        made = TableMaker(table, workshop)(0, min(rows, table.rows))
-        return Preview(table, [], _texts(made))
+        table = unlearned(table)
+        made = TableMaker(table, workshop)(0, min(rows, table.rows)) if table.columns else None
+        return Preview(table, [], [] if made is None else _texts(made))
     masker = TableMasker(table, secret, workshop)
     before: list[Row] = []
     after: list[Row] = []
@@ -55,6 +57,11 @@ async def preview(
             before += _texts(batch)
             after += _texts(masker(batch))
     return Preview(table, before, after)
+
+
+def unlearned(table: PlannedTable) -> PlannedTable:
+    """A generated table without the columns that come from a model: that is there only once a run has learned it."""
+    return table.model_copy(update={"columns": tuple(c for c in table.columns if not isinstance(c.rule, Ai))})
 
 
 async def _read(

@@ -51,7 +51,11 @@ def preview(
         raise typer.Exit(ExitCode.REFUSED)
     output.data({"tables": [preview_data(one, after_only=after_only) for one in found]})
     for one in found:
-        output.say(preview_table(one, after_only=after_only) if one.after else f"{one.table.name} has no row")
+        if one.table.learning is not None:
+            output.note(
+                f"{one.table.name}: its learned columns are not shown, a run learns the model that they are drawn from"
+            )
+        output.say(preview_table(one, after_only=after_only) if one.after else f"{one.table.name} has no row to show")
 
 
 async def _preview(job: Job, tables: list[str], rows: int) -> tuple[list[Problem], list[Preview]]:

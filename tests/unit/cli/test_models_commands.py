@@ -1,0 +1,85 @@
+"""Saved models on the command line: what one says of itself, and rows drawn into a file, without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from support.untrained import make_artefact, make_subject
+from tailrace.app import create_app
+from tailrace.model_store import described
+from tailrace_shared.synthesis import Artefact, Privacy
+from tailrace_trainer.learning.table import learn_table
+
+
+@pytest.fixture(scope="module")
+def model() -> Artefact:
+    rng = np.random.default_rng(1)
+    table = pa.table(
+        {
+            "age": pa.array(rng.integers(18, 90, 1000).astype(np.int32)),
+            "town": pa.array(rng.choice(["Lyon", "Porto", "Bremen"], 1000).tolist()),
+            "token": pa.array([UUID(int=n).bytes for n in range(1000)], pa.binary(16)),
+        }
+    )
+    subjects = [
+        make_subject("age", "int4", False),
+        make_subject("town", "text", False),
+        make_subject("token", "uuid", False),
+    ]
+    return make_artefact(learn_table(table, subjects, Privacy(k=12), rng), Privacy(k=12))
+
+
+def sample(model: Artefact, folder: Path, name: str, *options: str) -> Path:
+    (folder / "m.safetensors").write_bytes(model.data)
+    to = folder / name
+    done = CliRunner().invoke(
+        create_app(), ["sample", str(folder / "m.safetensors"), "-o", str(to), "--json", *options]
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["model"] == model.digest
+    return to
+
+
+def test_rows_go_to_parquet_and_csv_the_same_for_the_same_seed(model: Artefact, tmp_path: Path) -> None:
+    rows = pq.read_table(sample(model, tmp_path, "a.parquet", "--rows", "70000"))
+    assert rows.num_rows == 70_000
+    assert set(rows["town"].to_pylist()) == {"Lyon", "Porto", "Bremen"}
+    assert UUID(rows["token"][0].as_py()).version == 4
+    again = pq.read_table(sample(model, tmp_path, "b.parquet", "--rows", "70000"))
+    other = pq.read_table(sample(model, tmp_path, "c.parquet", "--rows", "70000", "--seed", "2"))
+    assert again.equals(rows)
+    assert not other.equals(rows)
+    text = pa_csv.read_csv(sample(model, tmp_path, "d.csv", "--rows", "5"))
+    assert text["age"].to_pylist() == rows["age"].to_pylist()[:5]
+
+
+def test_a_model_tells_its_columns_privacy_and_training_and_no_value(model: Artefact) -> None:
+    told = described(model)
+    assert told["privacy"]["k"] == 12
+    assert [(c["name"], c["form"]) for c in told["columns"]] == [
+        ("age", "number"),
+        ("town", "category"),
+        ("token", "fresh"),
+    ]
+    assert "Lyon" not in json.dumps(told)
+
+
+@pytest.mark.parametrize(("content", "name"), [(b"no model", "x.parquet"), (None, "x.parquet"), (b"", "x.ods")])
+def test_what_is_no_model_or_no_format_is_said_without_a_trace(
+    model: Artefact, tmp_path: Path, content: bytes | None, name: str
+) -> None:
+    file = tmp_path / "m"
+    if content is not None:
+        file.write_bytes(content or model.data)
+    done = CliRunner().invoke(create_app(), ["sample", str(file), "--rows", "1", "-o", str(tmp_path / name)])
+    assert done.exit_code in (1, 2)
+    assert "remedy" in done.stderr
