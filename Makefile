@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch dashboards test-dashboards clean help helm test-helm helm-rendered licences sbom audit
+.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch compose-images compose-up compose-demo compose-down test-compose dashboards test-dashboards clean help helm test-helm helm-rendered licences sbom audit
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'

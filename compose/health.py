@@ -1,4 +1,4 @@
-"""A container's health check: 0 while the service answers that it is ready. Standard library alone, since it runs every few seconds."""
+"""A container's health check: 0 while the service answers that it is ready. Standard library alone: it runs every few seconds."""
 
 import http.client
 import os
