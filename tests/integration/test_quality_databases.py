@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
 from support.databases import Pair
+from support.untrained import make_artefact, make_subject
 from tailrace.app import create_app
+from tailrace.quality.losses import losses_of
+from tailrace.quality.privacy import Losses
 from tailrace.quality.sampling import held_out_of
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.plan.model import Leaf, Learning, PlannedTable
+from tailrace_shared.synthesis import Artefact, Privacy
+from tailrace_trainer.learning.table import learn_table
 
 SCHEMA = """
 CREATE TABLE customer (
@@ -176,6 +185,43 @@ def test_rows_that_a_sample_left_out_are_held_out(pair: Pair) -> None:
     assert (sampled | left, sampled & left) == (set(range(1, 4001)), set())
     assert held_out_of(learning.model_copy(update={"percent": 100.0})) == "", "all rows were learned from"
     assert held_out_of(None) == ""
+
+
+def test_the_newest_model_of_the_run_tells_what_it_has_memorised(pair: Pair) -> None:
+    rows = pa.table({"colour": ["red", "blue"] * 50})
+    coded = learn_table(rows, [make_subject("colour", "text")], Privacy(k=10), np.random.default_rng(0))
+    made = make_artefact(coded, Privacy(k=10))
+
+    def model(loss: float) -> Artefact:
+        training = made.header.training.model_copy(update={"loss": loss, "held_out_loss": loss + 1})
+        return Artefact(made.header.model_copy(update={"training": training}), made.tensors)
+
+    name = TableName(schema_name="public", name="made")
+    learning = Learning(source=PlannedTable(number=0, name=name, mode="carry"), columns=(), sample="all", rows=0)
+    table = PlannedTable(number=0, name=name, mode="generate", learning=learning)
+
+    async def ask() -> list[dict[str, Losses]]:
+        session = await asyncpg.connect(pair.destination.url(pair.name))
+        try:
+            before = await losses_of(session, [table], "R1")
+            await session.execute(
+                "CREATE SCHEMA tailrace; CREATE TABLE tailrace.saved_model (digest text PRIMARY KEY, table_name text, job text, "
+                "run text, made_at timestamptz DEFAULT clock_timestamp(), data bytea)"
+            )
+            for run, loss in (("R1", 3.0), ("R2", 5.0)):
+                one = model(loss)
+                await session.execute(
+                    "INSERT INTO tailrace.saved_model (digest, table_name, job, run, data) VALUES ($1, $2, 'j', $3, $4)",
+                    one.digest, str(name), run, one.data,
+                )  # fmt: skip
+            return [before, *[await losses_of(session, [table], run) for run in ("R1", "R2", "R3")]]
+        finally:
+            await session.execute("DROP SCHEMA IF EXISTS tailrace CASCADE")
+            await session.close()
+
+    before, *found = asyncio.run(ask())
+    assert before == {}
+    assert [one[str(name)] for one in found] == [(3.0, 4.0), (5.0, 6.0), (5.0, 6.0)]
 
 
 def test_a_condition_for_a_table_that_is_not_compared_is_refused(ask: Callable[..., Result]) -> None:

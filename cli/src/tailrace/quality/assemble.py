@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from tailrace.planning import Databases
 from tailrace.quality.judge import judge
+from tailrace.quality.losses import losses_of
 from tailrace.quality.model import QualityReport, RunFacts, TableQuality, worst
 from tailrace.quality.sampling import Wanted, subject_of
 from tailrace.quality.sequence_sampling import sequences_of
@@ -50,6 +51,7 @@ async def assemble(
             raise UsageError(
                 "quality.option", f"no table {name} is compared", f"Name one of {', '.join(sorted(known)[:10])}."
             )
+    losses = await losses_of(ends.destination, tables, run.run if run else "")
     found: list[TableQuality] = []
     left_out: dict[str, str] = {}
     for table in tables:
@@ -58,7 +60,9 @@ async def assemble(
             left_out[str(table.name)] = subject
         else:
             sequences, notes = await sequences_of(ends, plan, table, tables, subject.treatments, wanted)
-            subject = replace(subject, sequences=sequences, notes=(*subject.notes, *notes))
+            subject = replace(
+                subject, sequences=sequences, notes=(*subject.notes, *notes), losses=losses.get(subject.name)
+            )
             found.append(judge(subject, seed=wanted.seed, k=k))
     return QualityReport(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -19,6 +19,9 @@ ATTACKED_MAX: Final = 2_000
 COMPARISONS_MAX: Final = 1_500_000_000
 """Made rows · real rows · columns of one search: some ten seconds on one core."""
 GUESSES: Final = 500
+NO_MODEL: Final = (
+    "needs the model, and the destination keeps none of this run that tells (a differentially private one may not)"
+)
 ROWS_MIN: Final = 200
 """Held-out rows; with fewer no attack is told from chance."""
 GROUPS: Final = 3
@@ -37,7 +40,7 @@ def privacy_gates(
     learned: Rows, held_out: Rows | None, made: Rows, rng: np.random.Generator, losses: Losses | None = None
 ) -> tuple[Gate, ...]:
     """All gates, in the order in which they are read."""
-    gap = gates.gap_gate(*losses) if losses else gates.unmeasured("gap", "needs the model: name its file with --model")
+    gap = gates.gap_gate(*losses) if losses else gates.unmeasured("gap", NO_MODEL)
     names = ("copies", "nearest", "ratio", "membership", "singling-out")
     if not learned:
         return (*(gates.unmeasured(name, "no column is compared by its values") for name in names), gap)
