@@ -17,7 +17,7 @@ from tailrace.embedded.postgres import EmbeddedPostgres
 
 TABLES, ROWS = 500, 20
 RUN_SECONDS = 600
-"""A quiet machine takes a minute."""
+"""A quiet machine takes half a minute."""
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
