@@ -32,7 +32,10 @@ ALL_SERVICES = ("reader", "generator", "writer", "trainer")
 
 
 class Installation:
-    """Services for one pair of databases. ``with`` stops them; logs stay until the runtime ends."""
+    """Services for one pair of databases. ``with`` stops them; logs stay until the runtime ends.
+
+    ``identities``: what each service says of itself to Kafka, where the broker asks.
+    """
 
     def __init__(
         self,
@@ -44,6 +47,7 @@ class Installation:
         extra: Mapping[str, str] | None = None,
         canaries: str | None = SHOP_CANARIES,
         start: bool = True,
+        identities: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self.runtime = runtime
         self.pair = pair
@@ -59,17 +63,18 @@ class Installation:
             "TAILRACE_DRAIN_S": "5",
             **(extra or {}),
         }
+        shares: dict[str, dict[str, str]] = {
+            "reader": {"SOURCE_URL": pair.source_url, "TAILRACE_TRANSPORT_KEY": transport},
+            "generator": {"TAILRACE_MASK_SECRET": mask_secret, "TAILRACE_TRANSPORT_KEY": transport},
+            "trainer": {"TAILRACE_TRANSPORT_KEY": transport},
+            "writer": {"DESTINATION_URL": pair.destination_url}
+            | ({} if canaries is None else {"SHOP_CANARIES": canaries}),
+        }
         self.folder = runtime.directory / self.namespace
         self.group: ServiceGroup = runtime.start_services(
             {"reader": 0, "generator": 0, "writer": 0, "trainer": 0},
             common=common,
-            secrets={
-                "reader": {"SOURCE_URL": pair.source_url, "TAILRACE_TRANSPORT_KEY": transport},
-                "generator": {"TAILRACE_MASK_SECRET": mask_secret, "TAILRACE_TRANSPORT_KEY": transport},
-                "trainer": {"TAILRACE_TRANSPORT_KEY": transport},
-                "writer": {"DESTINATION_URL": pair.destination_url}
-                | ({} if canaries is None else {"SHOP_CANARIES": canaries}),
-            },
+            secrets={service: {**given, **(identities or {}).get(service, {})} for service, given in shares.items()},
             name=self.namespace,
         )
         if start:

@@ -141,11 +141,18 @@ async def _topics(job: Job, inspection: Inspection, namespace: str, brokers: Fin
     control = {f"{namespace}.{topic}": topics.control_settings(topic) for topic in ("jobs", "facts", "tasks")}
     missing = [name for name in control if name not in there]
     with brokers.attempt("topics"):
-        await inspection.validate_topics(wanted | {name: (1, control[name]) for name in missing})
-        brokers.ok(
-            "topics",
-            f"those of a run may be made: {job.limits.partitions} partitions, max.message.bytes {job.limits.message_bytes:,}",
-        )
+        try:
+            await inspection.validate_topics(wanted | {name: (1, control[name]) for name in missing})
+        except TerminalError as error:
+            if error.code != "kafka.forbidden":
+                raise
+            brokers.unknown("topics", "this user may not make topics of runs; whether the writer's may is not known")
+        else:
+            brokers.ok(
+                "topics",
+                f"those of a run may be made: {job.limits.partitions} partitions, "
+                f"max.message.bytes {job.limits.message_bytes:,}",
+            )
     for name in sorted(control.keys() & there):
         with brokers.attempt(name):
             await _control_topic(inspection, name, control[name], brokers)

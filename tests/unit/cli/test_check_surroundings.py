@@ -122,7 +122,7 @@ async def test_a_cluster_as_a_run_wants_it_has_nothing_but_ticks() -> None:
     assert {name: finding.status for name, finding in services.items()} == {
         "reader": "ok", "writer": "ok", "trainer": "ok", "generator": "unknown",
     }  # fmt: skip
-    made = {name.rsplit(".", 1)[1] for name in cluster.validated}
+    made = {name.split(".")[1] for name in cluster.validated}
     assert made == {*topics.RUN_TOPICS, "jobs", "facts", "tasks"}
 
 
@@ -143,10 +143,15 @@ async def test_settings_that_may_not_be_read_are_not_known_and_nothing_worse() -
     assert brokers["settings"].status == "unknown"
 
 
-async def test_topics_that_may_not_be_made_fail_with_the_brokers_reason() -> None:
-    refusal = TerminalError("kafka.forbidden", "no", exit_code=ExitCode.UNAVAILABLE)
+async def test_topics_that_cannot_be_made_fail_with_the_brokers_reason() -> None:
+    refusal = TerminalError("kafka.refused", "no", exit_code=ExitCode.UNAVAILABLE)
     brokers, _ = await look(Cluster(settings=GOOD, refuses=refusal))
     assert (brokers["topics"].status, brokers["topics"].exit_code) == ("failed", ExitCode.UNAVAILABLE)
+
+
+async def test_an_operator_who_may_not_make_topics_does_not_know_whether_the_writer_may() -> None:
+    brokers, _ = await look(Cluster(settings=GOOD, refuses=TerminalError("kafka.forbidden", "no")))
+    assert (brokers["topics"].status, brokers["topics"].exit_code) == ("unknown", ExitCode.OK)
 
 
 async def test_brokers_that_are_too_old_are_told_what_they_lack() -> None:

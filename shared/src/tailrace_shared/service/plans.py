@@ -68,6 +68,8 @@ class Plans:
         consumer = self._kafka.consumer(group=None)
         await consumer.start()
         try:
+            if partition.topic not in await consumer.topics():  # seeking in a topic that is gone would spin, not fail
+                raise _absent(run)
             consumer.assign([partition])
             await consumer.seek_to_beginning(partition)
             deadline = Deadline.after(_FETCH_S)
@@ -77,4 +79,8 @@ class Plans:
                         return bytes(message.value)
         finally:
             await consumer.stop()
-        raise TransientError("plan.absent", f"the plan of run {run} is not on its topic yet", "It is tried again.")
+        raise _absent(run)
+
+
+def _absent(run: str) -> TransientError:
+    return TransientError("plan.absent", f"the plan of run {run} is not on its topic yet", "It is tried again.")
