@@ -170,6 +170,14 @@ def test_detection_and_usefulness_are_measured_where_scikit_learn_is(report: Qua
     assert report.tables[2].detection is None, "of masked rows it says nothing"
 
 
+def test_an_unmasked_text_that_nobody_else_has_singles_out(report: QualityReport) -> None:
+    (gate,) = report.tables[2].gates
+    assert (gate.name, gate.verdict, gate.figure) == ("linkage", "warn", 1.0)
+    harmless = tuple(t for t in treatments(False) if t.name in ("plan", "constant", "id", "name"))
+    subject = Subject("t", False, harmless, rows(800, 1), rows(800, 2), rows(800, 3))
+    assert [gate.verdict for gate in judge(subject).gates] == ["pass"]
+
+
 def test_a_json_report_is_read_back_as_it_was(report: QualityReport) -> None:
     assert QualityReport.model_validate_json(report.model_dump_json()) == report
 

@@ -156,7 +156,7 @@ def _learned(
 
 def _linkage(real: Rows, treatments: Sequence[Treatment]) -> list[Gate]:
     """Of masked rows: who is alone with what is not masked."""
-    plain = [t.name for t in treatments if t.generator == "duplicate" and t.kind != "opaque"]
+    plain = [t.name for t in treatments if t.generator == "duplicate" and not t.key]
     rows = size_of(real)
     if not plain or rows < ROWS_MIN:
         return []

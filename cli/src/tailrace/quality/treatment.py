@@ -44,6 +44,8 @@ class Treatment:
     kind: Kind
     compared: Compared
     looks_like: str = ""
+    key: bool = False
+    """It identifies a row, or refers to one."""
 
     @staticmethod
     def of(
@@ -57,7 +59,7 @@ class Treatment:
             compared = "values"
         else:
             compared, kind = "profile", "name"
-        return Treatment(name, type_name, generator, masked, kind, compared, looks_like)
+        return Treatment(name, type_name, generator, masked, kind, compared, looks_like, key)
 
     def seen(self, source: Column) -> Treatment:
         """The same, once the source's values are known: names that hardly repeat are compared by counts."""
