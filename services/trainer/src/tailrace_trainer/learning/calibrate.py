@@ -16,7 +16,9 @@ from tailrace_shared.synthesis import Artefact, Network, Token
 from tailrace_shared.synthesis.draws import chances, even, pick
 from tailrace_shared.synthesis.tensors import Tensor
 
-BLOCKS = 12
+BLOCKS, BLOCKS_MIN = 12, 3
+CONTEXT_BYTES_MAX = 200 * 1024 * 1024
+"""Of the embeddings of all blocks; a table of hundreds of columns draws fewer blocks for it."""
 BLOCK_ROWS = 2_048
 PASSES = 2
 STEPS = 10
@@ -44,6 +46,10 @@ def calibrate(
     if shares is None:
         shares = [_counts(codes[:, before + place], token.codes) for place, token in enumerate(tokens)]
     aims = [_share(share, token) for share, token in zip(shares, tokens, strict=True)]
+    blocks = max(
+        min(blocks, BLOCKS_MIN),
+        min(blocks, CONTEXT_BYTES_MAX // (sum(artefact.header.network.widths) * BLOCK_ROWS * 4)),
+    )
     for _ in range(PASSES):
         artefact = Artefact(artefact.header, {**artefact.tensors, **_pass(artefact, codes, aims, parents, rng, blocks)})
     return artefact

@@ -15,7 +15,7 @@ import numpy as np
 
 from tailrace_shared.errors import TerminalError
 
-ORDERS = [1.25, 1.5, 1.75, *range(2, 5), 2.5, 3.5, 4.5, *range(5, 33), 40, 48, 64, 96, 128, 256]
+ORDERS = [1.1, 1.25, 1.5, 1.75, *range(2, 5), 2.5, 3.5, 4.5, *range(5, 33), 40, 48, 64, 96, 128, 256, 512]
 """Of the divergence. Fractions take long, and matter for a large epsilon alone."""
 HISTOGRAM_SHARE = 0.5
 """Epsilon of the histograms alone; since squares add up, they cost about a quarter of what training has."""
