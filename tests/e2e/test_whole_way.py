@@ -111,7 +111,7 @@ def test_a_table_holds_what_the_preview_showed(arrived: Arrived) -> None:
     query = f"SELECT {', '.join(f'{quote_ident(name)}::text' for name in names)} FROM {table.name}"
     written = Counter(tuple(row) for row in arrived.journey.pair.fetch("destination", query))
     shown = Counter(tuple(row["after"][name] for name in names) for row in arrived.people["rows"])
-    assert len(shown) > 50
+    assert len(shown) > 20
     assert written == shown
     assert any(row["before"] != row["after"] for row in arrived.people["rows"])
 
