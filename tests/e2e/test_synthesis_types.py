@@ -52,7 +52,7 @@ policy: halt
 default_mode: exclude
 limits: {partitions: 4}
 tables:
-  public.odd: {mode: synthesize, rows: 3000, train: {epochs: 4}}
+  public.odd: {mode: synthesize, rows: 3000, train: {epochs: 4, ordered: [[small, big]], together: [[flag, mood]]}}
   public.part: {mode: synthesize, rows: 4000, train: {epochs: 4, sample: first, rows: 900},
     columns: {id: key, kind: {generator: make.choice, values: [k0, k1, k2, k3]}}}
 """
@@ -77,6 +77,9 @@ def test_every_kind_of_type_is_learned_and_loaded(install: Callable[..., Install
     assert ask("destination", "SELECT count(*) FROM odd WHERE latitude NOT BETWEEN 47 AND 49") == 0
     assert ask("destination", "SELECT count(*) FROM odd WHERE code !~ '^[A-Z]{2}-[0-9]{4}$'") == 0
     assert ask("destination", "SELECT count(DISTINCT doc) FROM odd") == 4
+    assert ask("destination", "SELECT count(*) FROM odd WHERE small > big") == 0
+    pairs = "SELECT count(DISTINCT (flag, mood)) FROM odd"
+    assert ask("destination", pairs) == ask("source", pairs) == 3
     lonely = installation.run(JOB + "  public.lonely: {mode: synthesize, rows: 5}\n", seconds=100)
     assert lonely.state == "failed"
     assert lonely.failure is not None
