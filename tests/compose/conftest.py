@@ -57,6 +57,9 @@ def stack(variables: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
         made.up()
         yield made
     finally:
+        print(
+            made.compose("ps", "--all", check=False), made.compose("logs", "--tail", "40", check=False)
+        )  # seen where a test failed
         made.down()
 
 

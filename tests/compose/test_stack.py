@@ -91,13 +91,13 @@ def test_a_run_follows_while_it_is_scaled_and_parts_are_killed(stack: Stack, pyt
 
     broker = stack.kill("kafka", python_image)
     change(3000)
-    until(lambda: stack.restarts(broker) >= 1 and stack.healthy("kafka"), 90, "the broker to be back")
-    until(lambda: not alike(stack), 120, "changes to arrive after the broker's crash")
+    until(lambda: stack.restarts(broker) >= 1 and stack.healthy("kafka"), 240, "the broker to be back")
+    until(lambda: not alike(stack), 180, "changes to arrive after the broker's crash")
 
     writer = stack.kill("writer", python_image)
     change(4000)
-    until(lambda: stack.restarts(writer) >= 1 and stack.healthy("writer"), 90, "the writer to be back")
-    until(lambda: not alike(stack), 120, "changes to arrive after the writer's crash")
+    until(lambda: stack.restarts(writer) >= 1 and stack.healthy("writer"), 120, "the writer to be back")
+    until(lambda: not alike(stack), 180, "changes to arrive after the writer's crash")
 
     stack.up("--no-recreate", "--scale", "generator=1")
     until(lambda: stack.healthy("generator", 1), 60, "two generators to be gone")
