@@ -20,6 +20,8 @@ NAMES_SHOWN = 12
 REST = "others"
 LABEL_CHARS = 40
 DIGITS = 3
+WIDEST = 1e300
+"""Beyond this no bars can be cut in float8."""
 
 
 def summary(column: Column, k: int) -> Summary:
@@ -38,13 +40,17 @@ def summary(column: Column, k: int) -> Summary:
     if len(values) < k:
         return Summary(nulls=nulls, distinct=distinct)
     inner = values[k - 1 : len(values) - k + 1] if len(values) >= 2 * k else values
-    centre = float(inner.mean())
+    with np.errstate(over="ignore", invalid="ignore"):
+        centre, spread = float(inner.mean()), float(inner.std())
+        quantiles = [around(values, share, k) for share in QUANTILES]
+    if not np.isfinite([centre, spread, *quantiles]).all():  # near the end of float8
+        return Summary(nulls=nulls, distinct=distinct)
     return Summary(
         nulls=nulls,
         distinct=distinct,
         mean=rounded(centre),
-        spread=rounded(float(inner.std())),
-        quantiles=tuple(rounded(around(values, share, k)) for share in QUANTILES),
+        spread=rounded(spread),
+        quantiles=tuple(map(rounded, quantiles)),
     )
 
 
@@ -75,7 +81,7 @@ def _histogram(before: Column, after: Column, k: int) -> Bars | None:
     if min(map(len, values)) < 2 * k:
         return None
     low, high = (min(v[k - 1] for v in values), max(v[-k] for v in values))
-    if not high > low:
+    if not high > low or high - low > WIDEST:
         return None
     whole = all(np.equal(np.mod(v, 1), 0).all() for v in values)
     bins = int(min(BINS, high - low + 1)) if whole else BINS
