@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +23,31 @@ from tailrace.embedded.ports import LOOPBACK, free_ports
 from tailrace.embedded.processes import ServiceProcess
 
 SCRAPE_S = 1
+
+
+@contextmanager
+def exporter(file: Path) -> Iterator[int]:
+    """Serves a file of metrics at ``/metrics``, as a node exporter does those in its folder; the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = file.read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing: the test's output is not its log."""
+
+    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Prometheus:
@@ -79,9 +107,10 @@ class Prometheus:
                 self._process.kill()
                 self._process.wait()
 
-    def scrape(self, replicas: Iterable[ServiceProcess]) -> None:
-        """Scrape these from now on."""
-        targets = [{"targets": [f"{LOOPBACK}:{replica.port}" for replica in replicas]}]
+    def scrape(self, replicas: Iterable[ServiceProcess], *others: int) -> None:
+        """Scrape these, and these ports, from now on."""
+        ports = [*(replica.port for replica in replicas), *others]
+        targets = [{"targets": [f"{LOOPBACK}:{port}" for port in ports]}]
         new = self._folder / "targets.json.new"
         new.write_text(json.dumps(targets))
         new.rename(self._folder / "targets.json")
