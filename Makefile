@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+WORKERS ?= 2
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
@@ -30,7 +31,8 @@ demo-continuous: $(VENV)/.demo ## a masked destination that follows its source, 
 	$(BIN)/tailrace demo --continuous
 
 test: $(VENV)/.test ## unit, integration and end-to-end tests
-	$(BIN)/python -m pytest -m "not long and not compose" tests
+	$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile tests/unit tests/integration
+	$(BIN)/python -m pytest -m "not long" tests/e2e
 
 test-long: $(VENV)/.test ## the full crash matrix, random kills, restarts
 	$(BIN)/python -m pytest -m "long and not compose" --timeout 1800 tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 
 import asyncpg
@@ -12,6 +13,7 @@ from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace_shared.messages import CaptureSeen, LaneBroken, LaneEnded, SlotState
 from tailrace_shared.plan.model import ContinuousPlan
 from tailrace_writer.lane import rows
+from tailrace_writer.lane.lag import Lag
 from tailrace_writer.lane.laying import lane_progress, lay_out_lane
 from tailrace_writer.state.facts import apply_fact
 from tailrace_writer.state.read import read_picture
@@ -55,7 +57,9 @@ async def test_the_newest_word_of_a_capture_counts(connection: asyncpg.Connectio
     await apply_fact(connection, seen("0/20"))
     await apply_fact(connection, seen("0/30", replica="reader-2"))
     await apply_fact(connection, seen("0/20"))
-    told = lane_progress(await lane_of(connection), None)
+    lane = await lane_of(connection)
+    assert Lag().look(lane, time.time()) is None
+    told = lane_progress(lane, None)
     assert (told.capture, told.slot, told.lag_bytes) == ("reader-2", SLOT, 0x99 - 0x10)
 
 
