@@ -75,7 +75,7 @@ class Engine:
             _install()
         elif missing:
             raise NoEngine(
-                f"no Docker engine answers and {', '.join(missing)} is not installed (TAILRACE_TEST_ENGINE=install does it)"
+                f"no Docker engine answers, and to start one lacks {', '.join(missing)} (TAILRACE_TEST_ENGINE=install gets them)"
             )
         folder = work_folder()
         folder.mkdir(parents=True, exist_ok=True)
