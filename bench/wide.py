@@ -68,14 +68,18 @@ def measure(rows: int, columns: int, epochs: int, seed: int) -> None:
     kinds = Kinds(tuple(name for name in chosen if name[0] == "x"), names, names[0])
     ours, theirs = arrays(made.select([*kinds.numbers, *kinds.names]).slice(0, 50_000)), arrays(drawn)
     shuffled = np.random.default_rng(seed)
-    alone = {name: shuffled.permutation(column) for name, column in ours.items()}
+    again = shuffled.integers(0, min(rows, 50_000), drawn.num_rows)
+    bootstrap = {name: column[again] for name, column in ours.items()}
+    alone = {name: shuffled.permutation(column) for name, column in bootstrap.items()}
     print(
         f"{rows} rows x {columns}: {len(model.header.order)} tokens, hidden {shape.hidden}, context {context}, "
         f"{len(model.data) / 1e6:.2f} MB\n"
         f"  peak {peak:.0f} MB ({before:.0f} MB of it libraries and the table), {trained:.0f} CPU-s for {said.epochs} epochs of "
         f"{epochs} and calibration; sampling {speed:,.0f} rows per CPU-s\n"
         f"  Shape {shape_error(ours, theirs, kinds):.2f}, Trend (shared) {trend_error(ours, theirs, kinds, shared=True):.2f} "
-        f"(columns on their own: {trend_error(ours, alone, kinds, shared=True):.2f})",
+        f"(as many real rows: "
+        f"{trend_error(ours, bootstrap, kinds, shared=True):.2f}; columns on their own: "
+        f"{trend_error(ours, alone, kinds, shared=True):.2f})",
         flush=True,
     )
 
