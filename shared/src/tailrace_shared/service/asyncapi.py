@@ -59,8 +59,8 @@ def document() -> dict[str, Any]:
             MakeRows,
             "Rows of generated tables to make, released within the credit.",
         ),
-        (topics.of_run(NAMESPACE, run, "training"), bytes, "Samples to learn from, encrypted; unused by this release."),
-        (topics.of_run(NAMESPACE, run, "models"), bytes, "Learnt models under their digest; unused by this release."),
+        (topics.of_run(NAMESPACE, run, "training"), bytes, "Samples to learn from, encrypted."),
+        (topics.of_run(NAMESPACE, run, "models"), bytes, "Learnt models, under their digest."),
     ):
         broker.publisher(topic, schema=schema, title=topic, description=text)
     specification = AsyncAPI(
