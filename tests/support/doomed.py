@@ -19,12 +19,13 @@ SMALL_BATCHES = "limits: {rows_per_batch: 700}\n"
 
 @contextmanager
 def three_of_which_one_dies(installation: Installation, folder: Path) -> Iterator[None]:
-    """One replica of each is there; of two new ones of a service, whichever comes first to its crash point dies.
+    """Of three new replicas of a service, whichever comes first to its crash point dies; at the end exactly one of each has.
 
-    At the end exactly one of each has.
+    None of those before is left: it might do all there is to do before the others have joined.
     """
     for service, point in KILLED.items():
         died = str(folder / f"a {service} has died")
+        installation.scale(service, 0)
         installation.scale(service, 3, TAILRACE_CRASH_AT=point, TAILRACE_CRASH_ONCE=died)
     yield
     assert {service: len(installation.group.replicas(service)) for service in KILLED} == dict.fromkeys(KILLED, 2)
