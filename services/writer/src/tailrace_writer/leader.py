@@ -15,7 +15,7 @@ from tailrace_writer.destinations import Destination
 from tailrace_writer.leader_lock import take_lead
 from tailrace_writer.runs import Runs
 from tailrace_writer.settings import Settings
-from tailrace_writer.state.moves import Deposed
+from tailrace_writer.state.moves import Deposed, NoRow
 from tailrace_writer.term import Term
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class Leadership:
             except Deposed:
                 said.info("leader.deposed")
                 failures = 1
-            except KeyError:  # a record is known, the row is not
+            except NoRow:
                 said.warning("leader.no-row")
                 failures += _ROWLESS
             except TailraceError as error:

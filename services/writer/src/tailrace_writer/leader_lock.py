@@ -17,7 +17,7 @@ from tailrace_shared.errors import TailraceError
 from tailrace_shared.postgres import translated
 from tailrace_writer.destinations import Destination
 from tailrace_writer.lock_keys import lock_key
-from tailrace_writer.state.moves import Deposed, Seat
+from tailrace_writer.state.moves import Deposed, NoRow, Seat
 from tailrace_writer.terminate import terminate_lock_holder, terminate_replica
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ async def take_lead(
 ) -> LeaderLock | None:
     """Wait until this writer leads the run; None when it is no longer ``wanted``.
 
-    Raises the mapped driver error; KeyError when the destination does not know the run.
+    Raises the mapped driver error; NoRow when the destination does not know the run.
     """
     connection = await destination.connect()
     try:
@@ -156,7 +156,7 @@ async def _seated(connection: asyncpg.Connection, run: str, replica: str, stale_
         run, replica, stale_s,
     )  # fmt: skip
     if row is None:
-        raise KeyError(run)
+        raise NoRow(run)
     if row["stale"] and row["former"] not in ("", replica):
         await terminate_replica(connection, row["former"])
     return LeaderLock(connection, run, row["epoch"])

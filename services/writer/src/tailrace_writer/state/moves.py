@@ -24,6 +24,10 @@ class Deposed(TransientError):
         super().__init__("leader.deposed", f"the state of run {run} has changed since the decision was taken")
 
 
+class NoRow(LookupError):
+    """A record of the run is known, the destination has no row of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seat:
     """A leadership: valid while the run's row has this epoch."""

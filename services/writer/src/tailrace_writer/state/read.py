@@ -14,6 +14,7 @@ from tailrace_shared.messages import Failure
 from tailrace_shared.plan.model import ORDER
 from tailrace_shared.postgres import translated
 from tailrace_writer.state.learning import read_models
+from tailrace_writer.state.moves import NoRow
 from tailrace_writer.state.resyncing import TRIES
 from tailrace_writer.state.view import (
     Candidate,
@@ -131,7 +132,7 @@ async def read_picture(
     settled: Callable[[float, float | None], bool],
     known: KnownJob | None = None,
 ) -> Picture:
-    """Look at a run. Raises the mapped driver error; KeyError when the run is not there.
+    """Look at a run. Raises the mapped driver error; NoRow when the run is not there.
 
     ``settled`` judges, from this look's time and the age of its youngest heartbeat, whether silence means something: a judgement
     of the look before would take everybody for gone after the leader itself has been held up.
@@ -145,7 +146,7 @@ async def read_picture(
                 run,
             )
             if row is None:
-                raise KeyError(run)
+                raise NoRow(run)
             attempt = row["attempt"]
             replicas = await connection.fetch(_REPLICAS, run)
             loading = row["state"] == "loading" or row["resync_state"] == "loading"
