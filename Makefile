@@ -97,8 +97,9 @@ bench-synthesis: $(SYNTHESIS)/.ready ## quality, cost and privacy of synthetic t
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.synthesis adult --epsilon 3
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m bench.wide
 
-torch: $(VENV)/.demo ## the trainer's torch: the small CPU build where it can be had
+torch: $(VENV)/.demo ## the trainer's torch, the small CPU build where it can be had, and opacus for differential privacy
 	$(BIN)/python -m pip install --retries 0 --index-url https://download.pytorch.org/whl/cpu torch || $(PIP) torch
+	$(PIP) opacus
 
 # ── the stack in containers (docs/compose.md) ─────────────────────────────────────────────────────────────────────────────
 compose-images: ## build the images of the services and the command, and say how large they are

@@ -25,7 +25,7 @@ SHIPPED: Mapping[str, tuple[str, ...]] = {
     "reader": ("tailrace-reader",),
     "generator": ("tailrace-generator",),
     "writer": ("tailrace-writer",),
-    "trainer": ("tailrace-trainer", "torch"),
+    "trainer": ("tailrace-trainer[privacy]",),
     "command": ("tailrace",),
     "command with its own Kafka and PostgreSQL": ("tailrace[embedded,report]",),
 }

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from support.untrained import make_artefact, make_subject
 from tailrace.app import create_app
+from tailrace.commands.models import inside
 from tailrace.model_store import described
-from tailrace_shared.synthesis import Artefact, Privacy
+from tailrace_shared.synthesis import Account, Artefact, Privacy
 from tailrace_trainer.learning.table import learn_table
 
 
@@ -71,6 +72,32 @@ def test_a_model_tells_its_columns_privacy_and_training_and_no_value(model: Arte
         ("token", "fresh"),
     ]
     assert "Lyon" not in json.dumps(told)
+
+
+def test_a_private_model_tells_how_its_guarantee_was_spent_and_no_loss(model: Artefact) -> None:
+    header = model.header
+    account = Account(sampling_rate=0.0512, steps=400, noise=1.234, histogram_noise=9.5, histogram_units=7)
+    private = Artefact(
+        header.model_copy(
+            update={
+                "privacy": Privacy(k=12, epsilon=3, delta=1e-6),
+                "training": header.training.model_copy(update={"account": account}),
+            }
+        ),
+        model.tensors,
+    )
+    said = " ".join(line for line in inside(described(Artefact.load(private.data))) if isinstance(line, str))
+    for told in (
+        "ε 3, δ 1e-06",
+        "sampling rate 0.0512 in 400 steps, noise 1.23",
+        "7 units, noise 9.50",
+        "no loss told",
+    ):
+        assert told in said
+    plain = " ".join(line for line in inside(described(model)) if isinstance(line, str))
+    assert "ε" not in plain
+    assert "nats per row" in plain
+    assert b"account" not in model.data, "a model of before has the bytes, and so the name, that it had"
 
 
 @pytest.mark.parametrize(("content", "name"), [(b"no model", "x.parquet"), (None, "x.parquet"), (b"", "x.ods")])

@@ -115,12 +115,33 @@ def test_what_cannot_be_learned_is_refused_with_the_reason(person: str, code: st
     assert all(p.remedy for p in found)
 
 
-def test_differential_privacy_and_rules_between_columns_are_in_the_plan() -> None:
-    result = planned("{mode: synthesize, train: {epsilon: 3, together: [[town, age]], ordered: [[age, income]]}}")
+def test_rules_between_columns_are_in_the_plan() -> None:
+    result = planned("{mode: synthesize, train: {together: [[town, age]], ordered: [[age, income]]}}")
     learning = named(good(result), "person").learning
     assert learning is not None
-    assert (learning.epsilon, learning.together, learning.ordered) == (3.0, (("town", "age"),), (("age", "income"),))
+    assert (learning.together, learning.ordered) == ((("town", "age"),), (("age", "income"),))
+
+
+def test_differential_privacy_is_in_the_plan_and_warned_of_where_its_delta_says_little() -> None:
+    result = planned("{mode: synthesize, train: {epsilon: 3, rows: 100000}}", rows=1_000_000)
+    learning = named(good(result), "person").learning
+    assert learning is not None
+    assert (learning.epsilon, learning.delta) == (3.0, 1e-5)
     assert any("epsilon 3, delta 1e-05" in p.reason for p in good(result).proofs)
+    (warned,) = [p for p in result.problems if p.code == "plan.learn-delta"]
+    assert "100,000 rows" in warned.message
+    assert "5e-06" in warned.remedy
+    quiet = planned("{mode: synthesize, train: {epsilon: 3, rows: 100000, delta: 1.0e-6}}", rows=1_000_000)
+    assert "plan.learn-delta" not in {p.code for p in quiet.problems}
+
+
+@pytest.mark.parametrize("rule", ["together: [[town, age]]", "ordered: [[age, income]]"])
+def test_rules_that_are_looked_up_in_rows_are_refused_beside_differential_privacy(rule: str) -> None:
+    found = [
+        p for p in planned(f"{{mode: synthesize, train: {{epsilon: 3, {rule}}}}}").problems if p.severity == "error"
+    ]
+    assert [p.code for p in found] == ["plan.learn-private-rule"]
+    assert "draw" in found[0].remedy
 
 
 def test_a_continuous_run_learns_nothing() -> None:

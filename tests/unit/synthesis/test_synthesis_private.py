@@ -211,6 +211,7 @@ def test_a_private_model_is_drawn_from_like_any_other_and_tells_no_loss() -> Non
     assert (said.loss, said.held_out_loss, said.digest) == (0, 0, "")
     assert model.header.privacy.epsilon == 8
     assert CANARY.encode() not in model.data
+    _counted_again(model)
     kinds = next(column for column in model.header.columns if column.columns == ("kind",))
     assert isinstance(kinds, CategoryColumn)
     assert set(kinds.labels) == {"a", "b", "c"}
@@ -219,6 +220,25 @@ def test_a_private_model_is_drawn_from_like_any_other_and_tells_no_loss() -> Non
         sides = (table[name].to_pylist(), drawn[name].to_pylist())
         ours, theirs = ({v: side.count(v) / len(side) for v in set(side)} for side in sides)
         assert sum(abs(ours.get(v, 0) - theirs.get(v, 0)) for v in ours | theirs) / 2 < 0.06
+
+
+def _counted_again(model: Artefact) -> None:
+    """What the model says was spent is what it promises, by Opacus' own accountant."""
+    from opacus.accountants import RDPAccountant
+
+    from tailrace_trainer.learning.private.budget import THRESHOLD_SHARE
+
+    account, privacy = model.header.training.account, model.header.privacy
+    assert account is not None
+    assert privacy.epsilon is not None
+    accountant = RDPAccountant()
+    accountant.history = [
+        (account.noise, account.sampling_rate, account.steps),
+        (account.histogram_noise, 1.0, int(account.histogram_units)),
+    ]
+    assert (
+        0.9 * privacy.epsilon < accountant.get_epsilon(privacy.delta * (1 - THRESHOLD_SHARE)) <= privacy.epsilon * 1.001
+    )
 
 
 @needs_torch

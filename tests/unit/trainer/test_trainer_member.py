@@ -13,7 +13,7 @@ from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.membership import ReplicaDiffers
 from tailrace_trainer.member import EPOCHS, EPOCHS_MOST, request_of
 from tailrace_trainer.sample import Missing
-from tailrace_trainer.workload import require_torch
+from tailrace_trainer.workload import require_opacus, require_torch
 
 PERSON = table("person", "id int4!", "age int4", "town text!", "born date", primary=["id"])
 
@@ -27,19 +27,23 @@ def planned(train: str, columns: str = "") -> Plan:
 
 def test_a_request_has_what_the_plan_says_of_protection_rules_and_conditions() -> None:
     plan = planned(
-        "k: 21, epsilon: 3, entity: id, seed: 9, ordered: [[age, born]]",
+        "k: 21, entity: id, seed: 9, ordered: [[age, born]]",
         "town: {generator: ai, weights: {Porto: 1}, form: category}",
     )
     learning = plan.table(0).learning
     assert learning is not None
     asked = request_of(plan, learning, 5_000)
-    assert (asked.privacy.k, asked.privacy.epsilon, asked.entity, asked.seed) == (21, 3.0, "id", 9)
+    assert (asked.privacy.k, asked.entity, asked.seed) == (21, "id", 9)
     assert [(c.name, c.nullable, c.form) for c in asked.columns] == [
         ("age", True, None), ("town", False, "category"), ("born", True, None),
     ]  # fmt: skip
     assert asked.first == ("town",), "drawn first, so that the others agree with it"
     assert asked.ordered == (("age", "born"),)
     assert asked.bytes_max < plan.message_bytes
+    private = planned("epsilon: 3, delta: 1.0e-7")
+    assert private.table(0).learning is not None
+    said = request_of(private, private.table(0).learning, 5_000).privacy  # type: ignore[arg-type]
+    assert (said.epsilon, said.delta) == (3.0, 1e-7)
 
 
 def test_small_tables_are_learned_for_more_epochs_unless_the_job_says_how_many() -> None:
@@ -67,3 +71,13 @@ def test_a_trainer_without_torch_stays_out_and_says_why() -> None:
     with pytest.raises(ReplicaDiffers) as caught:
         require_torch()
     assert caught.value.code == "trainer.no-torch"
+
+
+def test_a_trainer_that_accounts_for_no_privacy_stays_out_and_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ReplicaDiffers) as caught:
+        require_opacus()
+    assert caught.value.code == "trainer.no-opacus"
+    assert "tailrace-trainer[privacy]" in caught.value.remedy

@@ -60,7 +60,7 @@ def models(
 
 def _list(found: list[Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("model", "table", "made", "learned from", "columns", "bytes"):
+    for name in ("model", "table", "made", "learned from", "columns", "protection", "bytes"):
         table.add_column(name)
     for saved in found:
         header = saved.artefact.header
@@ -70,6 +70,7 @@ def _list(found: list[Any]) -> Table:
             f"{saved.made_at:%Y-%m-%d %H:%M}",
             f"{number(header.training.rows + header.training.held_out)} rows",
             str(sum(len(column.columns) for column in header.columns)),
+            f"k {header.privacy.k}" + (f", ε {header.privacy.epsilon:g}" if header.privacy.epsilon is not None else ""),
             size(len(saved.artefact.data)),
         )
     return table
@@ -91,8 +92,33 @@ def inside(told: dict[str, Any]) -> list[Any]:
     return [
         f"[bold]{told['digest']}[/bold]",
         f"{escape(told['table'])}, {size(told['bytes'])}, by release {told['version']}",
-        f"learned from {number(training['rows'])} rows in {training['epochs']} epochs, {number(training['held_out'])} held out: "
-        f"loss {training['loss']:.3f}, of the held out ones {training['held_out_loss']:.3f} nats per row",
+        f"learned from {number(training['rows'])} rows in {training['epochs']} epochs" + _losses(training),
         f"{privacy['k']} distinct entities or more behind everything that is kept; rare categories are {escape(rare)}",
+        *_guarantee(privacy, training),
         table,
     ]
+
+
+def _losses(training: dict[str, Any]) -> str:
+    if training.get("account"):
+        return "; none is held out and no loss told: either would cost a part of the guarantee"
+    return (
+        f", {number(training['held_out'])} held out: "
+        f"loss {training['loss']:.3f}, of the held out ones {training['held_out_loss']:.3f} nats per row"
+    )
+
+
+def _guarantee(privacy: dict[str, Any], training: dict[str, Any]) -> list[str]:
+    """What differential privacy was asked for, and how it was spent."""
+    if privacy["epsilon"] is None:
+        return []
+    told, account = (
+        [f"differentially private: ε {privacy['epsilon']:g}, δ {privacy['delta']:g}"],
+        training.get("account"),
+    )
+    if account:
+        told.append(
+            f"sampling rate {account['sampling_rate']:.3g} in {number(account['steps'])} steps, noise {account['noise']:.2f}; "
+            f"histograms of {account['histogram_units']:g} units, noise {account['histogram_noise']:.2f}"
+        )
+    return ["; ".join(told)]

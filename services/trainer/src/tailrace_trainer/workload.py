@@ -27,8 +27,11 @@ class TrainerWorkload:
         """Make the membership; the first record will use it."""
 
         async def enter(record: RunRecord, plan: Plan) -> TrainerMember:
-            if any(table.learning for table in plan.tables):
+            learned = [table.learning for table in plan.tables if table.learning and not table.learning.model]
+            if learned:
                 require_torch()
+            if any(learning.epsilon is not None for learning in learned):
+                require_opacus()
             return TrainerMember(context, self._settings, record, plan, self._turn)
 
         self._membership = Membership(context, enter)
@@ -57,4 +60,13 @@ def require_torch() -> None:
         raise ReplicaDiffers(
             "trainer.no-torch", "this trainer has no torch, without which nothing can be learned",
             "Install it beside the trainer: pip install 'tailrace-trainer[torch]', or make torch.",
+        )  # fmt: skip
+
+
+def require_opacus() -> None:
+    """Raise ReplicaDiffers where nobody accounts for differential privacy: the run waits for a trainer that does."""
+    if importlib.util.find_spec("opacus") is None:
+        raise ReplicaDiffers(
+            "trainer.no-opacus", "this trainer has no opacus, which accounts for differential privacy",
+            "Install it beside the trainer: pip install 'tailrace-trainer[privacy]', or make torch; or leave out epsilon.",
         )  # fmt: skip

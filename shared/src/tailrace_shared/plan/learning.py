@@ -22,6 +22,8 @@ SPARE: Final = 1.1
 """More is sampled than asked for: the number of rows is an estimate, and sampling is by chance."""
 WORTH_SAMPLING: Final = 60.0
 """Percent of the rows from which on all are read: sampling would save little."""
+DELTA_SHARE: Final = 0.5
+"""Of one row that a guarantee's delta may reach before the plan warns; usual is a tenth."""
 DRAW_ROWS: Final = 2_048
 """Rows that a model draws at once; batches of whole draws, or of whole parts of one, waste nothing."""
 
@@ -89,6 +91,7 @@ def plan_learning(
         else:
             read.append(PlannedColumn(name=whose.name, type=whose.type, destination_type=whose.type, rule=Duplicate()))
     _check_rules(scoped, learned, problems)
+    _check_guarantee(scoped, problems)
     _advise(scoped, len(learned), problems)
     limit = 0 if train.sample == "all" else train.rows
     learning = Learning(
@@ -168,6 +171,27 @@ def _check_rules(scoped: ScopedTable, learned: Sequence[str], problems: Problems
                     "learn-rule", ColumnRef(scoped.name, name), "a rule between columns names it, and it is not learned",
                     "Name columns with the generator ai in train.together and train.ordered.",
                 )  # fmt: skip
+
+
+def _check_guarantee(scoped: ScopedTable, problems: Problems) -> None:
+    """What a guarantee of differential privacy excludes, and what makes it worth little."""
+    train, there = scoped.train, scoped.table.rows
+    if train.epsilon is None or train.model:
+        return
+    if train.together or train.ordered:
+        problems.error(
+            "learn-private-rule", scoped.name,
+            "rules between columns are looked up in the rows, which differential privacy does not cover",
+            "Write them under draw, where rows that break one are drawn again; or leave out train.epsilon.",
+        )  # fmt: skip
+    entities = there if train.sample == "all" else min(there, train.rows)
+    if entities > 0 and train.delta * entities > DELTA_SHARE:
+        problems.warning(
+            "learn-delta", scoped.name,
+            f"train.delta {train.delta:g} is not far below one in about {entities:,.0f} rows: a model that gives some row away "
+            "would meet it",
+            f"Lower it to {DELTA_SHARE / entities:.0e} or less.",
+        )  # fmt: skip
 
 
 def _advise(scoped: ScopedTable, columns: int, problems: Problems) -> None:

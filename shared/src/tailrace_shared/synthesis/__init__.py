@@ -17,13 +17,14 @@ from tailrace_shared.synthesis.encodings import (
     Token,
     WordsColumn,
 )
-from tailrace_shared.synthesis.header import Header, Privacy, Shape, TokenRef, Training
+from tailrace_shared.synthesis.header import Account, Header, Privacy, Shape, TokenRef, Training
 from tailrace_shared.synthesis.network import Network
 from tailrace_shared.synthesis.sequence import SequenceArtefact, SequenceHeader, Timeline, load_model
 
 __all__ = [
     "MODEL_BYTES_MAX",
     "AboveColumn",
+    "Account",
     "Among",
     "Artefact",
     "Between",

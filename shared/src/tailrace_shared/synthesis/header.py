@@ -34,6 +34,21 @@ class TokenRef(NamedTuple):
     token: int
 
 
+class Account(Frozen):
+    """How a guarantee of differential privacy was spent: what the accountant was told, so that anybody can count again."""
+
+    sampling_rate: float = Field(gt=0, le=1)
+    """The probability of an entity to be in a batch."""
+    steps: int = Field(ge=0)
+    """Batches."""
+    noise: float = Field(ge=0)
+    """Standard deviation on a batch's sum of gradients, in units of what one entity can change."""
+    histogram_noise: float = Field(ge=0)
+    """The same of a histogram that takes one unit."""
+    histogram_units: float = Field(ge=0)
+    """Of all histograms: values, edges, marginals."""
+
+
 class Training(Frozen):
     """What the model was learned from, in figures that reveal no row."""
 
@@ -48,6 +63,8 @@ class Training(Frozen):
     """The same over rows that were not; the gap is what the model has memorised."""
     digest: str
     """Of the encoded rows."""
+    account: Account | None = Field(default=None, exclude_if=lambda account: account is None)
+    """Of a model under differential privacy. Left out where there is none: a model's bytes are its name."""
 
 
 class Shape(Frozen):

@@ -167,6 +167,7 @@ def _learned(
             loss=fitted.loss,
             held_out_loss=fitted.held_out_loss,
             digest=coded.digest if private is None else "",
+            account=None if private is None else private[1].account,
         ),
     )
     weights = net.tensors(fitted.weights) if sizes else {}

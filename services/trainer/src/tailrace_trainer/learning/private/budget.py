@@ -73,7 +73,7 @@ def _accountant() -> tuple[Callable[[float, float, int], Divergence], Callable[[
             raise
         raise TerminalError(
             "trainer.no-opacus", "this trainer has no opacus, which accounts for differential privacy",
-            "Install it beside the trainer: pip install opacus, or make torch; or leave out epsilon.",
+            "Install it beside the trainer: pip install 'tailrace-trainer[privacy]', or make torch; or leave out epsilon.",
         ) from None  # fmt: skip
 
     def compute(rate: float, sigma: float, steps: int) -> Divergence:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tailrace_shared.errors import TerminalError
-from tailrace_shared.synthesis import Privacy
+from tailrace_shared.synthesis import Account, Privacy
 from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.numbers import NARROW, WIDE
 from tailrace_trainer.learning.private.budget import budget
@@ -32,6 +32,8 @@ class Noise(NamedTuple):
     rate: float
     """The probability of a row to be in a batch."""
     steps: int
+    account: Account
+    """The same and what the histograms have, as the model tells it."""
 
 
 class PrivateTable(NamedTuple):
@@ -70,9 +72,10 @@ def learn_private_table(
     size = min(BATCH_ROWS_MAX, max(32, len(rows) // BATCHES))
     rate = size / len(rows)
     steps = math.ceil(EPOCHS / rate)
+    spent = float(sum(map(units, subjects)))
     # three times: a text looks for categories, then for shapes, then for numbers of words that many rows share
     allowed = budget(
-        privacy.epsilon, privacy.delta, units=sum(map(units, subjects)), columns=3 * len(subjects), rate=rate, steps=steps
+        privacy.epsilon, privacy.delta, units=spent, columns=3 * len(subjects), rate=rate, steps=steps
     )  # fmt: skip
     release = Release(allowed.histogram, allowed.delta_found, privacy.k, len(rows), rng)
     resolution = WIDE if len(subjects) > WIDE_COLUMNS else NARROW
@@ -83,7 +86,14 @@ def learn_private_table(
     weights = [sum(_entropy(share) for share in column.shares) for column in learned]
     coded = ordered([column.learned for column in learned], first, weights)
     shares = tuple(learned[ref.column].shares[ref.token] for ref in coded.order)
-    return PrivateTable(coded, shares, Noise(allowed.gradient, rate, steps))
+    account = Account(
+        sampling_rate=rate,
+        steps=steps,
+        noise=allowed.gradient,
+        histogram_noise=allowed.histogram,
+        histogram_units=spent,
+    )
+    return PrivateTable(coded, shares, Noise(allowed.gradient, rate, steps, account))
 
 
 def _entropy(share: Floats) -> float:
