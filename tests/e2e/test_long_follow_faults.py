@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 
 import asyncpg
 import pytest
@@ -24,6 +25,14 @@ from tailrace_shared import topics
 from tailrace_shared.messages import PauseRequested, ResumeRequested
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+USUAL_MESSAGES = JOB.replace("  message_bytes: 131072\n", "").replace("  rows_per_batch: 500\n", "")
+"""And batches: for what is large or has gathered for long, and is to be had in the test's time."""
+AWAY_S = 600
+RETAINED = (
+    "SELECT pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots WHERE database = current_database()"
+)
+UNDER_WAY = 24 << 20
+"""WAL that a capture which keeps up has not confirmed: what is in hand, and what one large transaction takes."""
 
 
 @pytest.fixture(scope="module")
@@ -188,28 +197,72 @@ async def emptied(installation: Installation, topic: str) -> None:
 
 def test_a_destination_that_is_away_holds_no_wal_of_the_source_until_the_budget_is_spent(world: Followed) -> None:
     world.reset()
-    # Messages of the usual size: what has gathered in the meantime is to be caught up with in the test's time.
-    job = JOB.replace("  message_bytes: 131072\n", "") + "continuous: {disk_bytes: 4194304}\n"
-    small = Followed(world.pair, world.installation, job)
+    small = Followed(world.pair, world.installation, USUAL_MESSAGES + "continuous: {disk_bytes: 4194304}\n")
     run = small.submit()
     pair = world.pair
-    retained = "SELECT pg_current_wal_lsn() - confirmed_flush_lsn FROM pg_replication_slots WHERE database = current_database()"
     with small.hammered(16) as hammer:
         pair.destination.kill()
         try:
             time.sleep(12)
-            assert pair.value("source", retained) < 24 << 20  # what is under way; the rest is on Kafka
+            assert pair.value("source", RETAINED) < UNDER_WAY  # the rest is on Kafka
             pair.source.run_sql(
                 "INSERT INTO whole SELECT i, (SELECT string_agg(md5((i * j)::text), '') FROM generate_series(1, 60) j), 1 "
                 "FROM generate_series(100000, 106000) i",
                 pair.name,
             )
-            eventually(lambda: pair.value("source", retained) > 2 << 20, 60, "the capture stops at its budget")
+            eventually(lambda: pair.value("source", RETAINED) > 2 << 20, 60, "the capture stops at its budget")
             time.sleep(14)  # longer than a stream stands still before it ends itself
         finally:
             pair.destination.start()
         hammer.quiet.set()
         small.is_equal(run)
+
+
+@pytest.mark.timeout(2400)
+def test_a_destination_that_is_away_for_ten_minutes_costs_the_source_no_wal_and_is_caught_up_with(
+    world: Followed,
+) -> None:
+    world.reset()
+    pair, long = world.pair, Followed(world.pair, world.installation, USUAL_MESSAGES, load_s=900)
+    run = long.submit()
+    with long.hammered(19) as hammer:
+        time.sleep(2)
+        begun = wal_end(pair)
+        pair.destination.kill()
+        try:
+            most, former = 0, 0
+            for _ in range(AWAY_S // 30):
+                for _ in range(6):
+                    time.sleep(5)
+                    kept = pair.value("source", RETAINED)
+                    assert isinstance(kept, int | Decimal)
+                    most = max(most, int(kept))
+                (slot,) = pair.fetch(
+                    "source",
+                    "SELECT active, wal_status, (confirmed_flush_lsn - '0/0')::bigint AS confirmed "
+                    "FROM pg_replication_slots WHERE database = current_database()",
+                )
+                assert (slot["active"], slot["wal_status"]) == (True, "reserved")
+                assert slot["confirmed"] > former  # the capture lives
+                former = slot["confirmed"]
+            written = wal_end(pair) - begun
+        finally:
+            pair.destination.start()
+        back = time.monotonic()
+        hammer.quiet.set()
+        long.caught_up(run)
+        print(
+            f"{written >> 20} MiB of WAL while away, {most >> 20} kept at most, caught up in {time.monotonic() - back:.0f} s"
+        )
+        assert most < UNDER_WAY < written
+        long.is_equal(run)
+
+
+def wal_end(pair: Pair) -> int:
+    """Bytes of WAL that the source has written."""
+    end = pair.value("source", "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
+    assert isinstance(end, int)
+    return end
 
 
 @pytest.mark.parametrize("rows", [300_000, pytest.param(5_000_000, marks=pytest.mark.timeout(3600))])
@@ -219,13 +272,13 @@ def test_an_update_of_every_row_takes_bounded_memory_and_is_seen_whole(
     pair = new_pair(f"large_{rows}", SCHEMA)
     let_follow(pair)
     with Installation(runtime, pair, canaries="canary-mail.test") as installation:
-        world = Followed(pair, installation)
+        world = Followed(pair, installation, USUAL_MESSAGES, load_s=150 + rows / 5_000)
         world.reset()
         pair.source.run_sql(f"INSERT INTO tide SELECT i, 0, 'x' FROM generate_series(2000, {rows + 2000}) i", pair.name)
         run = world.submit()
         before = {p.name: p.resident_bytes for p in installation.group.all()}
         pair.source.run_sql("UPDATE tide SET level = level + 1", pair.name)
-        wanted, most = pair.value("source", "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"), dict(before)
+        wanted, most = wal_end(pair), dict(before)
         pair.source.run_sql("SELECT pg_logical_emit_message(true, 'tailrace.heartbeat', 'behind')", pair.name)
         end = time.monotonic() + rows / 500 + 120
         while (pair.value("destination", "SELECT max(position) FROM tailrace.lane") or 0) < wanted:  # type: ignore[operator]
@@ -233,7 +286,7 @@ def test_an_update_of_every_row_takes_bounded_memory_and_is_seen_whole(
             assert seen_wrong(pair) == {}
             for process in installation.group.all():
                 most[process.name] = max(most[process.name], process.resident_bytes)
-            time.sleep(0.5)
+            time.sleep(0.5 + rows / 2_000_000)  # to look takes long, too
         grown = {name: (most[name] - before[name]) >> 20 for name in most}
         print(f"{rows} rows: MiB more at most {grown}")
         assert max(grown.values()) < 400

@@ -23,6 +23,8 @@ class Followed:
     pair: Pair
     installation: Installation
     job: str = JOB
+    load_s: float = 150
+    """A load takes no longer."""
 
     def reset(self) -> None:
         """The source as it was first."""
@@ -36,13 +38,13 @@ class Followed:
     def submit(self) -> str:
         """A run that streams."""
         run = self.installation.submit(self.job)
-        streaming(self.installation, run, 150)
+        streaming(self.installation, run, self.load_s)
         return run
 
     def again(self, run: str, attempt: int = 2) -> RunRecord:
         """The record once the run streams in a later attempt."""
         record = self.installation.wait(
-            run, lambda r: (r.state == "streaming" and r.attempt >= attempt) or r.terminal, 150
+            run, lambda r: (r.state == "streaming" and r.attempt >= attempt) or r.terminal, self.load_s
         )
         assert record.state == "streaming", record.failure or record.problems
         return record
@@ -50,7 +52,7 @@ class Followed:
     def caught_up(self, run: str) -> None:
         """The destination holds everything that is committed now; fails with what is known of the run."""
         try:
-            caught_up(self.pair, 120)
+            caught_up(self.pair, self.load_s)
         except AssertionError as error:
             lane = self.pair.fetch("destination", "SELECT * FROM tailrace.lane")
             newest = self.installation.records(run)[-1].model_dump(exclude={"job"})
@@ -62,12 +64,12 @@ class Followed:
         assert seen_wrong(self.pair) == {}
         followed = self.pair.digest()
         self.installation.tell(StopRequested(run=run))
-        record = self.installation.wait(run, seconds=120)
+        record = self.installation.wait(run, seconds=self.load_s)
         assert record.state == "done", record.failure or record.checks
         assert record.attempt == attempt
         assert self.pair.digest() == followed
         eventually(lambda: slots(self.pair) == [], 10, "slot and publication are dropped")
-        fresh = self.installation.run(self.job.replace("mode: continuous\n", ""), 150)
+        fresh = self.installation.run(self.job.replace("mode: continuous\n", ""), self.load_s)
         assert fresh.state == "done", fresh.failure or fresh.problems
         assert self.pair.digest() == followed
         return record
