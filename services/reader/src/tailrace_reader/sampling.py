@@ -15,12 +15,12 @@ from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.messages import ReadRange, RunRecord, SampleRead
-from tailrace_shared.plan.model import Learning, Plan
+from tailrace_shared.plan.model import Learning, Plan, TableFilter
+from tailrace_shared.plan.sampled import ALL_PERCENT, sampled_by
 from tailrace_shared.service.context import ServiceContext
 
 WITHOUT_END = 1 << 62
 """A sample's range never ends early: what it takes is bounded by its rows, not by its bytes."""
-ALL_PERCENT = 100.0
 
 
 class SampleReader:
@@ -48,7 +48,7 @@ class SampleReader:
             raise TerminalError(
                 "work.no-sample", f"table {work.table} of the plan is not learned", "Plan again, and report this."
             )
-        table = learning.source
+        table, _ = learning.sampled(work.range)
         rule = CutRule.of(self._plan, table.rows_per_batch)
         assembler = RangeAssembler(
             Parser(Layout.of(table)),
@@ -88,11 +88,18 @@ class SampleReader:
 
 def query_of(learning: Learning, work: ReadRange) -> RangeQuery:
     """What a sample's range selects: the same rows whenever it is asked for under one snapshot."""
-    query = RangeQuery.of(learning.source, work.leaf, work.low, work.high)
+    table, by = learning.sampled(work.range)
+    some = learning.percent < ALL_PERCENT
+    told = (
+        TableFilter(table=table.number, condition=sampled_by(by, learning.percent, learning.seed))
+        if by and some
+        else None
+    )
+    query = RangeQuery.of(table, work.leaf, work.low, work.high, told)
     chance = ""
-    if learning.percent < ALL_PERCENT:
+    if some and not by:
         chance = f" TABLESAMPLE BERNOULLI ({learning.percent:.6g}) REPEATABLE ({int(learning.seed)})"
     return RangeQuery(
-        query.leaf, query.columns, query.low, query.high, query.names_objects, query.casts,
+        query.leaf, query.columns, query.low, query.high, query.names_objects, query.casts, told,
         chance=chance, limit=learning.rows if learning.sample == "first" else 0,
     )  # fmt: skip

@@ -99,9 +99,9 @@ class Actions:
                     await self._lock.use(lambda c: moves.move(c, seat, source, target))
                 case do.Release(keys):
                     await moves.release(connection, seat, keys)
-                    await self._send(connection, seat, keys)
+                    await self._send(connection, seat, keys, picture)
                 case do.Send(keys):
-                    await self._send(connection, seat, keys)
+                    await self._send(connection, seat, keys, picture)
                 case do.ReadSample(table, ranges):
                     plan = await self._plans.fetch(seat.run, picture.view.digest)
                     await self._work.send(sample_ranges(plan, seat, table, ranges))
@@ -200,8 +200,14 @@ class Actions:
 
     # --- loading -----------------------------------------------------------------------------------------------------
 
-    async def _send(self, connection: asyncpg.Connection, seat: Seat, keys: tuple[RangeKey, ...]) -> None:
-        await self._work.send(await read_ranges(connection, seat, keys))
+    async def _send(
+        self, connection: asyncpg.Connection, seat: Seat, keys: tuple[RangeKey, ...], picture: Picture
+    ) -> None:
+        events: dict[int, int] = {}
+        if picture.view.models:
+            plan = await self._plans.fetch(seat.run, picture.view.digest)
+            events = {table.number: table.events_of for table in plan.tables if table.events_of is not None}
+        await self._work.send(await read_ranges(connection, seat, keys, events))
         await moves.mark_sent(connection, seat, keys)
 
     # --- planning ----------------------------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ async def _rows(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> list[
     checks = []
     for table, there in zip(plan.tables, counts, strict=True):
         read, ledger = known.get(table.number, (0, 0))
-        made = table.mode == "generate"
+        made = table.mode == "generate" and table.events_of is None  # of events, the model says how many there are
         if (
             plan.continuous is not None and table.mode != "truncate"
         ):  # its changes have been many things to its rows since

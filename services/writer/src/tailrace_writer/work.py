@@ -54,19 +54,21 @@ class WorkTopic:
 
 
 async def read_ranges(
-    connection: asyncpg.Connection, seat: Seat, keys: Sequence[RangeKey]
+    connection: asyncpg.Connection, seat: Seat, keys: Sequence[RangeKey], events: Mapping[int, int]
 ) -> list[ReadRange | MakeRows]:
-    """The work items of ranges, and the orders among them, from their rows."""
+    """The work items of ranges, and the orders among them, from their rows. ``events``: tables of events, and their entities',
+    whose model they share."""
     with translated():
         rows = await connection.fetch(_RANGES, seat.run, seat.attempt, *zip(*keys, strict=True))
         models = await ready_models(connection, seat) if any(row["leaf"] == ORDER for row in rows) else {}
+    models |= {table: models[entity] for table, entity in events.items() if entity in models}
     return [_item(seat, row, models) for row in rows]
 
 
 def sample_ranges(plan: Plan, seat: Seat, table: int, ranges: Sequence[int]) -> list[ReadRange]:
     """The work items of ranges of rows to learn from."""
     learning = plan.table(table).learning
-    wanted = [] if learning is None else [r for r in learning.source.ranges if r.number in set(ranges)]
+    wanted = [] if learning is None else [r for r in learning.pieces if r.number in set(ranges)]
     return [
         ReadRange(
             run=seat.run,

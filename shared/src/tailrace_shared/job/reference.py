@@ -10,7 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from tailrace_shared.generators import GENERATORS
 from tailrace_shared.job.schema import json_schema
-from tailrace_shared.job.spec import Destination, Job, Limits, Source, TableRule, Train, Verification
+from tailrace_shared.job.spec import Destination, EventSequence, Job, Limits, Source, TableRule, Train, Verification
 
 EXAMPLE: Final = """\
 ```yaml
@@ -90,6 +90,7 @@ def rendered() -> str:
         ("destination", Destination),
         ("tables", TableRule),
         ("train", Train),
+        ("sequence", EventSequence),
         ("verify", Verification),
         ("limits", Limits),
     ):

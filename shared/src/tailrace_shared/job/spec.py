@@ -109,6 +109,25 @@ class Train(Frozen):
     )
 
 
+class EventSequence(Frozen):
+    """A table whose rows are events of another table's rows: both are learned together, and drawn together."""
+
+    entity: str = Field(
+        description="`schema.table` that the events refer to, by a foreign key of one column; synthetic, too."
+    )
+    order: str | None = Field(
+        default=None,
+        description="Column that puts the events of one entity in order: a number, a date, a time. Default: none, and they come "
+        "as they are stored.",
+    )
+    by: str | None = Field(
+        default=None, description="Column of the foreign key, where several lead to the entity; default: the only one."
+    )
+    length_max: int = Field(
+        default=1000, ge=1, le=1000, description="Events that one entity has at most; never more than k entities have."
+    )
+
+
 class TableRule(Frozen):
     """How one table, or all tables that a pattern matches, travel."""
 
@@ -134,6 +153,11 @@ class TableRule(Frozen):
     )
     train: Train = Field(
         default_factory=Train, description="How the columns with the generator ai are learned, and protected."
+    )
+    sequence: EventSequence | None = Field(
+        default=None,
+        description="Mode synthesize: its rows are events, so many per row of another synthetic table as are drawn for it. How "
+        "both are learned is said by that table's `train`.",
     )
     missing_parents: MissingParents | None = Field(
         default=None,

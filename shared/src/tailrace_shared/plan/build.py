@@ -18,6 +18,7 @@ from tailrace_shared.plan.create_steps import create_steps
 from tailrace_shared.plan.ddl import bypass_steps, respect_steps, tell_silenced
 from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
 from tailrace_shared.plan.drift import check_drift
+from tailrace_shared.plan.events_joined import join_events
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.filtered import limited, told_filters, virtual_checks, warn_of_costs
 from tailrace_shared.plan.filters import Filters
@@ -101,7 +102,7 @@ def build_plan(
         else _table(number, scoped, job, destination, decisions, domains, facts, problems)
         for number, scoped in enumerate(scope.values())
     ]
-    tables = settle_references(tables, generation)
+    tables = settle_references(join_events(tables, generation), generation)
     told = told_filters(tables, filters)
     tables = [limited(table, filters) for table in tables]
     check_asked(filters, problems)
@@ -127,7 +128,7 @@ def build_plan(
         ddl = create_steps(tables, schema or SourceSchema(), destination, names)
     elif respect:
         after = order_of([side for side in sides if not points_nowhere(side)], replica_role, problems)
-        tables = [t.model_copy(update={"after": after.get(t.number, ())}) for t in tables]
+        tables = [t.model_copy(update={"after": tuple(sorted({*t.after, *after.get(t.number, ())}))}) for t in tables]
         ddl = respect_steps(tables, destination, replica_role)
     else:
         ddl = bypass_steps(tables, sides, destination, names)

@@ -71,6 +71,7 @@ def estimate(plan: Plan) -> Estimate:
 def _table(table: PlannedTable) -> TableEstimate:
     size = sum(piece.estimated_bytes for piece in table.ranges)
     if table.mode == "generate":
-        return TableEstimate(table=str(table.name), rows=table.rows, bytes=round(table.rows * ROW_BYTES))
-    rows = None if table.estimated_rows < 0 else round(table.estimated_rows)
-    return TableEstimate(table=str(table.name), rows=rows, bytes=size)
+        rows = table.rows if table.events_of is None else round(table.estimated_rows)
+        return TableEstimate(table=str(table.name), rows=rows, bytes=round(rows * ROW_BYTES))
+    known = None if table.estimated_rows < 0 else round(table.estimated_rows)
+    return TableEstimate(table=str(table.name), rows=known, bytes=size)

@@ -17,6 +17,8 @@ from tailrace_shared.generators import (
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.copy import copy_format
 from tailrace_shared.plan.domains import folds, in_unique_index
+from tailrace_shared.plan.events import EventPair, pairs_of
+from tailrace_shared.plan.events_joined import STRICT, cut_events, events_per_entity
 from tailrace_shared.plan.generated_checks import prove_checks
 from tailrace_shared.plan.generated_links import generated, target, touching
 from tailrace_shared.plan.generated_rules import Ties, decide_made
@@ -41,6 +43,8 @@ class Generation:
     numbers: Mapping[TableName, int]
     proofs: list[Proof]
     problems: Problems
+    pairs: Mapping[TableName, EventPair]
+    """By their events: tables that are learned together."""
 
     @staticmethod
     def of(
@@ -52,10 +56,17 @@ class Generation:
     ) -> Generation:
         """From a scope whose order is that of the plan's tables, and all links."""
         numbers = {name: number for number, name in enumerate(scope)}
-        return Generation(job, scope, destination, touching(scope, links), numbers, [], problems)
+        pairs = pairs_of(scope, links, problems)
+        return Generation(job, scope, destination, touching(scope, links), numbers, [], problems, pairs)
 
     def rows(self, name: TableName) -> int:
-        return self.scope[name].limit or 0
+        """That are made; of events, at most."""
+        pair = self.pairs.get(name)
+        return self.scope[name].limit or 0 if pair is None else self.rows(pair.entity) * pair.length_max
+
+    def learned_with(self, name: TableName) -> EventPair | None:
+        """The pair that a table is of, on either side."""
+        return next((pair for pair in self.pairs.values() if name in (pair.entity, pair.events)), None)
 
     def ties(self, table: TableName, column: str) -> Ties:
         """Foreign keys that a column of a generated table is part of."""
@@ -67,7 +78,8 @@ class Generation:
 def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> PlannedTable:
     """The plan of a generated table; its proofs and problems go into the context."""
     rows, problems = context.rows(scoped.name), context.problems
-    if scoped.limit is None:
+    pair = context.pairs.get(scoped.name)
+    if scoped.limit is None and pair is None:
         problems.error(
             "rows-missing",
             scoped.name,
@@ -86,11 +98,16 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
         )  # fmt: skip
     table = context.destination.table(scoped.name) or scoped.table  # a table that is missing is reported elsewhere
     columns = _columns(scoped, table, context)
-    columns, proofs = prove_unique(table, columns, rows, problems)
+    placed = _placed(pair, scoped)
+    columns, proofs = prove_unique(table, columns, rows, problems, placed)
     context.proofs.extend([*proofs, *prove_checks(table, columns, rows, problems)])
     _check_partitions(table, columns, problems)
     columns, learning = plan_learning(scoped, columns, context)
-    cut = cut_orders(rows, columns, context.job.limits, aligned if learning else int)
+    if pair is None:
+        expected, cut = float(rows), cut_orders(rows, columns, context.job.limits, aligned if learning else int)
+    else:
+        each, entities = events_per_entity(pair, context.scope), context.rows(pair.entity)
+        expected, cut = round(each * entities), cut_events(entities, each, columns, context.job.limits)
     return PlannedTable(
         number=number,
         name=scoped.name,
@@ -98,12 +115,19 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
         columns=tuple(columns),
         ranges=cut.orders,
         copy_format=copy_format(columns),
-        estimated_rows=rows,
+        estimated_rows=expected,
         rows_per_batch=cut.rows_per_batch,
         rows=rows,
+        strict=bool(placed) and any(index.unique and set(placed) <= set(index.uses) for index in table.indexes),
         only=table.kind == "r" and bool(table.inherited_by),
         learning=learning,
     )
+
+
+def _placed(pair: EventPair | None, scoped: ScopedTable) -> tuple[str, ...]:
+    """Columns in which no two events agree: whose it is, and where it is in their order."""
+    order = scoped.table.column(pair.order) if pair is not None and pair.order is not None else None
+    return () if pair is None or order is None or order.type.family not in STRICT else (pair.foreign_key, order.name)
 
 
 def _columns(scoped: ScopedTable, table: Table, context: Generation) -> list[PlannedColumn]:
@@ -170,7 +194,9 @@ def _column(
 
 def _parent(ref: ColumnRef, column: Column, spec: MakeReference, ties: Ties, context: Generation) -> ParentKey | None:
     """The key that the column takes: of its widest foreign key, from which the others must follow."""
-    link = max(ties.made, key=lambda tie: len(tie.columns))
+    pair = context.pairs.get(ref.table)
+    owner = pair is not None and ref.column == pair.foreign_key
+    link = pair.link if pair is not None and owner else max(ties.made, key=lambda tie: len(tie.columns))
     rows, problems = context.rows(link.parent), context.problems
     if not rows and context.rows(ref.table):
         if column.nullable:
@@ -191,6 +217,7 @@ def _parent(ref: ColumnRef, column: Column, spec: MakeReference, ties: Ties, con
         column=target(link, ref.column),
         rows=max(1, rows),
         earlier=link.parent == ref.table,
+        owner=owner,
     )
 
 

@@ -27,11 +27,12 @@ class Unit:
 
 
 def prove_unique(
-    table: Table, columns: Sequence[PlannedColumn], rows: int, problems: Problems
+    table: Table, columns: Sequence[PlannedColumn], rows: int, problems: Problems, placed: Sequence[str] = ()
 ) -> tuple[list[PlannedColumn], list[Proof]]:
-    """The columns with their slots, and a proof per unique index; what cannot hold becomes an error."""
+    """The columns with their slots, and a proof per unique index; what cannot hold becomes an error. ``placed``: columns in which
+    no two rows agree, of events."""
     made = {column.name: column for column in columns}
-    prover = _Prover(table, made, rows, problems)
+    prover = _Prover(table, made, rows, problems, frozenset(placed))
     for index in sorted(table.indexes, key=lambda i: (len(i.columns), i.name)):
         if index.unique:
             prover.unique(index)
@@ -45,11 +46,14 @@ def prove_unique(
 
 
 class _Prover:
-    def __init__(self, table: Table, columns: dict[str, PlannedColumn], rows: int, problems: Problems) -> None:
+    def __init__(
+        self, table: Table, columns: dict[str, PlannedColumn], rows: int, problems: Problems, placed: frozenset[str]
+    ) -> None:
         self.table = table
         self.columns = columns
         self.rows = rows
         self.problems = problems
+        self.placed = placed
         self.proofs: list[Proof] = []
         self._slotted: list[frozenset[str]] = []
         """Columns of each index that slots already prove."""
@@ -64,6 +68,8 @@ class _Prover:
             self._refuse_nulls(index, names)
         if any(isinstance(self.columns[n].rule, Null) for n in names) and not index.nulls_not_distinct:
             self._proved(about, "NULLs differ")
+        elif self.placed and self.placed <= set(names):
+            self._proved(about, "no two events of one entity are at the same place")
         elif not (self._alone(about, index, names) or self._together(about, index, names)):
             self._refuse(index, names)
 
@@ -118,7 +124,7 @@ class _Prover:
         found, keys = [], dict[str, Unit | None]()
         for name in names:
             column = self.columns[name]
-            if column.slot is not None or column.mask is None:
+            if column.slot is not None or column.mask is None or (column.parent and column.parent.owner):
                 continue
             if isinstance(column.rule, MakeReference):
                 if column.parent and column.parent.name not in keys:

@@ -51,7 +51,14 @@ def plan_learning(
     """The columns with what is known of the source's, and what is learned; None where no column comes from a model."""
     problems, table, train = context.problems, scoped.table, scoped.train
     wanted = [column for column in columns if isinstance(column.rule, Ai)]
-    if not wanted:
+    pair = context.learned_with(scoped.name)
+    events = pair is not None and pair.events == scoped.name
+    if events and not wanted:
+        problems.error(
+            "sequence-empty", scoped.name, "it has a sequence, and no column of it is learned",
+            "Remove its sequence: its rows then refer to entities by make.reference.",
+        )  # fmt: skip
+    if not wanted and (pair is None or events):
         return list(columns), None
     if table.kind == "v":
         problems.error(
@@ -121,7 +128,8 @@ def plan_learning(
         entity=train.entity,
         model=train.model or "",
     )
-    context.proofs.append(protection_of(learning))
+    if not events:
+        context.proofs.append(protection_of(learning))
     return list(columns), learning
 
 

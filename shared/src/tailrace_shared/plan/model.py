@@ -68,6 +68,8 @@ class ParentKey(Frozen):
     """Of the parent; at least one."""
     earlier: bool = False
     """Its own table: a row before this one, none for the first."""
+    owner: bool = False
+    """No row is drawn: it is the one to which this event belongs."""
 
 
 class PlannedColumn(Frozen):
@@ -199,7 +201,11 @@ class PlannedTable(Frozen):
     only: bool = False
     """Other tables of the destination inherit from it: it is counted and emptied with ONLY."""
     rows: int = 0
-    """Of a generated table: how many are made, ordinals 0 to rows - 1."""
+    """Of a generated table: how many are made, ordinals 0 to rows - 1; of events at most so many, as drawn lengths decide."""
+    events_of: int | None = None
+    """Of a table of events: the one of their entities. Its orders are over these, [low, high) by their ordinals."""
+    strict: bool = False
+    """Of events: no two of one entity are at the same place of their order."""
     learning: Learning | None = None
     """Of a generated table with columns that are sampled from a model."""
 
@@ -232,6 +238,35 @@ class Learning(Frozen):
     entity: str | None = None
     model: str = ""
     """Digest of a saved model that is drawn from; empty: one is learned."""
+    key: str = ""
+    """With ``events``: the column that they refer to."""
+    events: LearnedEvents | None = None
+    """A second table that the same model is of."""
+
+    def sampled(self, number: int) -> tuple[PlannedTable, str]:
+        """What a range of the sample is read of, and the column by whose value a row is in the sample or not; empty where rows
+        are chosen one by one. The ranges of events have the numbers after the entities'."""
+        if self.events is None:
+            return self.source, ""
+        mine = any(piece.number == number for piece in self.source.ranges)
+        return (self.source, self.key) if mine else (self.events.source, self.events.foreign_key)
+
+    @property
+    def pieces(self) -> tuple[PlannedRange, ...]:
+        """All ranges of the sample."""
+        return self.source.ranges + (self.events.source.ranges if self.events else ())
+
+
+class LearnedEvents(Frozen):
+    """Events that are learned with their entities: they see them, and each other in order."""
+
+    source: PlannedTable
+    """What is read: the columns to learn, the reference to the entities, and what puts events in order."""
+    columns: tuple[str, ...]
+    foreign_key: str
+    order: str = ""
+    """Empty: as they are stored."""
+    length_max: int
 
 
 class TableFilter(Frozen):

@@ -29,7 +29,7 @@ def cut_orders(rows: int, columns: Iterable[PlannedColumn], limits: Limits, whol
 
     A function of the plan alone, so that a batch has the same rows whoever makes it. A table of no rows has no order.
     """
-    width = sum(map(_width, columns)) or 1
+    width = sum(map(width_of, columns)) or 1
     per_batch = whole(max(1, min(limits.rows_per_batch, limits.batch_bytes // width)))
     batches = max(1, min(ORDER_BATCHES, limits.range_bytes // (per_batch * width)))
     step = per_batch * batches
@@ -46,7 +46,8 @@ def cut_orders(rows: int, columns: Iterable[PlannedColumn], limits: Limits, whol
     return Cut(per_batch, orders)
 
 
-def _width(column: PlannedColumn) -> int:
+def width_of(column: PlannedColumn) -> int:
+    """Bytes of a value, at most or about."""
     if column.mask is None or column.type.wire != "text":
         return FIXED_BYTES
     most = column.rule.max_output_chars(column.mask)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
 from tailrace_shared.generators import Ai, GeneratorSpec, MakeReference
 from tailrace_shared.generators.suggest import suggest
-from tailrace_shared.job.spec import Job, MissingParents, Mode, Policy, TableRule, Train
+from tailrace_shared.job.spec import EventSequence, Job, MissingParents, Mode, Policy, TableRule, Train
 from tailrace_shared.plan.problems import Problems
 
 RESERVED_SCHEMA = "tailrace"
@@ -44,6 +44,10 @@ class ScopedTable:
     limit: int | None = None
     missing_parents: MissingParents = "refuse"
     train: Train = field(default_factory=Train)
+    sequence: EventSequence | None = None
+    """Its rows are events of another table's."""
+    asked: int | None = None
+    """The number of rows that the job itself says."""
 
     @property
     def name(self) -> TableName:
@@ -105,6 +109,8 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
             limit=_limit(rule, mode, table),
             missing_parents=(rule.missing_parents if rule else None) or job.missing_parents,
             train=rule.train if rule else Train(),
+            sequence=rule.sequence if rule else None,
+            asked=rule.rows if rule else None,
         )
     _refer(found, source)
     if not any(t.loaded or t.generated for t in found.values()):

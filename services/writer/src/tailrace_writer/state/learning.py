@@ -44,7 +44,7 @@ async def lay_out_models(connection: asyncpg.Connection, seat: Seat, plan: Plan)
         if not table.learning.model:
             await connection.executemany(
                 "INSERT INTO tailrace.sample (run, attempt, table_no, range_no) VALUES ($1, $2, $3, $4)",
-                [(seat.run, seat.attempt, table.number, r.number) for r in table.learning.source.ranges],
+                [(seat.run, seat.attempt, table.number, r.number) for r in table.learning.pieces],
             )
 
 
