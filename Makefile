@@ -7,7 +7,7 @@ WORKERS ?= 2
 MEMBERS := -e ./shared -e ./services/reader -e ./services/generator -e ./services/writer -e ./services/trainer
 MANIFESTS := constraints.txt requirements-dev.txt shared/pyproject.toml cli/pyproject.toml $(wildcard services/*/pyproject.toml)
 
-.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc torch compose-images compose-up compose-demo compose-down test-compose dashboards test-dashboards clean help helm test-helm helm-rendered licences sbom audit
+.PHONY: demo demo-continuous test test-long test-versions lint types isolation readme bench-copy bench-kernels bench-capture bench-cdc bench-scale torch compose-images compose-up compose-demo compose-down test-compose dashboards test-dashboards clean help helm test-helm helm-rendered licences sbom audit
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -65,6 +65,9 @@ bench-capture: $(VENV)/.test ## what capturing a change costs, beside built-in r
 
 bench-cdc: $(VENV)/.test ## following a source with masked keys, beside built-in replication
 	$(BIN)/python -m bench.cdc
+
+bench-scale: $(VENV)/.test ## fixed work by 1, 2 and 4 replicas, and what 16 cores would give
+	$(BIN)/python -m bench.scale
 
 dashboards: $(VENV)/.test ## write Grafana's dashboards and the page of metrics from their code
 	$(BIN)/python -m dashboards

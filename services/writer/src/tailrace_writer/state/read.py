@@ -37,7 +37,7 @@ FROM tailrace.lane l LEFT JOIN tailrace.capture c ON c.run = l.run AND c.lane = 
 WHERE l.run = $1 AND l.attempt = $2 AND l.lane = 0
 """
 """A lane's row, and what is told of its beginning."""
-_CANDIDATES = 64
+CANDIDATES = 64
 """Ranges looked at per turn: more than a credit of 256 MiB holds at 32 MiB each."""
 
 _HINDRANCE_S = 150.0
@@ -262,7 +262,7 @@ async def _candidates(
     rows = await connection.fetch(
         "SELECT table_no, load, range_no, leaf, estimated_bytes FROM tailrace.range "
         "WHERE run = $1 AND attempt = $2 AND state = 'pending' AND table_no = ANY($3::int[]) "
-        f"ORDER BY table_no, range_no LIMIT {_CANDIDATES}",
+        f"ORDER BY table_no, range_no LIMIT {CANDIDATES}",
         run, attempt, list(tables),
     )  # fmt: skip
     return tuple(
