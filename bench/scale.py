@@ -3,8 +3,8 @@
 The same million rows are copied and masked by 1, 2 and 4 generators and writers, by 4 of every stage, and by 4 on a run with 2
 partitions; each way twice, of which the second counts. Printed per way: rows per second, CPU-seconds per million rows and stage,
 and how many replicas had rows. On a machine with few cores the rate cannot grow; that CPU-seconds per million rows stay is what
-shows that it would, and what they grow by is the cost of coordination. From both, ``scale_model`` computes what 16 cores would give.
-Also printed: what a replica with nothing to do costs, and the WAL that a destination has to write.
+shows that it would, and what they grow by is the cost of coordination. From both, ``scale_model`` computes what 16 cores would
+give. Also printed: what a replica with nothing to do costs, and the WAL that a destination has to write.
 """
 
 from __future__ import annotations

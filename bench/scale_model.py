@@ -10,7 +10,7 @@ machines, and the locks inside a database; a database that reaches its disk's li
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 BUSY = 0.85
 """Share of the time for which a core does work: a copy alone on two cores, see docs/performance.md."""
@@ -61,14 +61,16 @@ def predict(stages: Mapping[str, Stage], rest: float, cores: int) -> Prediction:
     ``rest``: CPU-seconds per million rows of all that is not a stage.
     """
     replicas = dict.fromkeys(stages, 1)
+    best = Prediction(0.0, replicas, "cores")
     while True:
         rate, bound = _rate(stages, rest, cores, replicas)
-        if bound == "cores" or replicas[bound] >= stages[bound].most:
-            return Prediction(rate, replicas, bound)
-        more = {**replicas, bound: replicas[bound] + 1}
-        if _rate(stages, rest, cores, more)[0] <= rate:
-            return Prediction(rate, replicas, "cores")
-        replicas = more
+        if rate > best.rate:
+            best = Prediction(rate, replicas, "cores")
+        if bound == "cores" or rate < best.rate:
+            return best
+        if replicas[bound] >= stages[bound].most:
+            return replace(best, bound=bound)
+        replicas = {**replicas, bound: replicas[bound] + 1}
 
 
 def _rate(stages: Mapping[str, Stage], rest: float, cores: int, replicas: Mapping[str, int]) -> tuple[float, str]:

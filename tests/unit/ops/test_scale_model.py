@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from bench.scale_model import BUSY, Stage, growth, predict
 
 
