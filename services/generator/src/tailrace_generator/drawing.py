@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Protocol
 
 import pyarrow as pa
 
@@ -12,17 +13,21 @@ from tailrace_generator.sampling import BLOCK_ROWS, Sampler
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.generators import Ai, MaskColumn
 from tailrace_shared.plan.model import PlannedTable
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import Artefact, SequenceArtefact
 from tailrace_shared.synthesis.conditions import Between, Condition, Weighted
 
 
 class Drawing:
-    """One model, one seed: the rows of a block, for as long as the table's columns ask for it. Not safe for threads."""
+    """One model, one seed: the rows of a block, for as long as the table's columns ask for it. Not safe for threads.
 
-    def __init__(self, table: PlannedTable, model: Artefact) -> None:
+    Of a model of entities and their events it draws the entities.
+    """
+
+    def __init__(self, table: PlannedTable, model: Artefact | SequenceArtefact) -> None:
         assert table.learning is not None
         self.digest = model.digest
-        self._sampler = Sampler(model, table.learning.seed, conditions=conditions_of(table))
+        part = model.entity if isinstance(model, SequenceArtefact) else model
+        self._sampler = Sampler(part, table.learning.seed, conditions=conditions_of(table), digest=model.digest)
         self._block = -1
         self._rows: pa.RecordBatch | None = None
 
@@ -31,11 +36,7 @@ class Drawing:
         first, count = int(ordinals[0]), len(ordinals)
         place = self._sampler.schema.get_field_index(name)
         if place < 0:
-            raise TerminalError(
-                "model.columns",
-                f"the model has no column {name}",
-                "Let the table be learned again, or name another model.",
-            )
+            raise unknown_column(name)
         pieces = []
         for block in range(first // BLOCK_ROWS, -(-(first + count) // BLOCK_ROWS)):
             start = max(0, first - block * BLOCK_ROWS)
@@ -49,10 +50,19 @@ class Drawing:
         return self._rows
 
 
+class Drawn(Protocol):
+    """What columns are taken from."""
+
+    digest: str
+
+    def column(self, name: str, ordinals: Ordinals) -> pa.Array:
+        """A column's values of these rows, in the type that was learned. Ordinals are successive."""
+
+
 class DrawnMaker(Maker):
     """A column from its table's model, in the destination's wire type."""
 
-    def __init__(self, name: str, column: MaskColumn, drawing: Drawing) -> None:
+    def __init__(self, name: str, column: MaskColumn, drawing: Drawn) -> None:
         super().__init__(column)
         self._name, self._drawing = name, drawing
 
@@ -61,6 +71,13 @@ class DrawnMaker(Maker):
         if values.type == self.wire:
             return values
         return values.cast(pa.string()).cast(self.wire) if pa.types.is_decimal(self.wire) else values.cast(self.wire)
+
+
+def unknown_column(name: str) -> TerminalError:
+    """A column is wanted that the model does not have."""
+    return TerminalError(
+        "model.columns", f"the model has no column {name}", "Let the table be learned again, or name another model."
+    )
 
 
 def conditions_of(table: PlannedTable) -> list[Condition]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from typing import NamedTuple
 
 import pyarrow as pa
 from pydantic import ValidationError
@@ -32,6 +33,14 @@ from tailrace_shared.service.models import Models
 WINDOW = 6
 """Records in flight per order: enough to cover a broker's round trip, few enough to bound memory (a few MB each)."""
 _KERNEL_TRIES = 3
+
+
+class Made(NamedTuple):
+    """What an order has come to so far."""
+
+    batches: int = 0
+    rows: int = 0
+    bytes: int = 0
 
 
 class Orders:
@@ -86,15 +95,19 @@ class Orders:
         if order.model and not self._workshop.has(order.table, order.model):
             self._workshop.take(order.table, await self._models.fetch(self._run, order.model))
         flying: deque[asyncio.Future[None]] = deque()
-        batches = total = 0
+        sent, waiting = Made(), None
         try:
-            for batches, (first, rows, last) in enumerate(self._pieces(order), 1):
-                total += await self._make(order, batches - 1, first, rows, last, flying)
+            async for made in self._batches(order):
+                if waiting is not None:
+                    sent = await self._send(order, sent, waiting, flying, last=False)
+                waiting = made
+            if waiting is not None:
+                sent = await self._send(order, sent, waiting, flying, last=True)
             while flying:
                 await flying.popleft()
         except BaseException:
-            for sent in flying:  # it may arrive, and then it is what a retry sends again
-                sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+            for flown in flying:  # it may arrive, and then it is what a retry sends again
+                flown.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
         await self._context.control.fact(
             RangeRead(
@@ -104,28 +117,38 @@ class Orders:
                 load=order.load,
                 range=order.range,
                 replica=self._context.replica,
-                rows=order.rows,
-                batches=batches,
-                bytes=total,
+                rows=sent.rows,
+                batches=sent.batches,
+                bytes=sent.bytes,
             )
         )
 
-    def _pieces(self, order: MakeRows) -> Iterator[tuple[int, int, bool]]:
-        """First ordinal, rows, and whether it is the last batch."""
-        step, end = self._plan.table(order.table).rows_per_batch, order.first + order.rows
-        for first in range(order.first, end, step):
-            yield first, min(step, end - first), first + step >= end
+    async def _batches(self, order: MakeRows) -> AsyncIterator[pa.RecordBatch]:
+        """An order's rows, a batch at a time."""
+        table = self._plan.table(order.table)
+        if table.events_of is None:
+            for first, rows in cut(order.first, order.rows, table.rows_per_batch):
+                yield await self._make(order, first, rows)
+            return
+        spans = self._workshop.events(order.table).spans(order.first, order.rows)
+        while (span := await asyncio.to_thread(next, spans, None)) is not None:
+            for first, rows in cut(*span, table.rows_per_batch):
+                yield await self._make(order, first, rows)
 
-    async def _make(
-        self, order: MakeRows, number: int, first: int, rows: int, last: bool, flying: deque[asyncio.Future[None]]
-    ) -> int:
-        """Make and enqueue one batch; its bytes."""
-        metrics, started = self._context.metrics, time.perf_counter()
+    async def _make(self, order: MakeRows, first: int, rows: int) -> pa.RecordBatch:
+        started = time.perf_counter()
         make = partial(self._tried, order.table, first, rows)
         made = (
             await asyncio.to_thread(make) if order.model else make()
         )  # drawing takes a second where masking takes 10 ms
-        metrics.batch_seconds.labels(self._run, "mask").observe(time.perf_counter() - started)
+        self._context.metrics.batch_seconds.labels(self._run, "mask").observe(time.perf_counter() - started)
+        return made
+
+    async def _send(
+        self, order: MakeRows, sent: Made, made: pa.RecordBatch, flying: deque[asyncio.Future[None]], *, last: bool
+    ) -> Made:
+        """Enqueue one batch; what is sent with it."""
+        metrics, number, rows = self._context.metrics, sent.batches, made.num_rows
         where = f"batch {number} of order {order.range} of {self._plan.table(order.table).name}"
         parts = split(made, part_limit(self._plan.message_bytes), where)
         identity = BatchId(self._run, order.attempt, order.table, order.load, order.range, number, 0)
@@ -149,7 +172,7 @@ class Orders:
         metrics.batch_rows.labels(self._run).observe(rows)
         metrics.batches.labels(self._run, "done").inc()
         metrics.last_commit.labels(self._run).set_to_current_time()
-        return size
+        return Made(sent.batches + 1, sent.rows + rows, sent.bytes + size)
 
     def _tried(self, table: int, first: int, rows: int) -> pa.RecordBatch:
         """A maker's failure is tried again at once, then it is terminal."""
@@ -163,6 +186,12 @@ class Orders:
                 if left == 0:
                     raise TerminalError(error.code, error.message, error.remedy) from None
         raise AssertionError("unreachable")
+
+
+def cut(first: int, rows: int, step: int) -> Iterator[tuple[int, int]]:
+    """First ordinal and rows of each batch."""
+    for at in range(first, first + rows, step):
+        yield at, min(step, first + rows - at)
 
 
 def _order(value: bytes) -> MakeRows:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from tailrace_generator.drawing import Drawing, DrawnMaker
+from tailrace_generator.drawing_events import EventDrawing, OwnerMaker
 from tailrace_generator.kernels import Kernel, MaskSecret
 from tailrace_generator.kernels.canonical import uuid_text
 from tailrace_generator.kernels.draws import Draw, Ordinals, Permutation, Source, digit, earlier, even, skewed
@@ -18,7 +19,7 @@ from tailrace_generator.kernels.tags import Tags
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.generators import Ai, MakeReference, MaskColumn
 from tailrace_shared.plan.model import ParentKey, Plan, PlannedColumn, PlannedTable
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import Artefact, SequenceArtefact
 
 
 class Workshop:
@@ -28,17 +29,32 @@ class Workshop:
         self._plan = plan
         self._secret = secret
         self._makers: dict[tuple[int, str], Maker] = {}
-        self._drawings: dict[int, Drawing] = {}
+        self._drawings: dict[int, Drawing | EventDrawing] = {}
 
     def has(self, table: int, model: str) -> bool:
         """Whether the table's rows can be drawn from the model of that digest."""
         return table in self._drawings and self._drawings[table].digest == model
 
-    def take(self, table: int, model: Artefact) -> None:
+    def take(self, table: int, model: Artefact | SequenceArtefact) -> None:
         """Draw the table's rows from this model. Raises TerminalError for a model that does not know what is wanted of it."""
-        self._drawings[table] = Drawing(self._plan.table(table), model)
+        planned = self._plan.table(table)
+        if planned.events_of is None:
+            self._drawings[table] = Drawing(planned, model)
+        elif isinstance(model, SequenceArtefact):
+            self._drawings[table] = EventDrawing(self._plan.table(planned.events_of), planned, model)
+        else:
+            raise TerminalError(
+                "model.columns", f"the model {model.digest[:12]} is of one table, without the events {planned.name}",
+                "Name another model, or let the table be learned.",
+            )  # fmt: skip
         for key in [key for key in self._makers if key[0] == table]:
             del self._makers[key]
+
+    def events(self, table: int) -> EventDrawing:
+        """What the events of a table are drawn by."""
+        drawing = self._drawings[table]
+        assert isinstance(drawing, EventDrawing)
+        return drawing
 
     def maker(self, table: int, column: str) -> Maker:
         """What makes a column of a generated table."""
@@ -60,12 +76,16 @@ class Workshop:
         mask = column.mask or MaskColumn(
             type=column.type, domain=f"{table.name}.{column.name}", family=column.type.family
         )
-        if isinstance(column.rule, Ai):
+        owner = column.parent is not None and column.parent.owner
+        if isinstance(column.rule, Ai) or owner:
             if table.number not in self._drawings:
                 raise TerminalError(
                     "generator.no-model", f"{table.name}.{column.name} is drawn from a model, and there is none",
                     "Run the job: the model is learned from its source.",
                 )  # fmt: skip
+            if column.parent is not None:
+                key = self.maker(column.parent.table, column.parent.column)
+                return OwnerMaker(mask, self.events(table.number), key)
             return DrawnMaker(column.name, mask, self._drawings[table.number])
         if not isinstance(column.rule, MakeReference):
             return build_maker(column.rule, mask, self._secret, column.slot)

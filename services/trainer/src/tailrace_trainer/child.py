@@ -76,7 +76,8 @@ def _learn(request: LearnRequest, rows: pa.Table, events: pa.Table | None, answe
         asked = request.events
         ties = Ties(asked.key, asked.foreign_key, asked.order, asked.length_max)
         tables, sides = (request.table, asked.table), (_subjects(request.columns), _subjects(asked.columns))
-        return train_sequence(rows, events, sides, ties, course, tables=tables).save(request.bytes_max)
+        made = train_sequence(rows, events, sides, ties, course, tables=tables, epochs_max=asked.epochs_max)
+        return made.save(request.bytes_max)
     entity = rows.column(request.entity).combine_chunks() if request.entity else None
     model = train(rows, _subjects(request.columns), course, table=request.table, entity=entity)
     return model.save(request.bytes_max)

@@ -41,7 +41,7 @@ class RowSample:
         priorities = np.random.Generator(np.random.Philox(key=key)).random(len(batch))
         kept = np.flatnonzero(priorities < self._below)
         if len(kept):
-            self._parts.append((priorities[kept], _short(batch.take(pa.array(kept)))))
+            self._parts.append((priorities[kept], shortened(batch.take(pa.array(kept)))))
         held = sum(len(p) for p, _ in self._parts)
         if held > COMPACT_AT * self._rows_max or self._bytes() > self._bytes_max:
             self._compact()
@@ -58,7 +58,7 @@ class RowSample:
         if not self._parts:
             return
         priorities = np.concatenate([p for p, _ in self._parts])
-        rows = _joined([part for _, part in self._parts])
+        rows = joined([part for _, part in self._parts])
         order = np.argsort(priorities, kind="stable")
         count = min(len(order), self._rows_max)
         while count > 1 and rows.nbytes * count > self._bytes_max * len(order):
@@ -69,7 +69,8 @@ class RowSample:
         self._parts = [(priorities[order[:count]], rows.to_batches()[0])] if count else []
 
 
-def _short(batch: pa.RecordBatch) -> pa.RecordBatch:
+def shortened(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Its texts cut."""
     arrays = [
         pc.utf8_slice_codeunits(array, 0, TEXT_CHARS_MAX) if pa.types.is_string(array.type) else array
         for array in batch.columns
@@ -77,7 +78,7 @@ def _short(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.Table:
+def joined(batches: list[pa.RecordBatch]) -> pa.Table:
     """One table; a column that travels as text in some batches is text in all."""
     fields = []
     for name in batches[0].schema.names:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+
+import pyarrow as pa
 
 from tailrace_shared import topics
 from tailrace_shared.crash import crash_point
@@ -20,14 +23,14 @@ from tailrace_shared.messages import (
     TrainingRefused,
     TrainingSeen,
 )
-from tailrace_shared.plan.model import Learning, Plan
+from tailrace_shared.plan.model import LearnedEvents, Learning, Plan, PlannedTable
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Progress as Counts
 from tailrace_shared.settings import secret_setting
-from tailrace_shared.synthesis import MODEL_BYTES_MAX, Artefact, Privacy
-from tailrace_trainer.apprentice import learn
-from tailrace_trainer.request import LearnColumn, LearnRequest, Progress
-from tailrace_trainer.sample import collect
+from tailrace_shared.synthesis import MODEL_BYTES_MAX, Artefact, Privacy, SequenceArtefact
+from tailrace_trainer.apprentice import learn, learn_sequence
+from tailrace_trainer.request import LearnColumn, LearnEvents, LearnRequest, Progress
+from tailrace_trainer.sample import collect, collect_pair
 from tailrace_trainer.settings import Settings
 
 TELL_S = 2.0
@@ -116,16 +119,9 @@ class TrainerMember:
         if learning is None:
             raise TerminalError("trainer.plan", f"{model.name} is not to be learned by its plan", "Report this.")
         await self._seen(model.table)
-        rows = await collect(
-            self._context.kafka,
-            topics.of_run(self._settings.namespace, self._run, "training"),
-            self._cipher(),
-            self._plan,
-            model,
-            rows_max=min(learning.rows or self._settings.training_rows_max, self._settings.training_rows_max),
-            bytes_max=self._settings.training_memory_mb * MEGABYTE // 4,
-        )
-        self._context.log.info("learning.begins", run=self._run, table=model.name, rows=rows.num_rows)
+        tables = await self._sample(model, learning)
+        rows = sum(table.num_rows for table in tables)
+        self._context.log.info("learning.begins", run=self._run, table=model.name, rows=rows)
         told, telling = 0.0, set[asyncio.Task[None]]()
 
         def on_progress(progress: Progress) -> None:
@@ -133,17 +129,18 @@ class TrainerMember:
             self._measure(model, progress)
             if time.monotonic() - told >= TELL_S:
                 told = time.monotonic()
-                task = asyncio.create_task(self._seen(model.table, rows.num_rows, progress))
+                task = asyncio.create_task(self._seen(model.table, rows, progress))
                 telling.add(task)
                 task.add_done_callback(telling.discard)
 
         crash_point("trainer.before-learning")
-        artefact = await learn(
-            request_of(self._plan, learning, rows.num_rows),
-            rows,
-            memory_max=self._settings.training_memory_mb * MEGABYTE,
-            on_progress=on_progress,
-        )
+        asked = request_of(self._plan, learning, *(table.num_rows for table in tables))
+        memory = self._settings.training_memory_mb * MEGABYTE
+        artefact: Artefact | SequenceArtefact
+        if asked.events is None:
+            artefact = await learn(asked, tables[0], memory_max=memory, on_progress=on_progress)
+        else:
+            artefact = await learn_sequence(asked, tables[0], tables[1], memory_max=memory, on_progress=on_progress)
         crash_point("trainer.before-publishing")
         await self._publish(artefact)
         crash_point("trainer.after-publishing")
@@ -156,20 +153,30 @@ class TrainerMember:
                 replica=self._context.replica,
                 digest=artefact.digest,
                 bytes=len(artefact.data),
-                rows=rows.num_rows,
+                rows=rows,
                 epochs=said.epochs,
                 loss=said.loss,
                 held_out_loss=said.held_out_loss,
                 seconds=round(time.monotonic() - started, 1),
             )
         )
-        self._rows += rows.num_rows
+        self._rows += rows
         self._bytes += len(artefact.data)
-        self._context.metrics.rows.labels(self._run).inc(rows.num_rows)
+        self._context.metrics.rows.labels(self._run).inc(rows)
         self._context.metrics.bytes.labels(self._run, "out").inc(len(artefact.data))
         self._context.metrics.last_commit.labels(self._run).set_to_current_time()
 
-    async def _publish(self, artefact: Artefact) -> None:
+    async def _sample(self, model: ModelProgress, learning: Learning) -> tuple[pa.Table, ...]:
+        """What is learned from: a table, or entities and their events."""
+        topic = topics.of_run(self._settings.namespace, self._run, "training")
+        most, memory = self._settings.training_rows_max, self._settings.training_memory_mb * MEGABYTE // 4
+        rows = min(learning.rows or most, most)
+        common = (self._context.kafka, topic, self._cipher(), self._plan, model)
+        if learning.events is None:
+            return (await collect(*common, rows_max=rows, bytes_max=memory),)
+        return await collect_pair(*common, rows_max=rows, events_max=most, bytes_max=memory)
+
+    async def _publish(self, artefact: Artefact | SequenceArtefact) -> None:
         sender = Sender(self._context.kafka, self._plan.message_bytes)
         await sender.start()
         try:
@@ -218,20 +225,14 @@ class TrainerMember:
         return DataCipher(TransportKey.of(key).unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
 
 
-def request_of(plan: Plan, learning: Learning, rows: int) -> LearnRequest:
-    """What the child is asked to learn."""
+def request_of(plan: Plan, learning: Learning, rows: int, events: int = 0) -> LearnRequest:
+    """What the child is asked to learn, of so many rows and events."""
     table = plan.table(learning.source.number)
-    rules = {column.name: column for column in table.columns}
-    forms = {name: getattr(column.rule, "form", None) for name, column in rules.items()}
-    conditioned = tuple(name for name in learning.columns if getattr(rules[name].rule, "conditioned", False))
-    nullable = {name: column.mask is None or column.mask.nullable for name, column in rules.items()}
+    rules = {column.name: column.rule for column in table.columns}
+    conditioned = tuple(name for name in learning.columns if getattr(rules[name], "conditioned", False))
     return LearnRequest(
         table=str(table.name),
-        columns=tuple(
-            LearnColumn(name=c.name, type=c.type, nullable=nullable[c.name], form=forms[c.name])
-            for c in learning.source.columns
-            if c.name in learning.columns
-        ),
+        columns=_columns(plan, learning.source, learning.columns),
         seed=learning.seed,
         privacy=Privacy(
             k=learning.k,
@@ -244,6 +245,36 @@ def request_of(plan: Plan, learning: Learning, rows: int) -> LearnRequest:
         ordered=learning.ordered,
         entity=learning.entity,
         first=conditioned,
-        epochs_max=learning.epochs or max(EPOCHS, min(EPOCHS_MOST, ROWS_ENOUGH // max(1, rows))),
+        events=_events(plan, learning, learning.events, events) if learning.events else None,
+        epochs_max=_epochs(learning, rows),
         bytes_max=min(MODEL_BYTES_MAX, plan.message_bytes * 7 // 8),
     )
+
+
+def _events(plan: Plan, learning: Learning, events: LearnedEvents, rows: int) -> LearnEvents:
+    return LearnEvents(
+        table=str(events.source.name),
+        columns=_columns(plan, events.source, events.columns),
+        key=learning.key,
+        foreign_key=events.foreign_key,
+        order=events.order or None,
+        length_max=events.length_max,
+        epochs_max=_epochs(learning, rows),
+    )
+
+
+def _columns(plan: Plan, source: PlannedTable, learned: Sequence[str]) -> tuple[LearnColumn, ...]:
+    made = {column.name: column for column in plan.table(source.number).columns}
+    found = []
+    for column in source.columns:
+        if column.name in learned:
+            mask = made[column.name].mask
+            form = getattr(made[column.name].rule, "form", None)
+            found.append(
+                LearnColumn(name=column.name, type=column.type, nullable=mask is None or mask.nullable, form=form)
+            )
+    return tuple(found)
+
+
+def _epochs(learning: Learning, rows: int) -> int:
+    return learning.epochs or max(EPOCHS, min(EPOCHS_MOST, ROWS_ENOUGH // max(1, rows)))

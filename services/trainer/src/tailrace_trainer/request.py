@@ -35,6 +35,7 @@ class LearnEvents(Frozen):
     """The events' number, date or timestamp that puts them in order; None: the order of their rows."""
     length_max: int = Field(1_000, ge=1)
     """Events that an entity may have; never more than k entities have."""
+    epochs_max: int = Field(60, ge=1)
 
 
 class LearnRequest(Frozen):

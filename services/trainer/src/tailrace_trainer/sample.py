@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 import pyarrow as pa
 from aiokafka import TopicPartition
@@ -17,6 +17,7 @@ from tailrace_shared.kafka import Kafka
 from tailrace_shared.messages import ModelProgress
 from tailrace_shared.plan.model import Plan
 from tailrace_trainer.collect import RowSample
+from tailrace_trainer.collect_pairs import PairSample
 
 SILENT_S = 60.0
 """All batches are acknowledged before a trainer is named: where none comes for so long, something is wrong."""
@@ -49,6 +50,33 @@ async def collect(
     learning = plan.table(model.table).learning
     assert learning is not None
     sample = RowSample(rows_max, bytes_max, learning.seed)
+    async for identity, batch in _batches(kafka, topic, cipher, plan, model):
+        sample.add(f"{identity.range}/{identity.batch}", batch)
+    return sample.table()
+
+
+async def collect_pair(
+    kafka: Kafka, topic: str, cipher: DataCipher, plan: Plan, model: ModelProgress, *, rows_max: int, events_max: int,
+    bytes_max: int,
+) -> tuple[pa.Table, pa.Table]:  # fmt: skip
+    """As ``collect``, of entities and their events: at most so many of each, and all events of an entity or none of both."""
+    learning = plan.table(model.table).learning
+    assert learning is not None
+    assert learning.events is not None
+    sample = PairSample(
+        learning.key, learning.events.foreign_key,
+        entities_max=rows_max, events_max=events_max, bytes_max=bytes_max, seed=learning.seed,
+    )  # fmt: skip
+    first = len(learning.source.ranges)
+    async for identity, batch in _batches(kafka, topic, cipher, plan, model):
+        sample.add((identity.range, identity.batch), batch, events=identity.range >= first)
+    return sample.tables()
+
+
+async def _batches(
+    kafka: Kafka, topic: str, cipher: DataCipher, plan: Plan, model: ModelProgress
+) -> AsyncIterator[tuple[BatchId, pa.RecordBatch]]:
+    """Every batch of the model's sample, once."""
     missing = Missing(model.batches)
     partition = TopicPartition(topic, model.table % plan.partitions)
     consumer = kafka.consumer(group=None)
@@ -66,9 +94,7 @@ async def collect(
                 if (identity.attempt, identity.table) != (plan.attempt, model.table) or not missing.take(identity):
                     continue
                 data = cipher.open(message.value, associated_data(message.headers))
-                batch = await asyncio.to_thread(ipc.decode, data)
-                sample.add(f"{identity.range}/{identity.batch}", batch)
+                yield identity, await asyncio.to_thread(ipc.decode, data)
                 patience = Deadline.after(SILENT_S)
     finally:
         await consumer.stop()
-    return sample.table()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -15,7 +16,8 @@ from tailrace_shared.kafka import Kafka
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import translated
 from tailrace_shared.service.models import Models
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import Artefact, Header, SequenceArtefact, load_model
+from tailrace_shared.types import ColumnType
 from tailrace_writer.state.learning import note_ready
 from tailrace_writer.state.moves import Seat
 
@@ -59,7 +61,7 @@ async def keep(
     saved = data is not None
     if data is None:
         data = await Models(kafka, namespace).document(seat.run, digest)
-    artefact = await asyncio.to_thread(Artefact.load, data)
+    artefact = await asyncio.to_thread(load_model, data)
     check_fit(artefact, planned)
     if saved:
         await _publish(kafka, topics.of_run(namespace, seat.run, "models"), data, plan.message_bytes)
@@ -78,22 +80,45 @@ async def keep(
             await note_ready(connection, seat, table, digest)
 
 
-def check_fit(artefact: Artefact, table: PlannedTable) -> None:
+def check_fit(artefact: Artefact | SequenceArtefact, table: PlannedTable) -> None:
     """Raise TerminalError (``model.columns``) where a column that is to be drawn is not in the model, or is of another kind."""
-    known = {
-        name: kind
-        for column in artefact.header.columns
-        for name, kind in zip(column.columns, column.types, strict=True)
-    }
-    wanted = (
-        [] if table.learning is None else [c for c in table.learning.source.columns if c.name in table.learning.columns]
-    )
-    for column in wanted:
+    learning = table.learning
+    if learning is None:
+        return
+    events = learning.events
+    if isinstance(artefact, SequenceArtefact) != (events is not None):
+        alone, both = "one table", "entities and their events"
+        have, want = (both, alone) if events is None else (alone, both)
+        raise TerminalError(
+            "model.columns", f"the model {artefact.digest[:12]} is of {have}, and {table.name} is to be drawn from one of {want}",
+            "Name another model, or let the table be learned.",
+        )  # fmt: skip
+    if isinstance(artefact, Artefact):
+        _fits(artefact.digest, artefact.header, _known(artefact.header), learning.source, learning.columns)
+        return
+    _fits(artefact.digest, artefact.entity.header, _known(artefact.entity.header), learning.source, learning.columns)
+    known, timeline = _known(artefact.events.header), artefact.header.timeline
+    if timeline is not None:
+        known[timeline.column] = timeline.type
+    if events is not None:
+        _fits(artefact.digest, artefact.events.header, known, events.source, events.columns)
+
+
+def _known(header: Header) -> dict[str, ColumnType]:
+    return {name: kind for column in header.columns for name, kind in zip(column.columns, column.types, strict=True)}
+
+
+def _fits(
+    digest: str, header: Header, known: Mapping[str, ColumnType], table: PlannedTable, learned: Sequence[str]
+) -> None:
+    for column in table.columns:
+        if column.name not in learned:
+            continue
         if column.name not in known or known[column.name].family != column.type.family:
             kind = f"as {known[column.name].name}" if column.name in known else "not"
             raise TerminalError(
                 "model.columns",
-                f"the model {artefact.digest[:12]} of {artefact.header.table} knows {table.name}.{column.name} {kind}",
+                f"the model {digest[:12]} of {header.table} knows {table.name}.{column.name} {kind}",
                 "Name a model of this table as it is, give the column another rule, or let the table be learned.",
             )
 

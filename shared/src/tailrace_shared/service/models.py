@@ -11,7 +11,7 @@ from tailrace_shared import topics
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TransientError
 from tailrace_shared.kafka import Kafka
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import Artefact, SequenceArtefact, load_model
 
 FETCH_S = 20.0
 
@@ -23,9 +23,9 @@ class Models:
         self._kafka = kafka
         self._namespace = namespace
 
-    async def fetch(self, run: str, digest: str) -> Artefact:
+    async def fetch(self, run: str, digest: str) -> Artefact | SequenceArtefact:
         """The model of that digest. Raises TransientError while it is not there, TerminalError for one of another format."""
-        return await asyncio.to_thread(Artefact.load, await self.document(run, digest))
+        return await asyncio.to_thread(load_model, await self.document(run, digest))
 
     async def document(self, run: str, digest: str) -> bytes:
         """Its byte string. Raises TransientError while it is not there."""

@@ -66,6 +66,10 @@ class SequenceHeader(Frozen):
     """Places in the entities' order that an event sees."""
     lags: tuple[tuple[int, ...], ...]
     """Per event before, the places in the events' order that are seen of it."""
+    key: str = ""
+    """The entities' column that events refer to. It is no part of the model: who draws makes it."""
+    foreign_key: str = ""
+    """The events' column that refers to it."""
 
     @model_validator(mode="after")
     def _fits(self) -> SequenceHeader:

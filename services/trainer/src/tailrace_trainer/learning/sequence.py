@@ -95,6 +95,11 @@ def learn_sequence(
             "trainer.order", f"events cannot be put in order by column {ties.order}: it is no number, date or time",
             "Name a column of such a type, or none.",
         )  # fmt: skip
+    if not len(entities) or not len(events):
+        raise TerminalError(
+            "trainer.few-rows", "there are no entities, or no events of any, to learn from",
+            "Sample more rows, or learn the entities without their events.",
+        )  # fmt: skip
     entities = _some(entities, _owned(entities[ties.key], events[ties.foreign_key])[0], rng)
     owners, rows = _owned(entities[ties.key], events[ties.foreign_key])
     moments = np.zeros(len(rows)) if order is None else _filled(events[order.name].take(pa.array(rows)), order.type)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -76,8 +76,9 @@ def train_sequence(
     course: Course,
     *,
     tables: tuple[str, str],
+    epochs_max: int | None = None,
 ) -> SequenceArtefact:
-    """Learn a model of entities and their events; ``subjects`` and ``tables`` are those of both.
+    """Learn a model of entities and their events; ``subjects`` and ``tables`` are those of both, ``epochs_max`` of the events.
 
     Raises TerminalError: those of ``train``, and of ``learn_sequence``.
     """
@@ -93,11 +94,12 @@ def train_sequence(
     )
     entity = _learned(coded.entity, coded.entity.codes, tables[0], course, int(course.bytes_max * ENTITY_ROOM))
     entity = calibrate(entity, coded.entity.codes, coded.entity.parents, rng)
-    made = _learned(coded.events, coded.codes, tables[1], course, course.bytes_max - len(entity.data), coded)
+    later = replace(course, epochs_max=epochs_max or course.epochs_max)
+    made = _learned(coded.events, coded.codes, tables[1], later, course.bytes_max - len(entity.data), coded)
     made = calibrate(made, coded.codes, coded.events.parents, rng)
     header = SequenceHeader(
         entity=entity.header, events=made.header, timeline=coded.timeline, length_max=coded.length_max,
-        seen=coded.seen, lags=coded.lags,
+        seen=coded.seen, lags=coded.lags, key=ties.key, foreign_key=ties.foreign_key,
     )  # fmt: skip
     artefact = calibrate_events(SequenceArtefact(header, entity, made, coded.edges), coded, rng)
     artefact.save(course.bytes_max)

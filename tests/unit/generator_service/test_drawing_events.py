@@ -1,0 +1,143 @@
+"""Events that are drawn: numbered through all entities, the same whoever draws which of them, and never two at one place."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from support.catalogues import catalogue, foreign_key, table
+from support.catalogues import planned as plan_of
+from support.untrained import make_artefact, make_subject
+from tailrace_generator.drawing_events import apart
+from tailrace_generator.kernels import MaskSecret
+from tailrace_generator.making import TableMaker
+from tailrace_generator.sampling import BLOCK_ROWS
+from tailrace_generator.sampling.sequences import Events
+from tailrace_generator.workshop import Workshop
+from tailrace_shared.errors import TerminalError
+from tailrace_shared.plan.model import Plan
+from tailrace_shared.synthesis import Privacy, SequenceArtefact, SequenceHeader
+from tailrace_trainer.learning.sequence import Ties, learn_sequence
+
+SECRET = MaskSecret.of("a secret of the tests")
+PLAYER = table("player", "id int4!", "bats text!", "weight int4!", primary=["id"], rows=3000.0)
+SEASON = table(
+    "season", "id int8!", "player_id int8!", "year int4!", "team text!", "note text", primary=["id"], rows=12000.0
+)
+ENTITIES = 5_000
+
+
+@lru_cache(maxsize=1)
+def model() -> SequenceArtefact:
+    rng, people = np.random.default_rng(3), 3000
+    lengths = rng.poisson(4, people)
+    owners = np.repeat(np.arange(people), lengths)
+    players = pa.table(
+        {"id": np.arange(people), "bats": rng.choice(["L", "R"], people), "weight": rng.integers(60, 99, people)}
+    )
+    seasons = pa.table(
+        {
+            "player_id": owners,
+            "year": rng.integers(1990, 2000, len(owners)).astype(np.int32),
+            "team": rng.choice(["A", "B", "C"], len(owners)),
+        }
+    )
+    privacy = Privacy()
+    coded = learn_sequence(
+        players, seasons,
+        [make_subject("bats", "text", False), make_subject("weight", "int4", False)],
+        [make_subject("year", "int4", False), make_subject("team", "text", False)],
+        Ties("id", "player_id", "year"), privacy, rng,
+    )  # fmt: skip
+    entity, events = make_artefact(coded.entity, privacy), make_artefact(coded.events, privacy, sequence=coded)
+    header = SequenceHeader(
+        entity=entity.header, events=events.header, timeline=coded.timeline, length_max=coded.length_max, seen=coded.seen,
+        lags=coded.lags, key="id", foreign_key="player_id",
+    )  # fmt: skip
+    return SequenceArtefact(header, entity, events, coded.edges)
+
+
+def planned(strict: bool = False, entities: int = ENTITIES) -> Plan:
+    season = SEASON
+    if strict:
+        season = table(
+            "season", "player_id int4!", "year int4!", "team text!", primary=["player_id", "year"], rows=12000.0
+        )
+    keys = (foreign_key("season", ["player_id"], "player"),)
+    job = (
+        f"policy: halt\ntables:\n  public.player: {{mode: synthesize, rows: {entities}}}\n"
+        "  public.season: {mode: synthesize, sequence: {entity: public.player, order: year}"
+        + ("" if strict else ", columns: {note: mock.city}")
+        + "}\n"
+    )
+    return plan_of(job, catalogue(PLAYER, season, keys=keys))
+
+
+def drawn(plan: Plan, first: int, entities: int) -> tuple[pa.Table, list[tuple[int, int]]]:
+    """Events of some entities, as a replica makes them that makes nothing else; and their spans."""
+    workshop = Workshop(plan, SECRET)
+    workshop.take(1, model())
+    maker, found, spans = TableMaker(plan.table(1), workshop), [], []
+    for start, rows in workshop.events(1).spans(first, entities):
+        spans.append((start, rows))
+        found += [maker(at, min(700, start + rows - at)) for at in range(start, start + rows, 700)]
+    return pa.Table.from_batches(found).combine_chunks(), spans
+
+
+def test_events_are_numbered_through_and_the_same_whoever_draws_which_entities() -> None:
+    plan = planned()
+    whole, spans = drawn(plan, 0, ENTITIES)
+    assert whole["id"].to_pylist() == list(range(1, len(whole) + 1)), "keys are dense"
+    later, (span, *_) = drawn(plan, BLOCK_ROWS, ENTITIES - BLOCK_ROWS)
+    assert span == spans[1]
+    assert later.equals(whole.slice(spans[1][0]).combine_chunks())
+    owners = whole["player_id"].to_numpy()
+    assert (np.diff(owners) >= 0).all()
+    assert (owners.min() >= 1, owners.max() <= ENTITIES) == (True, True)
+    year = whole["year"].to_numpy()
+    assert (np.diff(year)[owners[1:] == owners[:-1]] >= 0).all()
+    assert set(whole["team"].to_pylist()) == {"A", "B", "C"}
+    assert whole["note"].null_count == 0
+
+
+def test_as_many_events_as_each_entity_has_and_entities_do_not_depend_on_their_events() -> None:
+    plan = planned()
+    workshop = Workshop(plan, SECRET)
+    workshop.take(0, model())
+    people = TableMaker(plan.table(0), workshop)(0, ENTITIES)
+    assert people.schema.names == ["id", "bats", "weight"], "what is hidden stays so"
+    whole, _ = drawn(plan, 0, ENTITIES)
+    fewer, _ = drawn(planned(entities=3_000), 0, 3_000)
+    assert fewer.equals(whole.slice(0, len(fewer)).combine_chunks()), "more entities change none of those before"
+
+
+def test_where_an_index_asks_for_it_no_two_events_of_an_entity_are_at_one_place() -> None:
+    plan = planned(strict=True)
+    assert plan.table(1).strict
+    whole, _ = drawn(plan, 0, ENTITIES)
+    pairs = set(zip(whole["player_id"].to_pylist(), whole["year"].to_pylist(), strict=True))
+    assert len(pairs) == len(whole)
+    twice = planned().table(1)
+    assert not twice.strict
+
+
+@pytest.mark.parametrize(
+    ("kind", "raw"), [(pa.int32(), pa.int32()), (pa.date32(), pa.int32()), (pa.timestamp("us"), pa.int64())]
+)
+def test_events_at_one_place_are_moved_apart_each_entity_for_itself(kind: pa.DataType, raw: pa.DataType) -> None:
+    values = pa.array([5, 5, 5, 9, 3, 3, 4], raw).view(kind) if kind != raw else pa.array([5, 5, 5, 9, 3, 3, 4], raw)
+    events = Events(
+        pa.RecordBatch.from_arrays([values], ["at"]), np.array([0, 0, 0, 0, 2, 2, 2]), np.array([0, 1, 2, 3, 0, 1, 2])
+    )
+    found = apart(events, "at").batch.column("at")
+    assert found.type == kind
+    assert (found.view(raw) if kind != raw else found).to_pylist() == [5, 6, 7, 9, 3, 4, 5]
+
+
+def test_a_model_of_one_table_draws_no_events() -> None:
+    with pytest.raises(TerminalError) as caught:
+        Workshop(planned(), SECRET).take(1, model().entity)
+    assert caught.value.code == "model.columns"
