@@ -14,6 +14,10 @@ def _most(metric: str) -> str:
     return f"max by ({_LANE}) ({metric}{{{RUN}}})"
 
 
+def _stalest(metric: str) -> str:
+    return f"topk(10, max by ({_LANE}, table) ({metric}{{{RUN}}}))"
+
+
 FRESHNESS = Section("Freshness", (
     Panel(1, "Lag in seconds", "Since the oldest change that the destination lacks was committed in the source.", "timeseries", "s",
           [Query(_most("tailrace_lane_lag_seconds"), "{{run}} lane {{lane}}")], width=12,
@@ -28,6 +32,11 @@ FRESHNESS = Section("Freshness", (
     Panel(5, "Records that wait", "On a stage's topics.", "timeseries", "short",
           [Query(f"max by (run, stage) (tailrace_stage_lag_records{{{RUN}}})", "{{stage}} {{run}}")], width=8,
           runbooks=["lag-growing"]),
+    Panel(14, "Lag in seconds per table", "The ten tables that are most behind. A table in quarantine stays where it was.",
+          "timeseries", "s", [Query(_stalest("tailrace_table_lag_seconds"), "{{table}} {{run}}")], width=12,
+          thresholds=((None, "green"), (FRESH_S, "red")), runbooks=["freshness-burn", "table-quarantined"]),
+    Panel(15, "Lag in bytes per table", "WAL between what the destination holds of a table and the source's end.", "timeseries",
+          "bytes", [Query(_stalest("tailrace_table_lag_bytes"), "{{table}} {{run}}")], width=12),
 ))  # fmt: skip
 
 SLOT = Section("The source's slot", (

@@ -30,8 +30,8 @@ and for what outlives a run those that ended within `TAILRACE_RESULTS_S` (an hou
 largest and `(others)`; all other labels are closed sets. A run's instruments exist at zero from the moment in which a replica
 joins it, and go when it leaves.
 
-What several writers tell of a run is alike: take `max by (tailrace_namespace, run, …)`. Readers and writers both tell a lane's
-lag: the larger counts. The figures of `tailrace quality` are written by the command itself, as a file.
+What several writers tell of a run is alike: take `max by (tailrace_namespace, run, …)`. Readers and writers both tell the
+lag of a lane and its tables: the larger counts. The figures of `tailrace quality` are written by the command itself, as a file.
 [Alerts](../compose/prometheus/rules/tailrace.yml), [runbooks](runbooks/README.md), [Running Tailrace](running.md).
 """
 

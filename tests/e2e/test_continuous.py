@@ -8,8 +8,8 @@ import pytest
 
 from support.databases import Pair
 from support.following import caught_up, let_follow, slots, streaming
-from support.installation import Installation
-from tailrace_shared.messages import StopRequested
+from support.installation import Installation, eventually
+from tailrace_shared.messages import RunRecord, StopRequested
 
 pytestmark = pytest.mark.timeout(300)
 SECRET = "a mask secret of the continuous tests"
@@ -53,6 +53,7 @@ def test_what_streams_equals_a_fresh_snapshot_and_a_stop_leaves_the_rows_and_not
     streaming(installation, run)
     pair.source.run_sql(CHANGES, pair.name)
     caught_up(pair)
+    eventually(lambda: told_fresh(installation.records(run)[-1]), 30, "every table is told to be fresh")
     followed = pair.digest()
     assert followed["public.customer"][0] == pair.value("source", "SELECT count(*) FROM customer")
     installation.tell(StopRequested(run=run))
@@ -62,6 +63,10 @@ def test_what_streams_equals_a_fresh_snapshot_and_a_stop_leaves_the_rows_and_not
     assert pair.digest() == followed
     assert slots(pair) == []
     assert fresh_digest(installation, pair, shop_job) == followed
+
+
+def told_fresh(record: RunRecord) -> bool:
+    return record.lanes[0].changes > 0 and {table.lag_s for table in record.tables} == {0.0}
 
 
 def fresh_digest(installation: Installation, pair: Pair, job: str) -> dict[str, tuple[int, int]]:

@@ -9,10 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from tailrace.console import duration, number, size
+from tailrace_shared.freshness import TableLag, table_lag
 from tailrace_shared.messages import LaneProgress, RunRecord
 
 NAMED = 2
-"""Quarantined tables that a line names; `tailrace status` lists all."""
+"""Tables that a line names; `tailrace status` lists all."""
+STALE_S = 1.0
+"""A table that is behind by more is worth a word: what is under way takes less."""
+
+
+class TableBehind(NamedTuple):
+    """A table that is not as its source."""
+
+    name: str
+    lag: TableLag
 
 
 class LaneView(NamedTuple):
@@ -32,6 +42,10 @@ class LaneView(NamedTuple):
     quarantined: tuple[str, ...]
     loading: tuple[str, ...] = ()
     """Tables that are loaded again."""
+    behind: tuple[TableBehind, ...] = ()
+    """Tables that are not fresh, the worst first."""
+    told: int = 0
+    """Tables of which it is known."""
 
 
 def lane_of(record: RunRecord, changes_per_second: float) -> LaneView | None:
@@ -40,6 +54,8 @@ def lane_of(record: RunRecord, changes_per_second: float) -> LaneView | None:
         return None
     lane = record.lanes[0]
     slot = lane.slot
+    lags = [TableBehind(t.name, lag) for t in record.tables if (lag := table_lag(t, record.updated_at)) is not None]
+    behind = sorted((t for t in lags if t.lag.seconds > STALE_S), key=lambda t: -t.lag.seconds)
     return LaneView(
         lag_s=lane.lag_s,
         lag_bytes=lane.lag_bytes,
@@ -52,6 +68,8 @@ def lane_of(record: RunRecord, changes_per_second: float) -> LaneView | None:
         held_back=lane.held_back,
         quarantined=tuple(t.name for t in record.tables if t.state == "quarantined"),
         loading=tuple(t.name for t in record.tables if t.state == "resync"),
+        behind=tuple(behind),
+        told=len(lags),
     )
 
 
@@ -66,7 +84,14 @@ def lane_words(lane: LaneView) -> str:
     text = f"lag {lag(lane)}; {number(lane.changes_per_second)} changes/s, {number(lane.changes)} applied"
     if lane.slot_status:
         text += f"; slot {slot_words(lane)}"
-    return "; ".join([text, *_again(lane), *alarms(lane)])
+    return "; ".join([text, *_stale(lane), *_again(lane), *alarms(lane)])
+
+
+def _stale(lane: LaneView) -> list[str]:
+    """``stale: public.orders 4.2 s, 1.1 MiB``."""
+    worst = [f"{t.name} {duration(t.lag.seconds)}, {size(t.lag.bytes)}" for t in lane.behind[:NAMED]]
+    more = f" and {len(lane.behind) - NAMED} more" if len(lane.behind) > NAMED else ""
+    return [f"stale: {'; '.join(worst)}{more}"] if worst else []
 
 
 def _again(lane: LaneView) -> list[str]:
@@ -104,8 +129,10 @@ def lane_panel(lane: LaneView) -> Table:
     table.add_row("  changes", f"{number(lane.changes_per_second)} /s, {number(lane.changes)} applied")
     if lane.slot_status:
         table.add_row("  slot", f"{slot_words(lane)}[dim]{_by(lane)}[/dim]")
-    for word in _again(lane):
-        table.add_row("", word)
+    if lane.told:
+        table.add_row("  tables", f"{lane.told - len(lane.behind)} of {lane.told} fresh")
+    for word in (*_stale(lane), *_again(lane)):
+        table.add_row("", Text(word))
     for alarm in alarms(lane):
         table.add_row("", Text(alarm, style="bold yellow"))
     return table

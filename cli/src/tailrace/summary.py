@@ -14,6 +14,7 @@ from tailrace.console import duration, number, size
 from tailrace.problem_lines import problem_lines
 from tailrace.progress import stage_rows
 from tailrace_shared.errors import ExitCode
+from tailrace_shared.freshness import table_lag
 from tailrace_shared.messages import Check, RunRecord
 
 STATE_STYLE = {"done": "bold green", "failed": "bold red", "cancelled": "bold yellow"}
@@ -99,15 +100,22 @@ def loss_lines(record: RunRecord) -> list[Text]:
 
 
 def table_rows(record: RunRecord) -> Table:
-    """Rows read and loaded per table."""
+    """Rows read and loaded per table; of a run that follows its source also how far each is behind."""
+    lags = {} if record.terminal else {t.table: lag for t in record.tables if (lag := table_lag(t, record.updated_at))}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("table")
     table.add_column("rows read", justify="right")
     table.add_column("rows loaded", justify="right")
+    if lags:
+        table.add_column("lag", justify="right")
+        table.add_column("behind", justify="right")
     table.add_column("state")
     for entry in record.tables:
         state = f"{entry.state}: {escape(entry.why)}" if entry.why else entry.state
-        table.add_row(escape(entry.name), number(entry.rows_read), number(entry.rows_loaded), state)
+        lag = lags.get(entry.table)
+        said = (duration(lag.seconds), size(lag.bytes)) if lag else ("–", "–")
+        rows = number(entry.rows_read), number(entry.rows_loaded)
+        table.add_row(escape(entry.name), *rows, *(said if lags else ()), state)
     return table
 
 

@@ -276,6 +276,18 @@ class SlotState(Frozen):
     """WAL that may still be written before it is lost; None: without limit."""
 
 
+class TableWaits(Frozen):
+    """Changes of one table that are captured, and that the destination lacked when the capture last heard of it."""
+
+    table: int
+    since: datetime
+    """When the oldest of them was committed in the source."""
+    behind: str
+    """Up to this commit LSN the destination lacks none of the table."""
+    until: str
+    """Once the destination is there, it lacks none of these."""
+
+
 class CaptureSeen(Frozen):
     """Heartbeat of the reader that captures a continuous run's changes."""
 
@@ -294,6 +306,9 @@ class CaptureSeen(Frozen):
     bytes: int = 0
     held_back: bool = False
     """The disk budget is spent: the source keeps what comes."""
+    behind_s: float = 0.0
+    """What was committed within so many seconds may be missing of any table; 0: ``waits`` says it all."""
+    waits: tuple[TableWaits, ...] = ()
 
 
 class LaneBroken(Frozen):
@@ -602,6 +617,15 @@ class TableProgress(Frozen):
     rows_loaded: int = 0
     load: int = 0
     """Times that it has been loaded again in this attempt."""
+    lag_s: float | None = None
+    """Since the oldest change of it that the destination lacks was committed; 0 where it lacks none; None where it does not follow,
+    or nothing is known."""
+    lag_bytes: int = 0
+    """WAL between what the destination holds of it and the source's end."""
+    left_at: datetime | None = None
+    """Of a table that does not follow any more: the destination lacks none of what was committed until then."""
+    left: str = ""
+    """…and up to this LSN."""
 
 
 class LaneProgress(Frozen):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from io import StringIO
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 
+from tailrace.lane_view import lane_panel, lane_words
 from tailrace.live import line
 from tailrace.progress import Progress, Rate, stage_rows
+from tailrace.summary import table_rows
 from tailrace_shared.job.spec import Destination, Job, Source
 from tailrace_shared.messages import Failure, RunRecord, StageProgress, TableProgress
 
@@ -126,3 +131,34 @@ def test_the_line_of_a_run_that_follows_tells_lag_rate_slot_and_what_is_wrong() 
     assert "quarantined: public.a" in text
     assert "held back" in text
     assert "the slot is unreserved" in text
+
+
+def test_tables_that_are_behind_are_named_and_a_table_that_has_left_its_lane_is_ever_further() -> None:
+    def table(number: int, state: str = "loaded", **more: object) -> dict[str, object]:
+        return {"table": number, "name": f"public.t{number}", "state": state} | more
+
+    tables = (
+        table(0, lag_s=0.25, lag_bytes=9),
+        table(1, lag_s=4.2, lag_bytes=1126),
+        table(2, lag_s=1.5, lag_bytes=512),
+        table(3, lag_s=1.25),
+        table(4, "quarantined", left_at=NOW - timedelta(minutes=1), lag_bytes=2048),
+        table(5, "loading"),
+    )
+    shown = record(state="streaming", lanes=({"lane": 0, "position": "0/1", "lag_s": 4.2},), tables=tables)
+    lane = Progress(0.0).view(shown, 1.0).lane
+    assert lane is not None
+    assert (lane.told, [t.name for t in lane.behind]) == (5, [f"public.t{n}" for n in (4, 1, 2, 3)])
+    assert "; stale: public.t4 1 min 00 s, 2.0 KiB; public.t1 4.2 s, 1.1 KiB and 2 more; quarantined" in lane_words(
+        lane
+    )
+    drawn = Console(width=200, record=True, file=StringIO())
+    drawn.print(lane_panel(lane), table_rows(shown))
+    text = drawn.export_text()
+    assert "1 of 5 fresh" in text
+    assert ["public.t2", "0", "0", "1.5", "s", "512", "B", "loaded"] in [row.split() for row in text.splitlines()]
+    assert "lag" not in _heads(table_rows(record()))
+
+
+def _heads(table: Table) -> list[object]:
+    return [column.header for column in table.columns]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from tailrace_reader.capture.held import Held
 from tailrace_reader.capture.record import Tail
-from tailrace_reader.capture.tail import GENERATION, end_of
+from tailrace_reader.capture.tail import GENERATION, Kept, end_of
 from tailrace_shared.changes.head import ChangeHead
 
 
@@ -40,4 +41,21 @@ def test_an_unfinished_transaction_is_captured_from_its_beginning() -> None:
 
 def test_what_lies_before_the_records_that_were_looked_at_counts_as_much_as_they_do() -> None:
     kept = end_of([record(0, 10, 1, size=100), record(10, 20, 2, size=300)], 5, 0).kept
-    assert kept == ((10, 1000, 0), (10, 100, 3), (20, 300, 3))
+    assert kept == (Kept(10, 1000, 0, 0, None), Kept(10, 100, 3, 0, (0,)), Kept(20, 300, 3, 10, (0,)))
+
+
+def test_a_budget_does_not_wait_for_pieces_of_a_transaction_that_is_captured_anew() -> None:
+    """They are as much as the budget, and what completes the transaction would come behind them."""
+    pieces = [record(10, 90, 1 + n, piece=n, final=False, size=100) for n in range(5)]
+    end = end_of([record(0, 10, 0), *pieces], 0, 0)
+    held = Held(end.tail.last, began=0.0)
+    for kept in end.kept:
+        held.add(kept)
+    assert held.bytes == 510
+    held.applied(end.tail.last)
+    assert held.bytes == 0
+
+
+def test_nor_for_those_before_the_records_that_were_looked_at() -> None:
+    end = end_of([record(10, 90, n, piece=n, final=False) for n in range(40, 50)], 40, 0)
+    assert {kept.last for kept in end.kept} == {end.tail.last}

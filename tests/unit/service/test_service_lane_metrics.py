@@ -6,6 +6,7 @@ from math import inf
 
 import pytest
 
+from tailrace_shared.freshness import TableLag
 from tailrace_shared.messages import ServiceName
 from tailrace_shared.service.metrics import Metrics
 
@@ -37,3 +38,23 @@ def test_a_run_that_carries_its_source_once_has_none_of_them() -> None:
     metrics = Metrics("reader")
     metrics.join("R")
     assert metrics.registry.get_sample_value("tailrace_lane_lag_seconds", LANE) is None
+
+
+def test_tables_are_told_by_whoever_captures_and_no_longer_than_that() -> None:
+    metrics = Metrics("reader")
+    metrics.join("R", continuous=True)
+
+    def told(table: str) -> tuple[float | None, float | None]:
+        value = metrics.registry.get_sample_value
+        labels = LANE | {"table": table}
+        return value("tailrace_table_lag_seconds", labels), value("tailrace_table_lag_bytes", labels)
+
+    metrics.lane.tell_tables("R", {"public.a": TableLag(1.5, 7), "public.b": TableLag(0.0, 0)})
+    assert [told(t) for t in ("public.a", "public.b")] == [(1.5, 7), (0, 0)]
+    metrics.lane.tell_tables("R", {"public.a": TableLag(2.5, 9)})
+    assert [told(t) for t in ("public.a", "public.b")] == [(2.5, 9), (None, None)]
+    metrics.lane.rest("R")
+    assert told("public.a") == (None, None)
+    metrics.lane.tell_tables("R", {"public.a": TableLag(2.5, 9)})
+    metrics.leave("R")
+    assert told("public.a") == (None, None)

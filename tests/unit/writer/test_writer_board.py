@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from support.writing import job
+from tailrace_shared.freshness import REST, TABLES_KEPT
 from tailrace_shared.messages import (
     Check,
     LaneProgress,
@@ -18,7 +19,7 @@ from tailrace_shared.messages import (
     TableProgress,
 )
 from tailrace_shared.service.metrics import Metrics
-from tailrace_writer.board import ENDED_KEPT, FAMILIES, KINDS, REST, TABLES_KEPT, RunBoard, kind_of
+from tailrace_writer.board import ENDED_KEPT, FAMILIES, KINDS, RunBoard, kind_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -98,6 +99,25 @@ def test_progress_per_table_comes_from_the_leader_alone_and_is_bounded() -> None
     assert led.get_sample_value("tailrace_run_tables", {"run": "R", "state": "waiting"}) == TABLES_KEPT + 50
 
 
+def test_freshness_per_table_comes_from_the_leader_and_grows_for_a_table_that_has_left() -> None:
+    tables = (
+        TableProgress(table=0, name="public.a", state="loaded", lag_s=1.5, lag_bytes=7),
+        TableProgress(table=1, name="public.b", state="quarantined", left_at=NOW - timedelta(minutes=1), lag_bytes=9),
+        TableProgress(table=2, name="public.c", state="loading"),
+    )
+    lane = LaneProgress(lane=0, position="0/1")
+    led = board(record(state="streaming", leader="writer-1", tables=tables, lanes=(lane,)))
+
+    def told(registry: CollectorRegistry, unit: str, table: str) -> float | None:
+        labels = {"run": "R", "lane": "0", "table": table}
+        return registry.get_sample_value(f"tailrace_table_lag_{unit}", labels)
+
+    assert [told(led, "seconds", f"public.{t}") for t in "abc"] == [1.5, 60, None]
+    assert [told(led, "bytes", f"public.{t}") for t in "abc"] == [7, 9, None]
+    other = board(record(state="streaming", leader="writer-2", tables=tables, lanes=(lane,)))
+    assert told(other, "seconds", "public.a") is None
+
+
 def test_losses_protection_and_the_slot_are_told() -> None:
     lost = ReplicaLost(service="generator", replica="generator-1", at=NOW, cause="memory")
     lane = LaneProgress(lane=0, position="0/1", slot=SlotState(name="s", status="extended"))
@@ -119,7 +139,7 @@ def test_the_board_has_no_name_that_an_instrument_of_the_writer_has() -> None:
 
 def test_every_sample_belongs_to_a_declared_family_with_its_labels() -> None:
     lane = LaneProgress(lane=0, position="0/1")
-    tables = (TableProgress(table=0, name="public.a"),)
+    tables = (TableProgress(table=0, name="public.a", lag_s=0.0),)
     declared = {f.name: set(f.labels) for f in FAMILIES}
     seen = {
         sample.name: set(sample.labels)

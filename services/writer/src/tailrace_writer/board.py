@@ -13,19 +13,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final, NamedTuple, get_args
 
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from tailrace_shared.messages import TERMINAL_STATES, Check, Protection, RunRecord, TableProgress
+from tailrace_shared.freshness import REST, largest, named_lags, table_lag
+from tailrace_shared.messages import TERMINAL_STATES, Check, Protection, RunRecord
+from tailrace_shared.service.lane_metrics import TABLE_BYTES, TABLE_SECONDS
 
 ENDED_KEPT: Final = 30
 """Ended runs at most."""
-TABLES_KEPT: Final = 200
-REST: Final = "(others)"
-"""All tables of a run that are not among its largest."""
 KINDS: Final = (
     "rows", "foreign key", "unique", "exclusion", "not null", "check", "sequence", "structure", "catalogue", "made", "digest",
     "table", "leak", "canaries", "live",
@@ -66,6 +66,8 @@ FAMILIES: Final = (
     Family("tailrace_slot_status", "1 for the status of the run's slot in the source.", ("run", "lane", "status")),
     Family("tailrace_run_table_rows",
            "Rows of a table: expected, read, loaded; told by the leader.", ("run", "table", "rows")),
+    Family("tailrace_table_lag_seconds", TABLE_SECONDS, ("run", "lane", "table")),
+    Family("tailrace_table_lag_bytes", TABLE_BYTES, ("run", "lane", "table")),
 )  # fmt: skip
 
 
@@ -92,7 +94,8 @@ class RunBoard(Collector):
         """One family each, whether there is a run or not."""
         made = {f.name: GaugeMetricFamily(f.name, f.text, labels=f.labels) for f in FAMILIES}
         for record in told(self._records(), self._clock() - self._keep):
-            for name, labels, value in (*samples(record), *table_samples(record, self._replica)):
+            by_table = table_samples(record, self._replica), lag_samples(record, self._replica, self._clock())
+            for name, labels, value in chain(samples(record), *by_table):
                 made[f"tailrace_{name}"].add_metric(labels, value)
         return made.values()
 
@@ -154,12 +157,15 @@ def table_samples(record: RunRecord, replica: str) -> Iterable[Sample]:
         yield "run_table_rows", (record.run, name, "loaded"), sum(t.rows_loaded for t in tables)
 
 
-def largest(tables: Sequence[TableProgress]) -> tuple[Sequence[TableProgress], tuple[TableProgress, ...]]:
-    """The tables with the most expected rows, in their order, and all others."""
-    if len(tables) <= TABLES_KEPT:
-        return tables, ()
-    ranked = {t.table for t in sorted(tables, key=lambda t: -t.estimated_rows)[:TABLES_KEPT]}
-    return [t for t in tables if t.table in ranked], tuple(t for t in tables if t.table not in ranked)
+def lag_samples(record: RunRecord, replica: str, now: datetime) -> Iterable[Sample]:
+    """Freshness per table, if this writer leads the run."""
+    if record.leader != replica or record.terminal:
+        return
+    lags = {t.table: lag for t in record.tables if (lag := table_lag(t, now)) is not None}
+    for lane in record.lanes:
+        for name, lag in named_lags(record.tables, lags).items():
+            yield "table_lag_seconds", (record.run, str(lane.lane), name), lag.seconds
+            yield "table_lag_bytes", (record.run, str(lane.lane), name), lag.bytes
 
 
 def check_counts(checks: Iterable[Check]) -> dict[tuple[str, str], int]:

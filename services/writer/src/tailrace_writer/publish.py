@@ -26,6 +26,7 @@ from tailrace_shared.messages import (
 )
 from tailrace_shared.plan.model import Problem
 from tailrace_writer.lane.laying import lane_progress
+from tailrace_writer.lane.table_lag import TableLags
 from tailrace_writer.state.learning import model_progress
 from tailrace_writer.state.read import Picture, live_snapshots
 
@@ -79,6 +80,8 @@ def progress_of(picture: Picture, former: dict[str, Any], lag_s: float | None = 
     for ranged in picture.view.open:
         read, loaded = opened.setdefault(ranged.key.table, [0, 0])
         opened[ranged.key.table] = [read + (ranged.rows if ranged.read else 0), loaded + ranged.ledger_rows]
+    lags = None if picture.lane is None else TableLags(picture.lane, picture.now)
+    before = {table["table"]: table for table in former.get("tables", ())}
     tables = [
         TableProgress(
             table=t["table_no"],
@@ -89,7 +92,8 @@ def progress_of(picture: Picture, former: dict[str, Any], lag_s: float | None = 
             estimated_rows=t["estimated_rows"],
             rows_read=t["rows_read"] + opened.get(t["table_no"], (0, 0))[0],
             rows_loaded=t["rows_loaded"] + opened.get(t["table_no"], (0, 0))[1],
-        ).model_dump()
+            **({} if lags is None else lags.of(t["table_no"], t["state"], before.get(t["table_no"]))),
+        ).model_dump(mode="json")
         for t in picture.tables
     ]
     return {

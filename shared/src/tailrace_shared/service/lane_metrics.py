@@ -6,15 +6,19 @@ A writer's leader cannot look while its destination is away, a reader not while 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 from prometheus_client import Counter, Gauge
 
+from tailrace_shared.freshness import TableLag
 from tailrace_shared.messages import ServiceName
 
 LANE = 0
 """The one lane that a run has."""
+TABLE_SECONDS = "Since the oldest change of a table that the destination lacks was committed in the source."
+TABLE_BYTES = "WAL between what the destination holds of a table and the source's end."
+"""Writers tell the same of the record that their leader publishes."""
 
 
 class LaneMetrics:
@@ -32,7 +36,14 @@ class LaneMetrics:
                 gauge("lane_lag_bytes", "WAL between what the destination holds and the source's end.", *labels)
             )
         self.safe: Gauge | None = None
+        self._tables: tuple[Gauge, Gauge] | None = None
+        self._told: dict[tuple[str, int], frozenset[str]] = {}
+        """Tables that have series, by run and lane."""
         if service == "reader":
+            self._tables = (
+                gauge("table_lag_seconds", TABLE_SECONDS, *labels, "table"),
+                gauge("table_lag_bytes", TABLE_BYTES, *labels, "table"),
+            )
             self.retained = self._keep(
                 gauge("slot_retained_bytes", "WAL that the source keeps for the run's slot.", *labels)
             )
@@ -68,6 +79,21 @@ class LaneMetrics:
             self.safe.labels(run, lane).set(inf)
         if self.quarantined is not None:
             self.quarantined.labels(run)
+        self.tell_tables(run, {}, lane)
+
+    def tell_tables(self, run: str, lags: Mapping[str, TableLag], lane: int = LANE) -> None:
+        """Of tables by name, by whoever captures; tables that are not among them are told no more."""
+        if self._tables is None:
+            return
+        seconds, size = self._tables
+        for name in self._told.pop((run, lane), frozenset()) - lags.keys():
+            seconds.remove(run, str(lane), name)
+            size.remove(run, str(lane), name)
+        if lags:
+            self._told[run, lane] = frozenset(lags)
+        for name, lag in lags.items():
+            seconds.labels(run, lane, name).set(lag.seconds)
+            size.labels(run, lane, name).set(lag.bytes)
 
     def _keep(self, gauge: Gauge) -> Gauge:
         self._gauges.append(gauge)

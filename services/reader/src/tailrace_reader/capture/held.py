@@ -1,33 +1,38 @@
-"""What a capture has sent and the destination does not hold yet: bytes, and since when. Pure."""
+"""What a capture has sent and the destination does not hold yet: bytes, of which tables, and since when; and how far the capture
+itself is behind. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
+
+from tailrace_reader.capture.tail import Kept
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    last: int
-    """Commit LSN of the record's last transaction."""
-    bytes: int
-    committed: float
-    """When its first transaction was committed, seconds since the epoch by the source's clock; 0 where it has none."""
+class Waits(NamedTuple):
+    """Changes of one table that the destination lacks."""
+
+    since: float
+    """When the oldest of them was committed, seconds since the epoch by the source's clock."""
+    behind: int
+    """Up to this commit LSN the destination lacks none of the table."""
+    until: int
+    """Once the destination is there, it lacks none of these."""
 
 
 class Held:
     """Records in the order of the lane. ``began``: what was sent before, by another capture, is taken for as old as that."""
 
     def __init__(self, tail: int, began: float) -> None:
-        self._records: deque[_Sent] = deque()
+        self._records: deque[Kept] = deque()
         self._before = tail
         self._began = began
         self.bytes = 0
 
-    def add(self, last: int, size: int, committed_us: int) -> None:
+    def add(self, record: Kept) -> None:
         """A record that Kafka has acknowledged."""
-        self._records.append(_Sent(last, size, committed_us / 1e6))
-        self.bytes += size
+        self._records.append(record)
+        self.bytes += record.bytes
 
     def applied(self, position: int) -> None:
         """The destination holds everything up to there."""
@@ -38,5 +43,43 @@ class Held:
         """Since the oldest change that the destination lacks was committed."""
         if position < self._before:
             return max(0.0, now - self._began)
-        oldest = next((sent.committed for sent in self._records if sent.committed), None)
-        return 0.0 if oldest is None else max(0.0, now - oldest)
+        oldest = next((sent.committed_us for sent in self._records if sent.committed_us), None)
+        return 0.0 if oldest is None else max(0.0, now - oldest / 1e6)
+
+    def waits(self, position: int) -> dict[int, Waits]:
+        """By table (plan numbers), as far as that is known."""
+        found: dict[int, Waits] = {}
+        for record in self._records:
+            if record.last <= position or record.tables is None:
+                continue
+            here = Waits(record.committed_us / 1e6, max(record.previous, position), record.last)
+            for table in record.tables:
+                first = found.get(table, here)
+                found[table] = first._replace(until=max(first.until, record.last))
+        return found
+
+    def unknown_since(self, position: int) -> float | None:
+        """Since when changes of any table may wait; None where it is known of all of them."""
+        strange = any(record.tables is None and record.last > position for record in self._records)
+        return self._began if strange else None
+
+
+class Backlog:
+    """How far a capture is behind its source. Times by the source's clock, ``now`` by the reader's."""
+
+    def __init__(self, began: float) -> None:
+        self._newest = began
+        self._idle = False
+
+    def decoded(self, committed_us: int) -> None:
+        """The newest transaction that was decoded; more may come at once."""
+        self._idle = False
+        self._newest = max(self._newest, committed_us / 1e6)
+
+    def idle(self) -> None:
+        """The source has nothing more at the moment."""
+        self._idle = True
+
+    def age(self, now: float) -> float:
+        """Of what is known to have been captured: 0 where that is everything."""
+        return 0.0 if self._idle else max(0.0, now - self._newest)

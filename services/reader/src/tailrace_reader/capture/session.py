@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from tailrace_reader.capture.cutover import SnapshotFilter, Visible
 from tailrace_reader.capture.decode import Decoder
-from tailrace_reader.capture.held import Held
+from tailrace_reader.capture.freshness import Captured, lags_of
+from tailrace_reader.capture.held import Backlog, Held
 from tailrace_reader.capture.lease import Lease
 from tailrace_reader.capture.record import Lane, Record, Recorder
 from tailrace_reader.capture.relations import Relation, RelationColumn
@@ -22,13 +24,13 @@ from tailrace_reader.capture.segment import Segment
 from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream
 from tailrace_reader.capture.tables import CapturedTable
-from tailrace_reader.capture.tail import LaneEnd
+from tailrace_reader.capture.tail import Kept, LaneEnd
 from tailrace_reader.capture.watch import EVERY_S, added, look_at
 from tailrace_reader.lane_opening import lsn_of, lsn_text
 from tailrace_shared.changes import Truncated
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.sender import Sender
-from tailrace_shared.messages import CaptureSeen, Fact, SlotState, TableAppeared, TableChanged
+from tailrace_shared.messages import CaptureSeen, Fact, SlotState, TableAppeared, TableChanged, TableWaits
 from tailrace_shared.plan.model import PlannedTable
 
 if TYPE_CHECKING:
@@ -58,12 +60,15 @@ class CaptureSession:
         lane = Lane(plan.run, follow.lane, follow.system, timeline, capture.digest, plan.key.id)
         self.recorder = Recorder(lane, capture.cipher, end.tail)
         self._held = Held(end.tail.last, time.time())
-        for last, size, committed in end.kept:
-            self._held.add(last, size, committed)
+        for kept in end.kept:
+            self._held.add(kept)
+        self._told = end.tail
+        """Where the lane goes with what Kafka has acknowledged."""
         self._budget = capture.record.job.continuous.disk_bytes
         self._heartbeat_s = capture.record.job.continuous.heartbeat_s
         self._idle_since = time.monotonic()
         self._held_back = False
+        self._backlog = Backlog(time.time())
         self._ends_at: int | None = None
         self._sending: asyncio.Task[None] | None = None
         """What makes a record of the last segment and sends it."""
@@ -86,15 +91,15 @@ class CaptureSession:
                     continue
                 frames = await self._stream.cut(self._decoder.inside, CUT_S)
                 if frames is None:
+                    self._backlog.idle()
                     await self._sent()
                     await self._idle()
                     continue
                 started = time.perf_counter()
                 segment = await _aside(len(frames.starts), self._decoder.decode, frames)
                 self._observe("decode", started)
-                for entry in segment.controls:
-                    if isinstance(entry, Truncated):
-                        self._of.watch.truncated |= set(entry.tables)
+                self._backlog.decoded(segment.last_time)
+                self._of.watch.truncated |= _emptied(segment)
                 await self._sent()
                 self._stream.drop(segment.frames)
                 self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")
@@ -143,20 +148,22 @@ class CaptureSession:
         self._observe("encode", started)
         if record is not None:
             started = time.perf_counter()
-            await self._send(record)
+            await self._send(record, _emptied(segment))
             self._observe("send", started)
         self._stream.confirm(self.recorder.tail.end)
 
     def _observe(self, step: str, started: float) -> None:
         self._of.context.metrics.batch_seconds.labels(self._of.plan.run, step).observe(time.perf_counter() - started)
 
-    async def _send(self, record: Record) -> None:
+    async def _send(self, record: Record, emptied: Set[int] = frozenset()) -> None:
         crash_point("reader.before-changes")
         await self._sender.send(self._of.topic, record.value, partition=0, headers=record.headers)
         crash_point("reader.after-changes-before-confirm")
         self._idle_since = time.monotonic()
         size, head, run = len(record.value), record.head, self._of.plan.run
-        self._held.add(head.last, size, head.first_time)
+        tables = tuple({*head.tables, *emptied})
+        self._held.add(Kept(head.last, size, head.first_time, head.previous, tables))
+        self._told = self.recorder.tail
         self._of.changes += head.changes
         self._of.bytes += size
         metrics = self._of.context.metrics
@@ -199,6 +206,7 @@ class CaptureSession:
             async with self._lease.asking() as connection:
                 state = await slot_state(connection, of.follow.slot)
                 _, _, end = await source_position(connection)
+            captured = self._captured(end)
             if state is not None:
                 slot = SlotState(
                     name=state.name,
@@ -214,14 +222,24 @@ class CaptureSession:
                         lane=of.follow.lane,
                         replica=of.context.replica,
                         slot=slot,
-                        tail=lsn_text(self.recorder.tail.last),
+                        tail=lsn_text(self._told.last),
                         source_end=lsn_text(end),
                         changes=of.changes,
                         bytes=of.bytes,
                         held_back=self._held_back,
+                        behind_s=captured.behind_s,
+                        waits=tuple(
+                            TableWaits(
+                                table=table,
+                                since=datetime.fromtimestamp(found.since, UTC),
+                                behind=lsn_text(found.behind),
+                                until=lsn_text(found.until),
+                            )
+                            for table, found in captured.waits.items()
+                        ),
                     )
                 )
-                self._measure(slot, end)
+                self._measure(slot, captured)
             await asyncio.sleep(SEEN_S)
 
     async def _watch(self) -> None:
@@ -247,7 +265,13 @@ class CaptureSession:
                     await of.context.control.fact(fact)
                     told.add((digest, about))
 
-    def _measure(self, slot: SlotState, end: int) -> None:
+    def _captured(self, end: int) -> Captured:
+        now, applied = time.time(), self._of.applied
+        unknown = self._held.unknown_since(applied)
+        behind_s = max(self._backlog.age(now), 0.0 if unknown is None else now - unknown)
+        return Captured(now, end, self._told.last if unknown is None else applied, behind_s, self._held.waits(applied))
+
+    def _measure(self, slot: SlotState, captured: Captured) -> None:
         """What an alarm needs while the destination, whose leader tells the lag otherwise, is away."""
         of, metrics = self._of, self._of.context.metrics.lane
         run, lane, applied = of.plan.run, of.follow.lane, of.applied
@@ -258,8 +282,14 @@ class CaptureSession:
         metrics.budget.labels(run, lane).set(self._budget)
         metrics.held_back.labels(run, lane).set(self._held_back)
         metrics.capturing.labels(run, lane).set(1)
-        metrics.lag_bytes.labels(run, lane).set(max(0, end - applied))
-        metrics.lag_seconds.labels(run, lane).set(self._held.lag_s(applied, time.time()))
+        metrics.lag_bytes.labels(run, lane).set(max(0, captured.end - applied))
+        metrics.lag_seconds.labels(run, lane).set(self._held.lag_s(applied, captured.now))
+        metrics.tell_tables(run, lags_of(of.record.tables, captured), lane)
+
+
+def _emptied(segment: Segment) -> set[int]:
+    """Tables that were truncated."""
+    return {table for entry in segment.controls if isinstance(entry, Truncated) for table in entry.tables}
 
 
 async def _aside(changes: int, call: Callable[[Given], Made], given: Given) -> Made:

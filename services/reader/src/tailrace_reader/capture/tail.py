@@ -20,13 +20,27 @@ GENERATION = 1 << 32
 """Sequence numbers of one capture; each begins at the next multiple, so that what a former one says late is told apart."""
 
 
+class Kept(NamedTuple):
+    """A record on Kafka, as far as it matters that the destination may lack it."""
+
+    last: int
+    """Once the destination is there, nobody needs it. Of a transaction that was left unfinished and is captured anew: where the
+    lane goes without it."""
+    bytes: int
+    committed_us: int
+    """When its first transaction was committed; 0: it has none, or it is not known."""
+    previous: int
+    """Up to where the lane goes before it."""
+    tables: tuple[int, ...] | None
+    """Plan numbers; None: nobody has looked."""
+
+
 class LaneEnd(NamedTuple):
     """How far a lane goes, and what of it is on Kafka."""
 
     tail: Tail
-    kept: tuple[tuple[int, int, int], ...]
-    """(commit LSN, bytes, first commit time in µs) per record that was looked at, oldest first; those before them are estimated,
-    as one."""
+    kept: tuple[Kept, ...]
+    """Records that were looked at, oldest first; those before them are estimated, as one."""
     plan: str = ""
     """Digest of the plan by which its last record was made."""
     timeline: int = 0
@@ -70,9 +84,10 @@ def end_of(seen: list[tuple[ChangeHead, int]], before: int, start: int) -> LaneE
     last = max(head.last if head.final else head.previous for head, _ in seen)
     end = max(head.end for head, _ in seen)
     generation = max(head.sequence for head, _ in seen) // GENERATION + 1
-    kept = [(head.last, size, head.first_time) for head, size in seen]
+    # A budget that waited for pieces of an unfinished transaction would wait for ever: what completes it is behind the budget.
+    kept = [Kept(min(head.last, last), size, head.first_time, head.previous, head.tables) for head, size in seen]
     if before:
-        kept.insert(0, (kept[0][0], before * sum(size for _, size in seen) // len(seen), 0))
+        kept.insert(0, Kept(kept[0].last, before * sum(size for _, size in seen) // len(seen), 0, start, None))
     timeline = max(head.timeline for head, _ in seen)
     plan = max(seen, key=lambda one: one[0].sequence)[0].plan
     return LaneEnd(Tail(generation * GENERATION, max(last, start), max(end, start)), tuple(kept), plan, timeline)

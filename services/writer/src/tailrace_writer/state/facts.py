@@ -151,14 +151,17 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
 async def _capture_seen(connection: asyncpg.Connection, fact: m.CaptureSeen) -> None:
     """Facts of a former capture may come late: what is behind the known tail of a lane changes nothing."""
     await connection.execute(
-        "INSERT INTO tailrace.capture (run, attempt, lane, replica, seen_at, slot, tail, source_end, held_back) "
-        "SELECT run, attempt, lane, $4, clock_timestamp(), $5::jsonb, $6::bigint, $7::bigint, $8 FROM tailrace.lane "
+        "INSERT INTO tailrace.capture (run, attempt, lane, replica, seen_at, slot, tail, source_end, held_back, behind_s, waits) "
+        "SELECT run, attempt, lane, $4, clock_timestamp(), $5::jsonb, $6::bigint, $7::bigint, $8, $9, $10::jsonb "
+        "FROM tailrace.lane "
         "WHERE run = $1 AND attempt = $2 AND lane = $3 ON CONFLICT (run, lane, attempt) DO UPDATE SET "
         "replica = excluded.replica, seen_at = excluded.seen_at, slot = excluded.slot, tail = excluded.tail, "
-        "source_end = greatest(capture.source_end, excluded.source_end), held_back = excluded.held_back "
+        "source_end = greatest(capture.source_end, excluded.source_end), held_back = excluded.held_back, "
+        "behind_s = excluded.behind_s, waits = excluded.waits "
         "WHERE capture.tail <= excluded.tail",
         fact.run, fact.attempt, fact.lane, fact.replica, fact.slot.model_dump_json(), lsn_of(fact.tail),
-        lsn_of(fact.source_end), fact.held_back,
+        lsn_of(fact.source_end), fact.held_back, fact.behind_s,
+        json.dumps([waits.model_dump(mode="json") for waits in fact.waits]),
     )  # fmt: skip
 
 

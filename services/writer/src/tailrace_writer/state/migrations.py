@@ -130,6 +130,12 @@ FROM tailrace.lane;
 """
 """What is told of a lane's beginning, apart from its row: that is locked for as long as a transaction of the lane is applied."""
 
+_FRESHNESS: Final = """
+ALTER TABLE tailrace.capture ADD COLUMN behind_s float8 NOT NULL DEFAULT 0;
+ALTER TABLE tailrace.capture ADD COLUMN waits jsonb NOT NULL DEFAULT '[]';
+"""
+"""Of which tables changes wait, as the capture has told."""
+
 STEPS: Final[tuple[Step, ...]] = (
     Step(3, _LANES),
     Step(4, _RESYNCS),
@@ -137,6 +143,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(6, _LOSSES),
     Step(7, _MODELS),
     Step(8, _CAPTURES),
+    Step(9, _FRESHNESS),
 )
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""

@@ -32,7 +32,8 @@ _LANE = """
 SELECT l.run, l.lane, l.position, l.kafka_offset, l.committed_at, l.applied_at, l.changes, coalesce(c.replica, '') AS replica,
   c.slot, c.seen_at,
   coalesce(c.source_end, 0) AS source_end, coalesce(c.held_back, false) AS held_back, coalesce(c.broken, '') AS broken,
-  coalesce(c.why, '') AS why, c.ended_at, coalesce(l.position >= c.ended_at, false) AS caught_up, coalesce(c.tail, 0) AS tail
+  coalesce(c.why, '') AS why, c.ended_at, coalesce(l.position >= c.ended_at, false) AS caught_up, coalesce(c.tail, 0) AS tail,
+  coalesce(c.behind_s, 0) AS behind_s, coalesce(c.waits, '[]') AS waits
 FROM tailrace.lane l LEFT JOIN tailrace.capture c ON c.run = l.run AND c.lane = l.lane AND c.attempt = l.attempt
 WHERE l.run = $1 AND l.attempt = $2 AND l.lane = 0
 """
