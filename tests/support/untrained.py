@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tailrace_shared.synthesis import Artefact, Header, Privacy, Training
+from tailrace_shared.synthesis import Artefact, Header, Privacy, SequenceArtefact, SequenceHeader, Training
 from tailrace_shared.types import ColumnType
 from tailrace_trainer.learning.calibrate import calibrate
 from tailrace_trainer.learning.columns import Subject
@@ -55,3 +55,13 @@ def make_artefact(
             weights[f"n{place}.{name}"] = np.zeros(length, np.float32)
     artefact = Artefact(header, weights)
     return calibrate(artefact, codes, coded.parents, rng, blocks=3) if calibrated else artefact
+
+
+def make_pair(coded: CodedSequence, privacy: Privacy, *, key: str = "", foreign_key: str = "") -> SequenceArtefact:
+    """As ``make_artefact``, of entities and their events."""
+    entity, events = make_artefact(coded.entity, privacy), make_artefact(coded.events, privacy, sequence=coded)
+    header = SequenceHeader(
+        entity=entity.header, events=events.header, timeline=coded.timeline, length_max=coded.length_max, seen=coded.seen,
+        lags=coded.lags, key=key, foreign_key=foreign_key,
+    )  # fmt: skip
+    return SequenceArtefact(header, entity, events, coded.edges)

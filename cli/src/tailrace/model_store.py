@@ -12,9 +12,13 @@ from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.postgres import connect, translated
 from tailrace_shared.secrets import name_of, resolve
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import Artefact, Header, SequenceArtefact, load_model
+from tailrace_shared.synthesis.sequence import HIDDEN
 
 APPLICATION = "tailrace/models"
+
+
+Model = Artefact | SequenceArtefact
 
 
 class SavedModel(NamedTuple):
@@ -25,7 +29,7 @@ class SavedModel(NamedTuple):
     job: str
     run: str
     made_at: datetime
-    artefact: Artefact
+    artefact: Model
 
 
 async def saved(job: Job, asked: str = "", environ: Mapping[str, str] = os.environ) -> list[SavedModel]:
@@ -44,8 +48,7 @@ async def saved(job: Job, asked: str = "", environ: Mapping[str, str] = os.envir
     finally:
         await session.close()
     return [
-        SavedModel(r["digest"], r["table_name"], r["job"], r["run"], r["made_at"], Artefact.load(r["data"]))
-        for r in rows
+        SavedModel(r["digest"], r["table_name"], r["job"], r["run"], r["made_at"], load_model(r["data"])) for r in rows
     ]
 
 
@@ -59,7 +62,7 @@ def one_of(models: list[SavedModel], asked: str) -> SavedModel:
     return models[0]
 
 
-def read_model(path: Path) -> Artefact:
+def read_model(path: Path) -> Model:
     """A model from a file. Raises UsageError (``models.file``) where it cannot be read, TerminalError where it is none."""
     try:
         data = path.read_bytes()
@@ -69,26 +72,44 @@ def read_model(path: Path) -> Artefact:
             f"{path} cannot be read: {error.strerror}",
             "Write one with `tailrace models JOB.YAML MODEL -o FILE`.",
         ) from None
-    return Artefact.load(data)
+    return load_model(data)
 
 
-def described(artefact: Artefact) -> dict[str, Any]:
+def headers_of(artefact: Model) -> tuple[Header, ...]:
+    """Of its table, or of the entities and their events."""
+    return (artefact.header,) if isinstance(artefact, Artefact) else (artefact.entity.header, artefact.events.header)
+
+
+def described(artefact: Model) -> dict[str, Any]:
     """What a model says of itself, for people and machines: no value of a column but its number of categories."""
-    header = artefact.header
+    first = headers_of(artefact)[0]
+    told = {
+        "digest": artefact.digest,
+        "table": first.table,
+        "bytes": len(artefact.data),
+        "format": first.format,
+        "version": first.version,
+        "privacy": first.privacy.model_dump(),
+        **_learned(first),
+    }
+    if isinstance(artefact, SequenceArtefact):
+        events, timeline = artefact.events.header, artefact.header.timeline
+        told["events"] = {
+            "table": events.table,
+            "order": timeline.column if timeline else None,
+            "length_max": artefact.header.length_max,
+            **_learned(events),
+        }
+    return told
+
+
+def _learned(header: Header) -> dict[str, Any]:
     columns = []
     for column in header.columns:
         kept = getattr(column, "labels", None) or getattr(column, "patterns", None) or ()
         for name, kind in zip(column.columns, column.types, strict=True):
-            columns.append(
-                {"name": name, "type": kind.name, "form": column.form, "kept": len(kept), "nulls": column.nulls}
-            )
-    return {
-        "digest": artefact.digest,
-        "table": header.table,
-        "bytes": len(artefact.data),
-        "format": header.format,
-        "version": header.version,
-        "privacy": header.privacy.model_dump(),
-        "training": header.training.model_dump(),
-        "columns": columns,
-    }
+            if name not in HIDDEN:
+                columns.append(
+                    {"name": name, "type": kind.name, "form": column.form, "kept": len(kept), "nulls": column.nulls}
+                )
+    return {"training": header.training.model_dump(), "columns": columns}

@@ -61,7 +61,8 @@ async def preview(
 
 def unlearned(table: PlannedTable) -> PlannedTable:
     """A generated table without the columns that come from a model: that is there only once a run has learned it."""
-    return table.model_copy(update={"columns": tuple(c for c in table.columns if not isinstance(c.rule, Ai))})
+    known = [c for c in table.columns if not isinstance(c.rule, Ai) and not (c.parent and c.parent.owner)]
+    return table.model_copy(update={"columns": tuple(known)})
 
 
 async def _read(

@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from support.untrained import make_artefact, make_subject
+from support.untrained import make_artefact, make_pair, make_subject
 from tailrace.app import create_app
 from tailrace.commands.models import inside
 from tailrace.model_store import described
-from tailrace_shared.synthesis import Account, Artefact, Privacy
+from tailrace_shared.synthesis import Account, Artefact, Privacy, SequenceArtefact
+from tailrace_trainer.learning.sequence import Ties, learn_sequence
 from tailrace_trainer.learning.table import learn_table
 
 
@@ -72,6 +73,52 @@ def test_a_model_tells_its_columns_privacy_and_training_and_no_value(model: Arte
         ("token", "fresh"),
     ]
     assert "Lyon" not in json.dumps(told)
+
+
+def test_of_entities_and_events_a_model_tells_both_and_is_drawn_into_two_files(
+    pair_model: SequenceArtefact, tmp_path: Path
+) -> None:
+    (tmp_path / "p.safetensors").write_bytes(pair_model.data)
+    to = tmp_path / "people.parquet"
+    done = CliRunner().invoke(
+        create_app(), ["sample", str(tmp_path / "p.safetensors"), "--rows", "3000", "-o", str(to), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    people, visits = pq.read_table(to), pq.read_table(tmp_path / "people-events.parquet")
+    assert (told["rows"], told["events"], told["events_file"]) == (
+        3000,
+        len(visits),
+        str(tmp_path / "people-events.parquet"),
+    )
+    assert people["id"].to_pylist() == list(range(1, 3001))
+    assert (people.column_names, visits.column_names) == (["id", "age"], ["person", "room", "day"])
+    assert 1 <= min(visits["person"].to_pylist()) <= max(visits["person"].to_pylist()) <= 3000
+    about = described(pair_model)
+    assert [column["name"] for column in about["columns"]] == ["age"], "what is hidden is none of its columns"
+    assert (about["events"]["order"], [c["name"] for c in about["events"]["columns"]]) == ("day", ["room"])
+    said = " ".join(line for line in inside(about) if isinstance(line, str))
+    assert "in order of day" in said
+
+
+@pytest.fixture(scope="module")
+def pair_model() -> SequenceArtefact:
+    rng = np.random.default_rng(2)
+    people = pa.table({"id": np.arange(900), "age": rng.integers(18, 90, 900).astype(np.int32)})
+    owners = np.repeat(np.arange(900), rng.poisson(3, 900))
+    visits = pa.table(
+        {
+            "person": owners,
+            "room": rng.choice(["gym", "pool"], len(owners)),
+            "day": pa.array(rng.integers(19_000, 19_400, len(owners)).astype(np.int32)).view(pa.date32()),
+        }
+    )
+    coded = learn_sequence(
+        people, visits, [make_subject("age", "int4", False)],
+        [make_subject("room", "text", False), make_subject("day", "date", False)],
+        Ties("id", "person", "day"), Privacy(), rng,
+    )  # fmt: skip
+    return make_pair(coded, Privacy(), key="id", foreign_key="person")
 
 
 def test_a_private_model_tells_how_its_guarantee_was_spent_and_no_loss(model: Artefact) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from support.catalogues import catalogue, foreign_key, table
 from support.catalogues import planned as plan_of
-from support.untrained import make_artefact, make_subject
+from support.untrained import make_pair, make_subject
 from tailrace_generator.drawing_events import apart
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.making import TableMaker
@@ -19,7 +19,7 @@ from tailrace_generator.sampling.sequences import Events
 from tailrace_generator.workshop import Workshop
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.model import Plan
-from tailrace_shared.synthesis import Privacy, SequenceArtefact, SequenceHeader
+from tailrace_shared.synthesis import Privacy, SequenceArtefact
 from tailrace_trainer.learning.sequence import Ties, learn_sequence
 
 SECRET = MaskSecret.of("a secret of the tests")
@@ -52,12 +52,7 @@ def model() -> SequenceArtefact:
         [make_subject("year", "int4", False), make_subject("team", "text", False)],
         Ties("id", "player_id", "year"), privacy, rng,
     )  # fmt: skip
-    entity, events = make_artefact(coded.entity, privacy), make_artefact(coded.events, privacy, sequence=coded)
-    header = SequenceHeader(
-        entity=entity.header, events=events.header, timeline=coded.timeline, length_max=coded.length_max, seen=coded.seen,
-        lags=coded.lags, key="id", foreign_key="player_id",
-    )  # fmt: skip
-    return SequenceArtefact(header, entity, events, coded.edges)
+    return make_pair(coded, privacy)
 
 
 def planned(strict: bool = False, entities: int = ENTITIES) -> Plan:

@@ -59,17 +59,20 @@ def models(
 
 
 def _list(found: list[Any]) -> Table:
+    from tailrace.model_store import described, headers_of
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("model", "table", "made", "learned from", "columns", "protection", "bytes"):
         table.add_column(name)
     for saved in found:
-        header = saved.artefact.header
+        told, header = described(saved.artefact), headers_of(saved.artefact)[0]
+        sides = [told, *([told["events"]] if "events" in told else [])]
         table.add_row(
             saved.digest[:12],
-            escape(header.table),
+            escape(" and ".join(side["table"] for side in sides)),
             f"{saved.made_at:%Y-%m-%d %H:%M}",
-            f"{number(header.training.rows + header.training.held_out)} rows",
-            str(sum(len(column.columns) for column in header.columns)),
+            " + ".join(number(side["training"]["rows"] + side["training"]["held_out"]) for side in sides) + " rows",
+            " + ".join(str(len(side["columns"])) for side in sides),
             f"k {header.privacy.k}" + (f", ε {header.privacy.epsilon:g}" if header.privacy.epsilon is not None else ""),
             size(len(saved.artefact.data)),
         )
@@ -82,21 +85,36 @@ def inside(told: dict[str, Any]) -> list[Any]:
     rare = (
         "drawn again among the others" if privacy["rare"] == "resample" else f"replaced by {privacy['replacement']!r}"
     )
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("column", "type", "form", "kept"):
-        table.add_column(name)
-    for column in told["columns"]:
-        table.add_row(
-            *(escape(str(cell)) for cell in (column["name"], column["type"], column["form"], column["kept"] or ""))
-        )
     return [
         f"[bold]{told['digest']}[/bold]",
         f"{escape(told['table'])}, {size(told['bytes'])}, by release {told['version']}",
         f"learned from {number(training['rows'])} rows in {training['epochs']} epochs" + _losses(training),
         f"{privacy['k']} distinct entities or more behind everything that is kept; rare categories are {escape(rare)}",
         *_guarantee(privacy, training),
-        table,
+        _columns(told["columns"]),
+        *(_events(told["events"]) if "events" in told else ()),
     ]
+
+
+def _events(told: dict[str, Any]) -> list[Any]:
+    """What belongs to the rows of the first table."""
+    training, order = told["training"], f"in order of {told['order']}" if told["order"] else "in no order"
+    return [
+        f"with its events {escape(told['table'])}, {escape(order)}, {number(told['length_max'])} at most of one: "
+        f"learned from {number(training['rows'])} in {training['epochs']} epochs" + _losses(training),
+        _columns(told["columns"]),
+    ]
+
+
+def _columns(columns: list[dict[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("column", "type", "form", "kept"):
+        table.add_column(name)
+    for column in columns:
+        table.add_row(
+            *(escape(str(cell)) for cell in (column["name"], column["type"], column["form"], column["kept"] or ""))
+        )
+    return table
 
 
 def _losses(training: dict[str, Any]) -> str:

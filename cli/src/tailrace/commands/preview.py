@@ -51,7 +51,11 @@ def preview(
         raise typer.Exit(ExitCode.REFUSED)
     output.data({"tables": [preview_data(one, after_only=after_only) for one in found]})
     for one in found:
-        if one.table.learning is not None:
+        if one.table.events_of is not None:
+            output.note(
+                f"{one.table.name}: as events of another table, its rows are drawn by a model that a run learns"
+            )
+        elif one.table.learning is not None:
             output.note(
                 f"{one.table.name}: its learned columns are not shown, a run learns the model that they are drawn from"
             )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tailrace.commands.options import AsJson
 from tailrace.console import Output, duration, number
 from tailrace_shared.errors import UsageError
+from tailrace_shared.synthesis import Artefact
 
 
 def sample(
@@ -21,14 +22,16 @@ def sample(
 ) -> None:
     """Draw rows from a saved model into a file; no database and no broker is needed.
 
+    Of a model of entities and their events, so many entities; their events go to a second file, NAME-events.
+
     Example: [bold]tailrace sample customers.safetensors --rows 100000 -o customers.parquet[/bold]
     """
     import time
 
-    from tailrace.model_store import read_model
+    from tailrace.model_store import headers_of, read_model
 
     try:
-        from tailrace.sampling import write_rows
+        from tailrace.sampling import write_pair, write_rows
     except ModuleNotFoundError as error:
         raise UsageError(
             "preview.services",
@@ -37,8 +40,15 @@ def sample(
         ) from None
     output = Output(as_json=as_json)
     artefact = read_model(model)
-    began = time.monotonic()
-    with output.busy(f"drawing {number(rows)} rows of {artefact.header.table}"):
-        write_rows(artefact, seed, rows, to)
-    output.data({"model": artefact.digest, "table": artefact.header.table, "rows": rows, "seed": seed, "file": str(to)})
+    began, table = time.monotonic(), headers_of(artefact)[0].table
+    told: dict[str, Any] = {"model": artefact.digest, "table": table, "rows": rows, "seed": seed, "file": str(to)}
+    with output.busy(f"drawing {number(rows)} rows of {table}"):
+        if isinstance(artefact, Artefact):
+            write_rows(artefact, seed, rows, to)
+        else:
+            beside = to.with_stem(f"{to.stem}-events")
+            told |= {"events": write_pair(artefact, seed, rows, to, beside), "events_file": str(beside)}
+    output.data(told)
+    if "events" in told:
+        output.note(f"wrote {number(told['events'])} events of them to {told['events_file']}")
     output.note(f"wrote {number(rows)} rows to {to} in {duration(time.monotonic() - began)}")

@@ -7,10 +7,11 @@ from typing import Final
 
 import asyncpg
 
+from tailrace.model_store import headers_of
 from tailrace.quality.privacy import Losses
 from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.postgres import translated
-from tailrace_shared.synthesis import Artefact
+from tailrace_shared.synthesis import load_model
 
 _THERE: Final = "SELECT pg_catalog.to_regclass('tailrace.saved_model') IS NOT NULL"
 _NEWEST: Final = """
@@ -33,9 +34,10 @@ async def losses_of(destination: asyncpg.Connection, tables: Iterable[PlannedTab
                 model = table.learning.model
                 data = await destination.fetchval(_NEWEST, str(table.name), model, run)
                 if data is not None:
-                    training = Artefact.load(data).header.training
-                    if training.digest:  # differentially private ones do not tell
-                        found[str(table.name)] = Losses(training.loss, training.held_out_loss)
+                    for header in headers_of(load_model(data)):
+                        training = header.training
+                        if training.digest:  # differentially private ones do not tell
+                            found[header.table] = Losses(training.loss, training.held_out_loss)
         except asyncpg.InsufficientPrivilegeError:
             return {}
     return found

@@ -18,6 +18,7 @@ from tailrace.quality.treatment import Treatment
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.detect import detect
 from tailrace_shared.plan.model import Learning, Plan, PlannedColumn, PlannedTable, TableFilter
+from tailrace_shared.plan.sampled import sampled_by
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified, quote_ident
 
@@ -97,6 +98,8 @@ def held_out_of(learning: Learning | None) -> str:
     """Rows that a random sample left out, as a condition: PostgreSQL decides by a row's place and the seed alone."""
     if learning is None or learning.sample != "random" or learning.percent >= 100 or learning.model:
         return ""
+    if learning.events is not None:
+        return f"NOT {sampled_by(learning.key, learning.percent, learning.seed)}"
     samples = " UNION ALL ".join(
         queries.places(leaf.name.schema_name, leaf.name.name, learning.percent, learning.seed)
         for leaf in learning.source.leaves
