@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 from ulid import ULID
 
-from tailrace_shared import topics
+from tailrace_shared import formats, topics
 from tailrace_shared.errors import TransientError, UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.kafka import Kafka, translated
@@ -78,6 +78,8 @@ class PublishedRecords:
     def __init__(self, kafka: Kafka, namespace: str) -> None:
         self._kafka = kafka
         self._topic = topics.jobs(namespace)
+        self.foreign: set[str] = set()
+        """Runs whose newest record is of a release with another format: they are in no answer."""
 
     async def latest(self) -> dict[str, RunRecord]:
         newest = Newest()
@@ -85,7 +87,7 @@ class PublishedRecords:
             async with self._reading() as consumer, asyncio.timeout(_SNAPSHOT_DEADLINE_SECONDS):
                 ends = await consumer.end_offsets(consumer.assignment())
                 while any([await consumer.position(p) < end for p, end in ends.items()]):
-                    for run, record in await _poll(consumer):
+                    for run, record in await _poll(consumer, self.foreign):
                         newest.take(record) if record is not None else newest.forget(run)
         except TimeoutError:
             raise TransientError(
@@ -99,7 +101,11 @@ class PublishedRecords:
         newest = Newest()
         async with self._reading() as consumer:
             while True:
-                news = [record for of, record in await _poll(consumer) if record and of == run and newest.take(record)]
+                news = [
+                    record
+                    for of, record in await _poll(consumer, self.foreign)
+                    if record and of == run and newest.take(record)
+                ]
                 yield news[-1] if news else None
 
     @asynccontextmanager
@@ -167,13 +173,20 @@ async def _acknowledged(publishing: Awaitable[None]) -> None:
         ) from None
 
 
-async def _poll(consumer: Any) -> list[tuple[str, RunRecord | None]]:
-    """What has come, by run; None where a run's record was removed. Messages that are no run records are left out."""
+async def _poll(consumer: Any, foreign: set[str]) -> list[tuple[str, RunRecord | None]]:
+    """What has come, by run; None where a run's record was removed, or is of another release, which ``foreign`` is told. Messages
+    that are no run records are left out."""
     records: list[tuple[str, RunRecord | None]] = []
     for messages in (await consumer.getmany(timeout_ms=_POLL_MILLISECONDS)).values():
         for message in messages:
+            run = (message.key or b"").decode(errors="replace")
+            foreign.discard(run)
             if message.value is None:
-                records.append(((message.key or b"").decode(errors="replace"), None))
+                records.append((run, None))
+                continue
+            if formats.is_foreign(message.headers):
+                foreign.add(run)
+                records.append((run, None))
                 continue
             try:
                 record = RunRecord.model_validate_json(message.value)

@@ -55,6 +55,7 @@ class KnownRuns:
         self.submitted: list[Job] = []
         self.cancelled: list[str] = []
         self.asked: list[Request] = []
+        self.foreign: set[str] = set()
 
     async def submit(self, job: Job) -> str:
         self.submitted.append(job)
@@ -197,6 +198,15 @@ def test_cancelling_what_has_ended_changes_nothing_and_says_so(monkeypatch: pyte
     assert invoke("cancel", "01JAAA").exit_code == 1
     assert invoke("cancel", "01JBBB").exit_code == 0
     assert runs.cancelled == []
+
+
+def test_status_names_runs_that_another_release_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = given(monkeypatch, KnownRuns(record("01JAAA")))
+    runs.foreign = {"01JNEXT"}
+    result = invoke("status")
+    assert result.exit_code == 0
+    assert "1 run is led by another release (01JNEXT)" in " ".join((result.stdout + result.stderr).split())
+    assert "01JAAA" in result.stdout
 
 
 def test_a_broker_that_is_away_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,7 +35,9 @@ def status(
     Example: [bold]tailrace status 01JDC9[/bold]
     """
     output = Output(as_json=as_json)
-    records = asyncio.run(_latest())
+    records, foreign = asyncio.run(_latest())
+    if foreign:
+        output.say(_other_release(foreign))
     if run is not None:
         record = find(records, run)
         output.data(record)
@@ -46,9 +48,16 @@ def status(
     output.say(_list(newest_last) if newest_last else "no runs yet: `tailrace run job.yaml` starts one")
 
 
-async def _latest() -> dict[str, RunRecord]:
+async def _latest() -> tuple[dict[str, RunRecord], set[str]]:
+    """Runs, and ids of those whose records are of a release with another format."""
     async with connect(Kafka(kafka_settings()), load_settings(CommandSettings).namespace) as runs:
-        return await runs.latest()
+        return await runs.latest(), runs.foreign
+
+
+def _other_release(foreign: set[str]) -> str:
+    count = "1 run is" if len(foreign) == 1 else f"{len(foreign)} runs are"
+    named = ", ".join(escape(run) for run in sorted(foreign)[-3:])
+    return f"[yellow]{count} led by another release ({named}): use the command of that release[/yellow]"
 
 
 def _list(records: list[RunRecord]) -> Table:

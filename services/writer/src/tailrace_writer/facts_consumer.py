@@ -14,7 +14,7 @@ import asyncpg
 import structlog
 from pydantic import ValidationError
 
-from tailrace_shared import topics
+from tailrace_shared import formats, topics
 from tailrace_shared.dataplane.pump import Delivery, Pump
 from tailrace_shared.dataplane.retry import FOREVER, RetrySchedule
 from tailrace_shared.deadline import Deadline
@@ -94,6 +94,10 @@ class FactsConsumer:
 
     async def handle(self, delivery: Delivery) -> None:
         """Returns when the fact is in the tables, or does not belong there."""
+        if formats.is_foreign(delivery.headers):
+            said = formats.refusal(delivery.topic, delivery.headers)
+            log.error("control.foreign", code=said.code, message=said.message, remedy=said.remedy)
+            return
         try:
             fact = FACT.validate_json(delivery.value)
         except ValidationError:

@@ -11,11 +11,13 @@ from typing import Any
 from faststream.specification import AsyncAPI
 
 from tailrace_shared import __version__, topics
+from tailrace_shared.formats import CONTROL_FORMAT
 from tailrace_shared.kafka import Kafka, KafkaSettings
 from tailrace_shared.messages import Fact, MakeRows, RunRecord, Task, Work
 from tailrace_shared.service.control import control_broker
 
 NAMESPACE = "tailrace"
+_FORMAT = f"Header `format`: {CONTROL_FORMAT}."
 
 
 def document() -> dict[str, Any]:
@@ -26,14 +28,14 @@ def document() -> dict[str, Any]:
         (
             topics.jobs(NAMESPACE),
             RunRecord,
-            "Compacted, key = run: the published copy of its row. A lower version is ignored.",
+            f"Compacted, key = run: the published copy of its row. A lower version is ignored. {_FORMAT}",
         ),
         (
             topics.facts(NAMESPACE),
             Fact,
-            "Key = run: what happened. Any writer applies it to the state tables, idempotently.",
+            f"Key = run: what happened. Any writer applies it to the state tables, idempotently. {_FORMAT}",
         ),
-        (topics.tasks(NAMESPACE), Task, "Key = run: what a reader or trainer shall do once."),
+        (topics.tasks(NAMESPACE), Task, f"Key = run: what a reader or trainer shall do once. {_FORMAT}"),
         (
             topics.of_run(NAMESPACE, run, "work"),
             Work,

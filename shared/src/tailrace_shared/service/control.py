@@ -16,14 +16,14 @@ from pydantic import BaseModel
 from tailrace_shared import topics
 from tailrace_shared.dataplane.retry import FOREVER
 from tailrace_shared.errors import TailraceError, TerminalError
+from tailrace_shared.formats import CONTROL_FORMAT, HEADER
 from tailrace_shared.kafka import Admin, Kafka, KafkaSettings, map_error
 from tailrace_shared.kafka.errors import FOREIGN
 from tailrace_shared.messages import Fact, RunRecord, Task
 
 _FACT_PARTITIONS = 12
 """More than the writers and readers of most installations; a run's facts stay in one partition."""
-
-
+_HEADERS = {"content-type": "application/json", HEADER: str(CONTROL_FORMAT)}
 _SAY_S = 5.0
 """A broker that is away is worth a line in the log now and then, not one per message and attempt."""
 
@@ -77,9 +77,7 @@ class Control:
         failures = 0
         while True:
             try:
-                await self._broker.publish(
-                    body, topic, key=run.encode(), correlation_id=run, headers={"content-type": "application/json"}
-                )
+                await self._broker.publish(body, topic, key=run.encode(), correlation_id=run, headers=_HEADERS)
                 return
             except FOREIGN as error:
                 mapped = map_error(error, self._settings, f"publishing to {topic}")

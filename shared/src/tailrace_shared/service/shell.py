@@ -28,7 +28,7 @@ from faststream.specification import AsyncAPI
 from prometheus_client import make_asgi_app
 from ulid import ULID
 
-from tailrace_shared import __version__, malloc, topics
+from tailrace_shared import __version__, formats, malloc, topics
 from tailrace_shared.dataplane.retry import FOREVER, RetrySchedule
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import ExitCode, TailraceError, TransientError
@@ -129,6 +129,7 @@ class Shell:
             **_SUBSCRIBER,
         )
         records(self._on_tombstone, filter=_is_tombstone)
+        records(self._on_foreign, filter=_is_foreign)
         reader = RecordReader()
 
         async def read(message: KafkaMessage) -> RunRecord:
@@ -136,7 +137,7 @@ class Shell:
 
         records(self._on_record, decoder=read)
         if takes_tasks:
-            broker.subscriber(
+            tasks = broker.subscriber(
                 topics.tasks(namespace),
                 group_id=topics.group(namespace, self.service, topics.tasks(namespace)),
                 ack_policy=AckPolicy.ACK,
@@ -144,7 +145,9 @@ class Shell:
                 title="tasks",
                 description="What this service shall do once.",
                 **_SUBSCRIBER,
-            )(self._on_task)
+            )
+            tasks(self._on_foreign, filter=_is_foreign)
+            tasks(self._on_task)
         broker.publisher(topics.facts(namespace), schema=Fact, title="facts", description="What happened.")
         broker.publisher(
             topics.tasks(namespace), schema=Task, title="tasks.publish", description="Tasks of the leader."
@@ -166,6 +169,14 @@ class Shell:
         self._versions.pop(run, None)
         if isinstance(forgetting := self._workload, ForgetsRuns):
             await self._attempt(lambda: forgetting.on_forgotten(run))
+
+    async def _on_foreign(self, message: KafkaMessage) -> None:
+        """Of another release: left out. A task is asked for again until somebody takes it who can."""
+        raw = message.raw_message
+        topic = raw.topic if isinstance(raw, ConsumerRecord) else ""
+        said = formats.refusal(topic, message.headers)
+        run = str(raw.key or b"", "utf-8", "replace") if isinstance(raw, ConsumerRecord) else ""
+        log.error("control.foreign", run=run, code=said.code, message=said.message, remedy=said.remedy)
 
     async def _on_task(self, task: Task) -> None:
         await self._attempt(lambda: self._workload.on_task(task))
@@ -224,6 +235,11 @@ class Shell:
 def _is_tombstone(message: KafkaMessage) -> bool:
     """A record without a value: FastStream gives its body as no bytes."""
     return not message.body
+
+
+def _is_foreign(message: KafkaMessage) -> bool:
+    """A message in the format of another release."""
+    return formats.is_foreign(message.headers)
 
 
 async def _provision(shell: Shell) -> None:
