@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -22,6 +23,8 @@ from tailrace_trainer.request import Failed, LearnColumn, Learned, LearnRequest,
 
 ORPHANED = 3
 """What it exits with when its parent has gone."""
+DEFECT = 4
+"""What it exits with when something unforeseen happened."""
 
 
 def main() -> None:
@@ -38,6 +41,12 @@ def main() -> None:
         failure = Failure(code=error.code, message=error.message, remedy=error.remedy)
         _say(answers, Failed(failure=failure))
         return
+    except Exception as error:
+        # a defect: where it happened and no more, since what is said of it may quote a value; and without waiting for the thread
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        sys.stderr.write(f"{type(error).__name__} while learning\n{frames}")
+        sys.stderr.flush()
+        os._exit(DEFECT)
     _say(answers, Learned(bytes=len(model)))
     answers.write(model)
     answers.flush()

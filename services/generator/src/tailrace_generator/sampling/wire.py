@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -16,6 +18,8 @@ Nulls = npt.NDArray[np.bool_]
 DAY_US = 86_400_000_000
 DECIMAL_DIGITS_MAX = 18
 """Digits of a decimal that fit into 64 bits; a float64 has fewer that mean anything."""
+MIDDLE_DIGITS = 400
+"""Of the longest float64, written out to the places of a numeric."""
 INTEGER_MAX = {"int2": (1 << 15) - 1, "int4": (1 << 31) - 1, "int8": (1 << 63) - 1024}
 """Of int8 the largest that a float64 holds exactly below the limit."""
 
@@ -43,15 +47,29 @@ def wire_array(values: Values, nulls: Nulls | None, column: ColumnType, step: fl
 def _decimals(values: Values, nulls: Nulls | None, column: ColumnType, step: float) -> pa.Array:
     typed = pa.types.is_decimal(arrow_type(column))
     scale = (column.scale or 0) if typed else digits_of(step)
-    precision = column.precision or 38
-    limit = 10.0 ** min(DECIMAL_DIGITS_MAX, precision if typed else DECIMAL_DIGITS_MAX) - 1
-    fitting = min(scale, DECIMAL_DIGITS_MAX)
-    whole = np.rint(np.clip(values * 10.0**fitting, -limit, limit)).astype(np.int64)
-    halves = np.empty((len(whole), 2), np.int64)
-    halves[:, 0], halves[:, 1] = whole, whole >> 63
-    array = pa.Array.from_buffers(pa.decimal128(38, fitting), len(whole), [None, pa.py_buffer(halves)])
-    array = array.cast(pa.decimal128(precision, scale)) if typed else array.cast(pa.string())
+    precision = (column.precision or 38) if typed else DECIMAL_DIGITS_MAX
+    if np.abs(values).max(initial=0.0) * 10.0**scale >= 10.0**DECIMAL_DIGITS_MAX:
+        array = _long_decimals(values, column, scale)
+    else:
+        limit = 10.0 ** min(DECIMAL_DIGITS_MAX, precision) - 1
+        whole = np.rint(np.clip(values * 10.0**scale, -limit, limit)).astype(np.int64)
+        halves = np.empty((len(whole), 2), np.int64)
+        halves[:, 0], halves[:, 1] = whole, whole >> 63
+        array = pa.Array.from_buffers(pa.decimal128(38, scale), len(whole), [None, pa.py_buffer(halves)])
+        array = array.cast(arrow_type(column)) if typed else array.cast(pa.string())
     return array if nulls is None else pc.if_else(pa.array(nulls), pa.scalar(None, array.type), array)
+
+
+def _long_decimals(values: Values, column: ColumnType, scale: int) -> pa.Array:
+    """Decimals of more digits than 64 bits hold: one by one, the shortest that are the float64."""
+    wire = arrow_type(column)
+    exact = Context(prec=MIDDLE_DIGITS)
+    unit = Decimal(1).scaleb(-scale)
+    found = [exact.quantize(Decimal(repr(value)), unit) for value in values.tolist()]
+    if not pa.types.is_decimal(wire):
+        return pa.array([format(value, "f") for value in found], pa.string())
+    most = Decimal(10) ** (wire.precision - wire.scale) - unit
+    return pa.array([max(-most, min(most, value)) for value in found], wire)
 
 
 def _intervals(values: Values, nulls: Nulls | None) -> pa.Array:

@@ -43,6 +43,8 @@ def calibrate(
     """
     before = len(artefact.header.given)
     tokens = [artefact.header.token(ref) for ref in artefact.header.order]
+    if not tokens:  # every column has one value, or none
+        return artefact
     if shares is None:
         shares = [_counts(codes[:, before + place], token.codes) for place, token in enumerate(tokens)]
     aims = [_share(share, token) for share, token in zip(shares, tokens, strict=True)]

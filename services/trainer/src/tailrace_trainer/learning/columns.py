@@ -183,6 +183,12 @@ def tolerance_of(column: ColumnType) -> float:
 
 def _numeric(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColumn:
     numbers, known = numbers_of(values, subject.type)
+    if not known.any() and values.null_count < len(values):
+        raise TerminalError(
+            "trainer.column-unread",
+            f"no value of column {subject.name} is a finite number, or a moment between the years 1 and 9999",
+            "Give the column another generator: make.number, make.date, constant or null.",
+        )
     gaps = Gaps.of(known, subject.nullable, lesson)
     if gaps.empty(subject):
         return nothing((subject,), len(values))
@@ -227,7 +233,8 @@ def _textual(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColum
     texts, mine = texts.drop_null(), lesson.entities.take(known)
     kept = keep(texts, mine, CATEGORIES_MAX)
     names, types, nulls = (subject.name,), (subject.type,), gaps.nulls
-    closed = subject.type.family != "text"  # nobody can say what else would be a value of the type
+    money = subject.type.base == "money"  # like a text of digits; its signs depend on the server's locale
+    closed = subject.type.family != "text" and not money  # nobody can say what else would be a value of the type
     if subject.form == "list" or (
         subject.form is None and subject.type.base.startswith("_") and kept.share < LIST_SHARE
     ):
@@ -260,5 +267,11 @@ def _textual(subject: Subject, values: pa.Array, lesson: Lesson) -> LearnedColum
         rare = bool((shapes.codes < 0).any())
         pattern = PatternColumn(columns=names, types=types, nulls=nulls, patterns=shapes.labels, rare=rare)
         return LearnedColumn(pattern, {}, gaps.spread((shapes.codes + int(rare),)), (None,))
+    if money:
+        raise TerminalError(
+            "trainer.column-rare",
+            f"amounts of column {subject.name} are of too many lengths for any to be shared by k entities",
+            "Sample more rows, lower k, or give the column another generator.",
+        )
     counted = learn_number(words(texts), mine, lesson.resolution, lesson.rng)
     return of_number(WordsColumn(columns=names, types=types, nulls=nulls, words=counted.number), counted, gaps, "words")

@@ -69,7 +69,7 @@ def step_of(values: Floats, tolerance: float = 1e-9) -> float:
     for digits in range(DIGITS_MAX + 1):
         scaled = values * 10.0**digits
         if np.abs(scaled).max(initial=0.0) >= EXACT_INTEGERS:
-            return 1.0 if digits == 0 else 0.0
+            return 1.0 if digits == 0 and (np.rint(values) == values).all() else 0.0
         whole = np.rint(scaled)
         if (np.abs(whole - scaled) <= slack * 10.0**digits).all():
             shared = int(np.gcd.reduce(np.unique(np.abs(whole)).astype(np.int64), initial=0))

@@ -1,7 +1,8 @@
 """Wire arrays as numbers, per family of types: what is learned is a float64 per row, and where there is one.
 
 A batch with a value that its wire type cannot hold travels as text, so each family is read from both. Infinities become the
-furthest finite value of the column, which clipping then cuts; what is not a number counts as missing.
+furthest finite value of the column, which clipping then cuts, and so do moments before year 1 and after year 9999; what is not
+a number counts as missing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 DAY_US = 86_400_000_000
+LARGEST = 1e300
+"""Numbers beyond count as this: sums of theirs must not overflow."""
 MONTH_DAYS = 30
 """As PostgreSQL compares intervals."""
 INTERVAL = (
@@ -35,7 +38,8 @@ def numbers_of(values: pa.Array, column: ColumnType) -> tuple[Floats, Mask]:
 def finite_numbers_of(values: pa.Array, column: ColumnType) -> tuple[Floats, Mask]:
     """As ``numbers_of``, but infinities count as missing: so that no row's number depends on another row."""
     found = _numbers(values, column)
-    return found, np.isfinite(found)
+    finite = np.isfinite(found)
+    return np.where(finite, np.clip(found, -LARGEST, LARGEST), found), finite
 
 
 def _numbers(values: pa.Array, column: ColumnType) -> Floats:
@@ -49,15 +53,16 @@ def _numbers(values: pa.Array, column: ColumnType) -> Floats:
         return _floats(values) * DAY_US
     if pa.types.is_timestamp(values.type) or pa.types.is_time(values.type):
         return _floats(values.cast(pa.int64()) if pa.types.is_time(values.type) else values.view(pa.int64()))
-    return _floats(values.cast(pa.float64()))
+    return _floats(values)
 
 
 def _floats(values: pa.Array) -> Floats:
-    cast = values.cast(pa.float64(), safe=False)
+    cast = values.cast(pa.float64(), safe=False)  # beyond 2⁵³ an integer's neighbours are one number
     return np.asarray(pc.fill_null(cast, float("nan")).to_numpy(zero_copy_only=False), np.float64)
 
 
 def _finite(values: Floats) -> tuple[Floats, Mask]:
+    values = np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), values)
     known = ~np.isnan(values)
     finite = values[np.isfinite(values)]
     if len(finite) and len(finite) < int(known.sum()):
@@ -70,19 +75,24 @@ def _from_text(texts: pa.Array, column: ColumnType) -> Floats:
     if column.family in ("integer", "number", "float"):
         plain = pc.match_substring_regex(lower, r"^([-+]?[0-9.]+(e[-+]?[0-9]+)?|[-+]?inf(inity)?|nan)$")
         return _floats(pc.if_else(plain, lower, None).cast(pa.float64()))
-    unending = np.asarray(pc.fill_null(pc.equal(lower, "infinity"), False).to_numpy(zero_copy_only=False))
-    before = np.asarray(pc.fill_null(pc.equal(lower, "-infinity"), False).to_numpy(zero_copy_only=False))
+    unending, before = _mask(pc.equal(lower, "infinity")), _mask(pc.equal(lower, "-infinity"))
     if column.family == "time":
         day = pc.match_substring_regex(lower, r"^\d\d:\d\d:\d\d(\.\d{1,6})?$")
         text = pc.binary_join_element_wise("1970-01-01 ", pc.if_else(day, lower, None), "")
-        midnight = np.asarray(pc.fill_null(pc.equal(lower, "24:00:00"), False).to_numpy(zero_copy_only=False))
+        midnight = _mask(pc.equal(lower, "24:00:00"))
         found = _moments(pc.if_else(pc.match_substring_regex(lower, "^24"), None, text))
-        return np.where(midnight, DAY_US - 1, found)
+        return np.where(midnight, DAY_US, found)
     plain = pc.match_substring_regex(lower, r"^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?)?(\+00(:00)?|z)?$")
     text = pc.replace_substring_regex(pc.if_else(plain, lower, None), r"(\+00(:00)?|z)$", "")
     found = _moments(text)
-    found = np.where(unending, np.inf, found)
-    return np.where(before, -np.inf, found)
+    late = pc.match_substring_regex(lower, r"^\d{5,}-[^b]*$")
+    early = pc.match_substring_regex(lower, r"bc$")
+    found = np.where(unending | _mask(late), np.inf, found)
+    return np.where(before | _mask(early), -np.inf, found)
+
+
+def _mask(found: pa.Array) -> Mask:
+    return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
 
 
 def _moments(texts: pa.Array) -> Floats:
@@ -91,7 +101,7 @@ def _moments(texts: pa.Array) -> Floats:
 
 def _intervals(texts: pa.Array) -> Floats:
     found = pc.extract_regex(texts.cast(pa.string()), INTERVAL)
-    matched = np.asarray(pc.fill_null(pc.is_valid(found), False).to_numpy(zero_copy_only=False))
+    matched = _mask(pc.is_valid(found))
 
     def part(name: str) -> Floats:
         text = pc.struct_field(found, name)
@@ -100,8 +110,6 @@ def _intervals(texts: pa.Array) -> Floats:
     fraction = pc.utf8_slice_codeunits(pc.utf8_rpad(pc.struct_field(found, "fraction"), 6, "0"), 0, 6)
     micro = np.nan_to_num(_floats(fraction.cast(pa.float64())))
     clock = ((part("hours") * 60 + part("minutes")) * 60 + part("seconds")) * 1e6 + micro
-    negative = np.asarray(
-        pc.fill_null(pc.equal(pc.struct_field(found, "sign"), "-"), False).to_numpy(zero_copy_only=False)
-    )
+    negative = _mask(pc.equal(pc.struct_field(found, "sign"), "-"))
     days = (part("years") * 12 + part("months")) * MONTH_DAYS + part("days")
     return np.where(matched, days * DAY_US + np.where(negative, -clock, clock), np.nan)
