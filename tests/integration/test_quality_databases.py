@@ -148,7 +148,7 @@ def test_masked_rows_are_compared_and_nothing_of_a_row_is_said(ask: Callable[...
     assert statistics["gap"]["before"] == pytest.approx(statistics["gap"]["after"], rel=0.01)
     written = result.stdout + page.read_text() + metrics.read_text()
     assert "Geheim" not in written
-    assert 'tailrace_quality_shape_error_ratio{job="likeness",table="public.visit"}' in metrics.read_text()
+    assert 'tailrace_quality_shape_error_ratio{table="public.visit",tailrace_job="likeness"}' in metrics.read_text()
 
 
 def test_the_same_seed_gives_the_same_figures(ask: Callable[..., Result]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,33 @@ _NAMED = (
     f"SELECT {_COLUMNS} FROM tailrace.run WHERE run = $1 OR starts_with(run, $1) OR right(run, length($1)) = $1 "
     "ORDER BY run = $1 DESC LIMIT 2"
 )
+
+_AFTERMATH = """
+SELECT failure, (SELECT max(run) FROM tailrace.run l WHERE l.run > $1 AND l.state IN ('done', 'streaming', 'paused')) AS later
+FROM tailrace.run WHERE run = $1
+"""
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What became of a run in its destination."""
+
+    why: str = ""
+    """Of its failure, in words."""
+    later: str = ""
+    """The last of the runs that have loaded this destination since."""
+
+
+async def aftermath_of(connection: asyncpg.Connection, run: RunReport | None) -> Aftermath:
+    """Why a run failed, and whether others have loaded the same destination since. Raises mapped PostgreSQL errors."""
+    if run is None:
+        return Aftermath()
+    with translated():
+        row = await connection.fetchrow(_AFTERMATH, run.run)
+    failure = json.loads(row["failure"]) if row and row["failure"] else None
+    return Aftermath(
+        f"{failure['message']} ({failure['code']})" if failure else "", (row["later"] or "") if row else ""
+    )
 
 
 async def attached_run(connection: asyncpg.Connection, job: Job, asked: str | None) -> tuple[RunReport | None, str]:

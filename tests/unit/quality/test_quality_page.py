@@ -156,8 +156,9 @@ def test_the_worst_gate_is_what_is_said_first(report: QualityReport) -> None:
     assert page(report).index("Do not hand this out") < page(report).index("public.purchase")
     passed = report.model_copy(update={"tables": report.tables[:1], "verdict": worst(report.tables[0].gates)})
     assert "All measured privacy gates passed" in page(passed)
-    assert 'tailrace_quality_gate{gate="copies",job="shop-to-staging",table="public.leaking"} 2.0' in metrics_text(
-        report
+    assert (
+        'tailrace_quality_gate{gate="copies",table="public.leaking",tailrace_job="shop-to-staging"} 2.0'
+        in metrics_text(report)
     )
 
 

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tailrace.commands.options import AsJson, JobFile
 from tailrace.console import Output
-from tailrace_shared.errors import ExitCode, UsageError
+from tailrace_shared.errors import ExitCode
 from tailrace_shared.job.load import load_job
-
-if TYPE_CHECKING:
-    from tailrace.quality.model import QualityReport
-    from tailrace.quality.sampling import Wanted
-    from tailrace_shared.job.spec import Job
-    from tailrace_shared.plan.model import Problem
 
 
 def quality(
@@ -78,6 +71,7 @@ def quality(
     from tailrace.quality.assemble import wanted_of
     from tailrace.quality.metrics_file import metrics_text
     from tailrace.quality.page import page
+    from tailrace.quality.produce import quality_of, write_whole
     from tailrace.quality.view import quality_lines
     from tailrace.report import require_writable
 
@@ -87,48 +81,17 @@ def quality(
             require_writable(path)
     job = load_job(job_file)
     wanted = wanted_of(rows, seed, held_out or [], targets or [], orders or [])
-    problems, found = asyncio.run(_quality(job, tables or [], wanted, k, run, output))
+    problems, found = asyncio.run(quality_of(job, tables or [], wanted, k, run, output))
     if found is None:
         output.data({"problems": [problem.model_dump(mode="json") for problem in problems]})
         output.say(*problem_lines(problems), "[bold red]the job cannot be planned[/bold red]")
         raise typer.Exit(ExitCode.REFUSED)
     if out is not None:
-        _write(out, page(found))
+        write_whole(out, page(found))
     if metrics is not None:
-        _write(metrics, metrics_text(found))
+        write_whole(metrics, metrics_text(found))
     output.data(found)
     output.say(*quality_lines(found))
     if out is not None:
         output.say(f"page {out}")
     raise typer.Exit(ExitCode.FAILED if found.verdict == "fail" else ExitCode.OK)
-
-
-async def _quality(
-    job: Job, tables: list[str], wanted: Wanted, k: int, run: str | None, output: Output
-) -> tuple[list[Problem], QualityReport | None]:
-    from tailrace.commands.preview import chosen_tables
-    from tailrace.planning import databases, plan_of
-    from tailrace.quality.assemble import assemble
-    from tailrace.report_runs import attached_run
-    from tailrace.verification import as_if_empty
-
-    wished = as_if_empty(job)
-    async with databases(job) as ends:
-        attached, why = await attached_run(ends.destination, job, run)
-        result = await plan_of(wished, ends, whole=False)
-        if result.plan is None:
-            return [problem for problem in result.problems if problem.severity == "error"], None
-        chosen = chosen_tables(result.plan, tables)
-        with output.busy("sampling both sides and comparing"):
-            return [], await assemble(job, ends, result.plan, chosen, wanted, k=k, run=attached, why_no_run=why)
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a collector may read the file at any moment. Raises UsageError where it cannot be written."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, "utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise UsageError("quality.file", f"{path} cannot be written ({error.strerror})", "Name another path.") from None

@@ -12,7 +12,6 @@ from tailrace.quality.losses import losses_of
 from tailrace.quality.model import QualityReport, RunFacts, TableQuality, worst
 from tailrace.quality.sampling import Wanted, subject_of
 from tailrace.quality.sequence_sampling import sequences_of
-from tailrace.report import RunReport
 from tailrace_shared.errors import UsageError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.model import Plan, PlannedTable
@@ -41,7 +40,7 @@ async def assemble(
     wanted: Wanted,
     *,
     k: int,
-    run: RunReport | None,
+    run: RunFacts | None,
     why_no_run: str,
 ) -> QualityReport:
     """The report of these tables. Raises UsageError for an option that names none, and mapped PostgreSQL errors."""
@@ -64,20 +63,31 @@ async def assemble(
                 subject, sequences=sequences, notes=(*subject.notes, *notes), losses=losses.get(subject.name)
             )
             found.append(judge(subject, seed=wanted.seed, k=k))
+    return report_of(job, ends, found, left_out, seed=wanted.seed, k=k, run=run, why_no_run=why_no_run)
+
+
+def report_of(
+    job: Job,
+    ends: Databases,
+    tables: Sequence[TableQuality],
+    left_out: Mapping[str, str],
+    *,
+    seed: int,
+    k: int,
+    run: RunFacts | None,
+    why_no_run: str = "",
+) -> QualityReport:
+    """What was judged, with what is known of both ends and of the run."""
     return QualityReport(
         made_at=datetime.now(UTC).isoformat(timespec="seconds"),
         job=job.name,
         source=ends.source_catalogue.database,
         destination=ends.destination_catalogue.database,
-        seed=wanted.seed,
+        seed=seed,
         k=k,
-        verdict=worst(gate for table in found for gate in table.gates),
-        run=None
-        if run is None
-        else RunFacts(
-            run=run.run, state=run.state, finished_at=run.finished_at, same_job=run.same_job, checks=run.checks
-        ),
+        verdict=worst(gate for table in tables for gate in table.gates),
+        run=run,
         why_no_run=why_no_run,
-        tables=tuple(found),
-        left_out=left_out,
+        tables=tuple(tables),
+        left_out=dict(left_out),
     )

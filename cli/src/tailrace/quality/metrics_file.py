@@ -1,6 +1,7 @@
 """Headline figures in Prometheus' text format, for the node exporter's textfile collector.
 
-Nothing has to be pushed, and nothing has to stay up until somebody scrapes it.
+Nothing has to be pushed, and nothing has to stay up until somebody scrapes it. The job's label is ``tailrace_job``: ``job`` is
+Prometheus' own, of whatever it scrapes, and would be renamed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def metrics_text(report: QualityReport) -> str:
     registry = CollectorRegistry()
 
     def gauge(name: str, help_: str, *labels: str) -> Gauge:
-        return Gauge(f"tailrace_quality_{name}", help_, ("job", *labels), registry=registry)
+        return Gauge(f"tailrace_quality_{name}", help_, ("tailrace_job", *labels), registry=registry)
 
     shape = gauge(
         "shape_error_ratio", "Mean distance of single columns between source and destination, 0 to 1.", "table"

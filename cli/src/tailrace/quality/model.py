@@ -167,6 +167,10 @@ class RunFacts(Frozen):
     finished_at: str
     same_job: bool
     checks: tuple[Check, ...]
+    why: str = ""
+    """Of a run that failed."""
+    later: str = ""
+    """A later run that is done in the same destination, whose rows may be those that are there now."""
 
 
 class QualityReport(Frozen):

@@ -14,6 +14,7 @@ from tailrace.quality.plots import gate_picture, heat_picture
 WORDS: dict[Verdict, str] = {"pass": "passed", "warn": "look here", "fail": "failed", "unmeasured": "not measured"}
 FARTHEST_PAIRS = 8
 NAMED_MAX = 6
+WRONG_MAX = 50
 FAR_BEYOND = 0.01
 """Of a pair, beyond chance: what is named in words."""
 
@@ -25,7 +26,7 @@ def page(report: QualityReport) -> str:
     if len(report.tables) > 1:
         body.append(_overview(report))
     body += [_table(table, place, report) for place, table in enumerate(report.tables)]
-    body.append(_foot(report))
+    body += [_checks(report), _foot(report)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -45,9 +46,11 @@ def _top(report: QualityReport) -> str:
     strong, said = _sentence(report)
     run = "of no run"
     if report.run is not None:
-        run = f"loaded by run <code>{escape(report.run.run)}</code>, {escape(report.run.state)}"
+        run = f"run <code>{escape(report.run.run)}</code>, {escape(report.run.state)}"
         if not report.run.same_job:
             run += " (of another version of the job)"
+        if report.run.later:
+            run += f"; run <code>{escape(report.run.later)}</code> has loaded this destination since"
     elif report.why_no_run:
         run = escape(report.why_no_run)
     ends = f"<code>{escape(report.source)}</code> → <code>{escape(report.destination)}</code>"
@@ -60,6 +63,8 @@ def _top(report: QualityReport) -> str:
 
 
 def _sentence(report: QualityReport) -> tuple[str, str]:
+    if report.run is not None and report.run.why:
+        return "The run failed", escape(report.run.why)
     gates = [gate for table in report.tables for gate in table.gates]
     unmeasured = sum(gate.verdict == "unmeasured" for gate in gates)
     rest = (
@@ -191,22 +196,37 @@ def _sequences(table: TableQuality) -> str:
     return "".join(found)
 
 
+def _checks(report: QualityReport) -> str:
+    """What the run itself has checked, by kind; what does not hold in full."""
+    if report.run is None or not report.run.checks:
+        return ""
+    kinds: dict[str, list[bool]] = {}
+    for check in report.run.checks:
+        kinds.setdefault(check.name.split(" ")[0], []).append(check.passed)
+    rows = [
+        (escape(kind), f"{len(held):,}", f"{sum(held):,}", pill("pass" if all(held) else "fail"))
+        for kind, held in kinds.items()
+    ]
+    wrong = [(escape(check.name), escape(check.detail)) for check in report.run.checks if not check.passed]
+    named = stacked(("does not hold", "found"), wrong[:WRONG_MAX], ("found",)) if wrong else ""
+    more = small(f"and {len(wrong) - WRONG_MAX:,} more, in the JSON") if len(wrong) > WRONG_MAX else ""
+    return (
+        "<section><h2>What the run has checked</h2>"
+        + stacked(("kind", "checks", "hold", "verdict"), rows, ("verdict",))
+        + named
+        + more
+        + small("leak: a scan of masked columns for original values; canaries: strings that must be nowhere.")
+        + "</section>"
+    )
+
+
 def _foot(report: QualityReport) -> str:
     out = ""
     if report.left_out:
         rows = [(escape(name), escape(why)) for name, why in report.left_out.items()]
         out = f"<section><h2>Not compared</h2>{stacked(('table', 'why'), rows, ('why',))}</section>"
-    checks = ""
-    if report.run is not None:
-        held = sum(check.passed for check in report.run.checks)
-        wrong = [check.name for check in report.run.checks if not check.passed]
-        said = f"{held} of {len(report.run.checks)} of the run's own checks hold"
-        said += f"; not: {', '.join(wrong[:5])}" if wrong else ""
-        checks = (
-            f"<p>{escape(said)}. Among them are the scan for original values and the canaries that the job names.</p>"
-        )
     return (
-        f'{out}<footer class="small soft">{checks}<p>Measured in random samples (seed {report.seed}), read through sessions '
+        f'{out}<footer class="small soft"><p>Measured in random samples (seed {report.seed}), read through sessions '
         f"that cannot write. Nothing here stands for fewer than {report.k} rows: values that fewer share are left out, extremes "
         f"are the {report.k}-th, quantiles are means over {report.k} rows, and values of renamed columns are not shown. What "
         "samples do not show may still be there: these figures are evidence, not proof.</p>"
