@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.generators import MakeReference
 from tailrace_shared.job.spec import Train
 from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.problems import Problems
@@ -167,7 +168,7 @@ def _check_uses(
                 f"Give {', '.join(link.columns)} the rule null, exclude {link.child}, or remove the sequence.",
             )  # fmt: skip
     own = scope[pair.events].rules.get(pair.foreign_key)
-    if own is not None and own.model_dump(exclude_defaults=True) not in ({}, {"generator": "make.reference"}):
+    if own is not None and own != MakeReference():
         problems.error(
             "sequence-rule", ColumnRef(pair.events, pair.foreign_key), f"it says to which row of {pair.entity} an event belongs",
             "Remove its rule.",

@@ -118,16 +118,18 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
         estimated_rows=expected,
         rows_per_batch=cut.rows_per_batch,
         rows=rows,
-        strict=bool(placed) and any(index.unique and set(placed) <= set(index.uses) for index in table.indexes),
+        strict=any(placed and index.unique and set(placed) <= set(index.uses) for index in table.indexes),
         only=table.kind == "r" and bool(table.inherited_by),
         learning=learning,
     )
 
 
-def _placed(pair: EventPair | None, scoped: ScopedTable) -> tuple[str, ...]:
-    """Columns in which no two events agree: whose it is, and where it is in their order."""
-    order = scoped.table.column(pair.order) if pair is not None and pair.order is not None else None
-    return () if pair is None or order is None or order.type.family not in STRICT else (pair.foreign_key, order.name)
+def _placed(pair: EventPair | None, scoped: ScopedTable) -> tuple[str, ...] | None:
+    """Columns in which no two events agree: whose it is, and where it is in their order. None for other tables."""
+    if pair is None:
+        return None
+    order = scoped.table.column(pair.order) if pair.order is not None else None
+    return () if order is None or order.type.family not in STRICT else (pair.foreign_key, order.name)
 
 
 def _columns(scoped: ScopedTable, table: Table, context: Generation) -> list[PlannedColumn]:

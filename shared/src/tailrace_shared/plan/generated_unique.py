@@ -27,12 +27,12 @@ class Unit:
 
 
 def prove_unique(
-    table: Table, columns: Sequence[PlannedColumn], rows: int, problems: Problems, placed: Sequence[str] = ()
+    table: Table, columns: Sequence[PlannedColumn], rows: int, problems: Problems, placed: Sequence[str] | None = None
 ) -> tuple[list[PlannedColumn], list[Proof]]:
     """The columns with their slots, and a proof per unique index; what cannot hold becomes an error. ``placed``: columns in which
-    no two rows agree, of events."""
+    no two rows agree, of a table of events."""
     made = {column.name: column for column in columns}
-    prover = _Prover(table, made, rows, problems, frozenset(placed))
+    prover = _Prover(table, made, rows, problems, placed)
     for index in sorted(table.indexes, key=lambda i: (len(i.columns), i.name)):
         if index.unique:
             prover.unique(index)
@@ -47,13 +47,18 @@ def prove_unique(
 
 class _Prover:
     def __init__(
-        self, table: Table, columns: dict[str, PlannedColumn], rows: int, problems: Problems, placed: frozenset[str]
+        self,
+        table: Table,
+        columns: dict[str, PlannedColumn],
+        rows: int,
+        problems: Problems,
+        placed: Sequence[str] | None,
     ) -> None:
         self.table = table
         self.columns = columns
         self.rows = rows
         self.problems = problems
-        self.placed = placed
+        self.placed, self.events = frozenset(placed or ()), placed is not None
         self.proofs: list[Proof] = []
         self._slotted: list[frozenset[str]] = []
         """Columns of each index that slots already prove."""
@@ -162,7 +167,8 @@ class _Prover:
         if total > 1:
             self.problems.error(
                 "capacity", where, f"{self.rows:,} rows, and {made} make {total:,} different ones at most",
-                "Make fewer rows, or let these columns choose from more: a wider range, a longer pattern, more parent rows.",
+                "Make fewer rows, or let these columns choose from more: a wider range, a longer pattern, more parent rows."
+                + (" Of events, sequence.length_max bounds the rows." if self.events else ""),
             )  # fmt: skip
         else:
             self.problems.error(
