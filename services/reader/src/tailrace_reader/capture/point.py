@@ -1,8 +1,10 @@
 """The cut-over: a snapshot that fits the stream of a slot that exists already.
 
 The same for the first load, a table added later and a table that is read anew. A commit may be in WAL before it is visible; one
-that lies before the slot's start and is not visible yet would be in neither. So: read xmax once the slot exists, and take the
-snapshot only when everything below it is over.
+that lies before the slot's start, or before where the capture stands, and is not visible yet would be in neither. So: note what is
+running once the slot exists, and take the snapshot only when all of that is over. What is running is told by its lock on its own
+id, which is given back after the commit has become visible. A snapshot does not tell it: its xmax is behind the newest transaction
+that has *ended*, and one that hangs in its commit may be newer.
 """
 
 from __future__ import annotations
@@ -39,15 +41,8 @@ async def settled(connection: asyncpg.Connection, deadline_s: float) -> None:
     """
     until = time.monotonic() + deadline_s
     with translated():
-        limit = await connection.fetchval(
-            "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint"
-        )
-        while True:
-            oldest = await connection.fetchval(
-                "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint"
-            )
-            if oldest >= limit:
-                return
+        awaited = running = await _running(connection)
+        while awaited & running:
             if time.monotonic() >= until:
                 raise TransientError(
                     "capture.long-transaction",
@@ -55,6 +50,16 @@ async def settled(connection: asyncpg.Connection, deadline_s: float) -> None:
                     "It is waited for; pg_stat_activity (xact_start) and pg_prepared_xacts show it.",
                 )
             await asyncio.sleep(POLL_S)
+            running = await _running(connection)
+
+
+async def _running(connection: asyncpg.Connection) -> frozenset[str]:
+    """Ids of the transactions that have one, of any database: prepared ones and those that hang in their commit, too."""
+    rows = await connection.fetch(
+        "SELECT transactionid::text AS xid FROM pg_catalog.pg_locks "
+        "WHERE locktype = 'transactionid' AND mode = 'ExclusiveLock' AND granted"
+    )
+    return frozenset(row["xid"] for row in rows)
 
 
 async def export_point(connection: asyncpg.Connection) -> CutOver:
