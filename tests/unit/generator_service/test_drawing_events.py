@@ -15,7 +15,7 @@ from tailrace_generator.drawing_events import apart
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.making import TableMaker
 from tailrace_generator.sampling import BLOCK_ROWS
-from tailrace_generator.sampling.sequences import Events
+from tailrace_generator.sampling.sequences import EVENTS_AT_ONCE, PART_ROWS_MIN, Events, part_rows
 from tailrace_generator.workshop import Workshop
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.model import Plan
@@ -27,13 +27,14 @@ PLAYER = table("player", "id int4!", "bats text!", "weight int4!", primary=["id"
 SEASON = table(
     "season", "id int8!", "player_id int8!", "year int4!", "team text!", "note text", primary=["id"], rows=12000.0
 )
-ENTITIES = 5_000
+ENTITIES = 3_000
 
 
 @lru_cache(maxsize=1)
 def model() -> SequenceArtefact:
     rng, people = np.random.default_rng(3), 3000
     lengths = rng.poisson(4, people)
+    lengths[::75] = 150
     owners = np.repeat(np.arange(people), lengths)
     players = pa.table(
         {"id": np.arange(people), "bats": rng.choice(["L", "R"], people), "weight": rng.integers(60, 99, people)}
@@ -87,8 +88,9 @@ def test_events_are_numbered_through_and_the_same_whoever_draws_which_entities()
     whole, spans = drawn(plan, 0, ENTITIES)
     assert whole["id"].to_pylist() == list(range(1, len(whole) + 1)), "keys are dense"
     later, (span, *_) = drawn(plan, BLOCK_ROWS, ENTITIES - BLOCK_ROWS)
-    assert span == spans[1]
-    assert later.equals(whole.slice(spans[1][0]).combine_chunks())
+    assert len(spans) == -(-ENTITIES // 512), "some have so many events that a block's are drawn in parts"
+    assert span == spans[BLOCK_ROWS // 512]
+    assert later.equals(whole.slice(span[0]).combine_chunks())
     owners = whole["player_id"].to_numpy()
     assert (np.diff(owners) >= 0).all()
     assert (owners.min() >= 1, owners.max() <= ENTITIES) == (True, True)
@@ -105,7 +107,7 @@ def test_as_many_events_as_each_entity_has_and_entities_do_not_depend_on_their_e
     people = TableMaker(plan.table(0), workshop)(0, ENTITIES)
     assert people.schema.names == ["id", "bats", "weight"], "what is hidden stays so"
     whole, _ = drawn(plan, 0, ENTITIES)
-    fewer, _ = drawn(planned(entities=3_000), 0, 3_000)
+    fewer, _ = drawn(planned(entities=2_500), 0, 2_500)
     assert fewer.equals(whole.slice(0, len(fewer)).combine_chunks()), "more entities change none of those before"
 
 
@@ -117,6 +119,14 @@ def test_where_an_index_asks_for_it_no_two_events_of_an_entity_are_at_one_place(
     assert len(pairs) == len(whole)
     twice = planned().table(1)
     assert not twice.strict
+
+
+def test_as_many_events_are_drawn_together_as_memory_and_patience_allow() -> None:
+    assert [part_rows(most) for most in (0, 1, 64, 65, 150, 1000)] == [2048, 2048, 2048, 1024, 512, 128]
+    for most in range(1, 1001):
+        rows = part_rows(most)
+        assert rows * most <= EVENTS_AT_ONCE or rows == PART_ROWS_MIN
+        assert BLOCK_ROWS % rows == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Events of a synthetic table: drawn for blocks of their entities, numbered through all of them.
+"""Events of a synthetic table: drawn for blocks of their entities, or parts of blocks, and numbered through all of them.
 
-How many events the entities before a block have is counted by drawing those entities, without their events. So the ordinal of an
+How many events the entities before a part have is counted by drawing those entities, without their events. So the ordinal of an
 event, and with it its dense key, is a function of (model, seed) alone, whoever draws which entities.
 """
 
@@ -16,7 +16,6 @@ import pyarrow as pa
 from tailrace_generator.drawing import conditions_of, unknown_column
 from tailrace_generator.kernels.draws import Ordinals
 from tailrace_generator.kernels.maker import Maker
-from tailrace_generator.sampling import BLOCK_ROWS
 from tailrace_generator.sampling.sequences import Events, SequenceSampler
 from tailrace_shared.generators import MaskColumn
 from tailrace_shared.plan.model import PlannedTable
@@ -24,24 +23,25 @@ from tailrace_shared.synthesis import SequenceArtefact
 
 
 class EventDrawing:
-    """One model, one seed: the events of a block of entities, for as long as the columns ask for it. Not safe for threads."""
+    """One model, one seed: the events of one part of the entities, for as long as columns ask for it. Not safe for threads."""
 
     def __init__(self, entities: PlannedTable, events: PlannedTable, model: SequenceArtefact) -> None:
         assert entities.learning is not None
         assert entities.learning.events is not None
         self.digest = model.digest
         self._sampler = SequenceSampler(model, entities.learning.seed, conditions=conditions_of(entities))
+        self._rows = self._sampler.part_rows
         self._entities, self._strict = entities.rows, entities.learning.events.order if events.strict else ""
         self._starts = [0]
-        """Ordinal of the first event of each block, as far as blocks were counted."""
-        self._block = -1
+        """Ordinal of the first event of each part, as far as parts were counted."""
+        self._part = -1
         self._drawn: Events | None = None
 
     def spans(self, first: int, entities: int) -> Iterator[tuple[int, int]]:
-        """First ordinal and number of the events of each block of these entities, which begin with a block."""
-        for block in range(first // BLOCK_ROWS, -(-(first + entities) // BLOCK_ROWS)):
-            drawn = self._of(block)
-            yield self._start(block), len(drawn.owners)
+        """First ordinal and number of the events of each part of these entities, which begin with a part."""
+        for part in range(first // self._rows, -(-(first + entities) // self._rows)):
+            drawn = self._of(part)
+            yield self._start(part), len(drawn.owners)
 
     def column(self, name: str, ordinals: Ordinals) -> pa.Array:
         """A column's values of these events, in the type that was learned. Ordinals are successive."""
@@ -56,38 +56,38 @@ class EventDrawing:
         return found
 
     def _pieces(self, ordinals: Ordinals) -> Iterator[tuple[Events, int, int]]:
-        """Events of a block, and which of them."""
+        """Events of a part, and which of them."""
         at, end = int(ordinals[0]), int(ordinals[0]) + len(ordinals)
         while at < end:
             while self._starts[-1] <= at:
-                if len(self._starts) * BLOCK_ROWS >= self._entities + BLOCK_ROWS:
+                if len(self._starts) * self._rows >= self._entities + self._rows:
                     raise IndexError(at)
                 self._start(len(self._starts))
-            block = bisect_right(self._starts, at) - 1
-            drawn, start = self._of(block), self._starts[block]
+            part = bisect_right(self._starts, at) - 1
+            drawn, start = self._of(part), self._starts[part]
             rows = min(end, start + len(drawn.owners)) - at
             yield drawn, at - start, rows
             at += rows
 
-    def _start(self, block: int) -> int:
-        while len(self._starts) <= block:
+    def _start(self, part: int) -> int:
+        while len(self._starts) <= part:
             before = len(self._starts) - 1
             self._starts.append(self._starts[-1] + int(self._sampler.counts(*self._extent(before)).sum()))
-        return self._starts[block]
+        return self._starts[part]
 
-    def _of(self, block: int) -> Events:
-        if self._drawn is None or block != self._block:
-            self._start(block)
-            drawn = self._sampler.events(*self._extent(block))
+    def _of(self, part: int) -> Events:
+        if self._drawn is None or part != self._part:
+            self._start(part)
+            drawn = self._sampler.events(*self._extent(part))
             self._drawn = apart(drawn, self._strict) if self._strict else drawn
-            self._block = block
-            if len(self._starts) == block + 1:
+            self._part = part
+            if len(self._starts) == part + 1:
                 self._starts.append(self._starts[-1] + len(drawn.owners))
         return self._drawn
 
-    def _extent(self, block: int) -> tuple[int, int]:
-        """First ordinal and number of a block's entities."""
-        return block * BLOCK_ROWS, max(0, min(BLOCK_ROWS, self._entities - block * BLOCK_ROWS))
+    def _extent(self, part: int) -> tuple[int, int]:
+        """First ordinal and number of a part's entities."""
+        return part * self._rows, max(0, min(self._rows, self._entities - part * self._rows))
 
 
 class OwnerMaker(Maker):

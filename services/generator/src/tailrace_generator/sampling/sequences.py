@@ -1,7 +1,8 @@
 """Entities and their events from a model of two tables, by the entities' ordinals.
 
-An entity with ordinal i, and its events, are a function of (model, seed, i) alone: entities are drawn in blocks, and a block's
-events from a stream of their own. So replicas may share the entities, and the two tables, in any way.
+An entity with ordinal i, and its events, are a function of (model, seed, i) alone: entities are drawn in blocks, and the events of
+a block, or of equal parts of it where they may be many, from a stream of their own. So replicas may share the entities, and the
+two tables, in any way.
 """
 
 from __future__ import annotations
@@ -27,6 +28,12 @@ from tailrace_shared.types import arrow_type
 STREAM = "/events"
 """What tells the events' random numbers from those of their entities."""
 
+EVENTS_AT_ONCE = 1 << 17
+"""Events that are drawn together, at most: what they take while they are drawn is bounded, and so is how long that lasts. Part of
+what a seed means, like the rows of a block."""
+PART_ROWS_MIN = 128
+"""Entities of a part of a block: with fewer, matrices are too small to be fast."""
+
 Ordinals = npt.NDArray[np.int64]
 
 
@@ -50,8 +57,11 @@ class SequenceSampler:
         self._entities = Sampler(
             artefact.entity, seed, conditions=conditions, stratified=stratified, digest=artefact.digest
         )
-        self._sequences = Sequences(artefact, BLOCK_ROWS)
-        self._block: tuple[int, pa.RecordBatch, Events] | None = None
+        self.part_rows = part_rows(artefact.header.length_max)
+        """Entities whose events are drawn together; ordinals that start and end at such parts waste nothing."""
+        self._sequences = Sequences(artefact, self.part_rows)
+        self._block: tuple[int, npt.NDArray[np.int32], pa.RecordBatch] | None = None
+        self._part: tuple[int, Events] | None = None
         events = artefact.header.events
         places = {ref: place for place, ref in enumerate(events.order)}
         self._decoders: list[tuple[Decoder, list[int | None]]] = []
@@ -70,25 +80,27 @@ class SequenceSampler:
     def entities(self, first: int, count: int) -> pa.RecordBatch:
         """Entities with ordinals from ``first``, in wire types."""
         batches = [
-            self._visible(batch.slice(start, length))
-            for batch, _, start, length in self._blocks(first, count, events=False)
+            self._visible(self._drawn(block)[1].slice(start, rows))
+            for block, start, rows in cut(first, count, BLOCK_ROWS)
         ]
         return pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], self.entity_schema)
 
     def counts(self, first: int, count: int) -> Ordinals:
         """How many events each of these entities has; cheap, as no event is drawn."""
         found = [
-            self._lengths(batch)[start : start + length]
-            for batch, _, start, length in self._blocks(first, count, events=False)
+            self._lengths(self._drawn(block)[1].slice(start, rows))
+            for block, start, rows in cut(first, count, BLOCK_ROWS)
         ]
         return np.concatenate(found) if found else np.zeros(0, np.int64)
 
     def events(self, first: int, count: int) -> Events:
         """The events of entities with ordinals from ``first``."""
         parts = []
-        for _, drawn, start, length in self._blocks(first, count, events=True):
-            assert drawn is not None
-            begin, end = np.searchsorted(drawn.owners % BLOCK_ROWS, [start, start + length])
+        for number, start, rows in cut(first, count, self.part_rows):
+            if self._part is None or self._part[0] != number:
+                self._part = (number, self._events_of(number))
+            drawn = self._part[1]
+            begin, end = np.searchsorted(drawn.owners % self.part_rows, [start, start + rows])
             parts.append(
                 Events(drawn.batch.slice(begin, end - begin), drawn.owners[begin:end], drawn.places[begin:end])
             )
@@ -101,19 +113,11 @@ class SequenceSampler:
             np.concatenate([part.places for part in parts]),
         )
 
-    def _blocks(
-        self, first: int, count: int, *, events: bool
-    ) -> Iterator[tuple[pa.RecordBatch, Events | None, int, int]]:
-        for block in range(first // BLOCK_ROWS, -(-(first + count) // BLOCK_ROWS)):
-            start = max(0, first - block * BLOCK_ROWS)
-            end = min(BLOCK_ROWS, first + count - block * BLOCK_ROWS)
-            if events and (self._block is None or self._block[0] != block):
-                codes, batch = self._entities.block(block)
-                self._block = (block, batch, self._events_of(block, codes, batch))
-            if self._block is not None and self._block[0] == block:
-                yield self._block[1], self._block[2], start, end - start
-            else:
-                yield self._entities.block(block)[1], None, start, end - start
+    def _drawn(self, block: int) -> tuple[npt.NDArray[np.int32], pa.RecordBatch]:
+        """A block of entities: codes and values."""
+        if self._block is None or self._block[0] != block:
+            self._block = (block, *self._entities.block(block))
+        return self._block[1], self._block[2]
 
     def _lengths(self, batch: pa.RecordBatch) -> Ordinals:
         lengths: Ordinals = np.clip(batch[EVENTS].to_numpy(zero_copy_only=False), 0, self._header.length_max)
@@ -122,9 +126,13 @@ class SequenceSampler:
     def _visible(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         return batch.select(self.entity_schema.names)
 
-    def _events_of(self, block: int, codes: npt.NDArray[np.int32], batch: pa.RecordBatch) -> Events:
-        timeline = self._header.timeline
-        noise = Noise(self._digest + STREAM, self._seed, block, BLOCK_ROWS, stratified=self._stratified)
+    def _events_of(self, part: int) -> Events:
+        """All events of so many entities as are drawn for together."""
+        rows, timeline = self.part_rows, self._header.timeline
+        block, first = divmod(part * rows, BLOCK_ROWS)
+        codes, batch = self._drawn(block)
+        codes, batch = codes[:, first : first + rows], batch.slice(first, rows)
+        noise = Noise(self._digest + STREAM, self._seed, part, rows, stratified=self._stratified)
         starts = None
         if timeline is not None:
             starts = np.nan_to_num(batch[START].to_numpy(zero_copy_only=False), nan=timeline.low)
@@ -140,7 +148,7 @@ class SequenceSampler:
         if timeline is not None:
             by_name[timeline.column] = self._moments(drawn, by_name.get(CLOCK))
         made = pa.RecordBatch.from_arrays([by_name[name] for name in self.event_schema.names], schema=self.event_schema)
-        return Events(made, drawn.owners + block * BLOCK_ROWS, drawn.places)
+        return Events(made, drawn.owners + part * rows, drawn.places)
 
     def _moments(self, drawn: Drawn, clock: pa.Array | None) -> pa.Array:
         """Where events are, in the wire type; times of day within one day are put in order."""
@@ -154,3 +162,18 @@ class SequenceSampler:
                 by_time = np.lexsort((at, values, drawn.owners))
                 values = values + at[by_time]
         return wire_array(values, None, timeline.type, timeline.step if timeline.unit == "value" else 1.0)
+
+
+def part_rows(length_max: int) -> int:
+    """Entities whose events are drawn together: a block of them, or a part of it that is a power of two."""
+    rows = BLOCK_ROWS
+    while rows > PART_ROWS_MIN and rows * length_max > EVENTS_AT_ONCE:
+        rows //= 2
+    return rows
+
+
+def cut(first: int, count: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """The blocks of ``size`` that ordinals fall into: number, first of them in it, how many."""
+    for block in range(first // size, -(-(first + count) // size)):
+        start = max(0, first - block * size)
+        yield block, start, min(size, first + count - block * size) - start
