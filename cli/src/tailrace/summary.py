@@ -99,6 +99,20 @@ def loss_lines(record: RunRecord) -> list[Text]:
     return lines
 
 
+def idle_lines(record: RunRecord) -> list[Text]:
+    """``15 generators, 12 partitions: 3 of them have nothing to do in this run``, a line per stage of a run that loads."""
+    if record.terminal or record.lanes:
+        return []
+    most = record.job.limits.partitions
+    return [
+        Text(
+            f"{stage.replicas} {name}s, {most} partitions: {stage.replicas - most} of them have nothing to do in this run"
+        )
+        for name, stage in record.stages.items()
+        if stage.replicas > most
+    ]
+
+
 def table_rows(record: RunRecord) -> Table:
     """Rows read and loaded per table; of a run that follows its source also how far each is behind."""
     lags = {} if record.terminal else {t.table: lag for t in record.tables if (lag := table_lag(t, record.updated_at))}

@@ -1,7 +1,8 @@
 """Names and settings of all topics, in one place.
 
 Control topics live as long as the namespace; a run's topics carry its ULID, so that names are never reused, and go with it. The
-kind comes before the run, because Kafka grants rights on prefixes: see ``rights``.
+kind comes before the run, because Kafka grants rights on prefixes: see ``rights``. No name has a version: every message of a
+control topic says its format (``formats``), and a run's topics have that of its plan.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tailrace.summary import check_kind, check_lines, closing, exit_code, headline
+from tailrace.summary import check_kind, check_lines, closing, exit_code, headline, idle_lines
 from tailrace_shared.errors import ExitCode
 from tailrace_shared.job.spec import Destination, Job, Source
-from tailrace_shared.messages import Check, ReplicaLost, RunRecord, TableProgress
+from tailrace_shared.messages import Check, ReplicaLost, RunRecord, StageProgress, TableProgress
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -35,6 +35,15 @@ def test_the_headline_counts_tables_rows_and_seconds() -> None:
     assert str(headline(ended)) == "done: 2 tables, 1,000 rows in 4.0 s (250 rows/s)"
     watched = "done: 2 tables, 1,000 rows in 4.0 s (250 rows/s; loading 0.5 s, 2,000 rows/s)"
     assert str(headline(ended, 0.5)) == watched
+
+
+def test_replicas_beyond_the_partitions_of_a_run_that_loads_are_said_to_be_idle() -> None:
+    stages = {"generator": StageProgress(replicas=15), "writer": StageProgress(replicas=12)}
+    loading = record(state="loading", stages=stages)
+    assert [str(line) for line in idle_lines(loading)] == [
+        "15 generators, 12 partitions: 3 of them have nothing to do in this run"
+    ]
+    assert idle_lines(record(state="done", stages=stages)) == []
 
 
 def test_what_failed_is_named_and_what_holds_is_counted() -> None:

@@ -17,7 +17,7 @@ from tailrace.live import following, panel
 from tailrace.progress import Progress, stage_rows
 from tailrace.runs import connect, find
 from tailrace.settings import CommandSettings
-from tailrace.summary import STATE_STYLE, closing, loss_lines, run_seconds, table_rows
+from tailrace.summary import STATE_STYLE, closing, idle_lines, loss_lines, run_seconds, table_rows
 from tailrace_shared.kafka import Kafka
 from tailrace_shared.messages import RunRecord
 from tailrace_shared.settings import kafka_settings, load_settings
@@ -91,6 +91,6 @@ def _detail(record: RunRecord, output: Output) -> None:
     output.say(panel(Progress(-run_seconds(record)).view(record, 0.0)))
     if record.tables:
         output.say(table_rows(record))
-    for line in loss_lines(record):
+    for line in (*idle_lines(record), *loss_lines(record)):
         output.say(line)
     output.say(f"leader {record.leader or 'none yet'}, last news {duration(max(0.0, age))} ago")
