@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
 from support.containers.stack import SECRETS_HELD
+from support.guarded import environment
+from tailrace.kafka_rights import principals
 from tailrace_shared.job.load import parse_job
 from tailrace_shared.settings import ServiceSettings
 
@@ -155,6 +158,28 @@ def test_outside_brokers_and_databases_replace_those_of_the_stack() -> None:
         assert "outside" in outside[name]["networks"]
         assert outside[name]["environment"]["TAILRACE_KAFKA_SECURITY_PROTOCOL"].endswith(":-SASL_SSL}")
         assert "bus" not in outside[name]["networks"]
+
+
+def test_services_come_to_outside_brokers_as_in_the_guarded_run_under_the_accounts_that_kafka_acls_makes(
+    tmp_path: Path,
+) -> None:
+    """``tests/e2e/test_guarded_run.py`` runs with these variables on a broker that asks for TLS, a password and rights."""
+
+    class Broker:
+        def address(self, _door: str) -> str:
+            return "broker:9093"
+
+    asked = environment(
+        Broker(), SimpleNamespace(ca="/run/secrets/kafka_ca"), "user", Path("/run/secrets/kafka_password")
+    )  # type: ignore[arg-type]
+    users = principals("tailrace", ())
+    for name in OURS:
+        told = read("compose.external.yaml")["services"][name]["environment"]
+        shown = {variable: re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", value) for variable, value in told.items()}
+        assert shown.keys() == asked.keys(), name
+        assert shown["TAILRACE_KAFKA_SASL_USERNAME"] == users["operator" if name == "cli" else name], name
+        for variable in asked.keys() - {"TAILRACE_KAFKA", "TAILRACE_KAFKA_SASL_USERNAME"}:
+            assert shown[variable] == asked[variable], (name, variable)
 
 
 def test_the_broker_is_told_what_the_design_asks(services: dict[str, dict[str, Any]]) -> None:
