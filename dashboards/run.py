@@ -105,6 +105,9 @@ MODELS = Section("Models", (
     Panel(18, "Learning", "Epochs that are behind, and what it may still take, at most.", "table", "short",
           [Query(f"max by (run, table) (tailrace_training_epoch{{{RUN}}})", "epochs"),
            Query(f"max by (run, table) (tailrace_training_remaining_seconds{{{RUN}}})", "seconds left")]),
+    Panel(19, "Rows drawn again", "Rows per second that broke a rule of the job's `draw`. Many: build the rule into the model.",
+          "timeseries", "rowsps",
+          [Query(f"sum by (run, table) (rate(tailrace_rejected_rows_total{{{RUN}}}[$__rate_interval]))", "{{table}}")]),
 ))  # fmt: skip
 
 RUN_BOARD = Dashboard(

@@ -49,6 +49,7 @@ def closing(record: RunRecord, loading_seconds: float = 0.0) -> RenderableType:
         parts.append(check_lines(record.checks))
     parts += problem_lines(record.problems)
     parts += loss_lines(record)
+    parts += rejection_lines(record)
     parts.append(headline(record, loading_seconds))
     if record.failure is not None and record.failure.code != "plan.refused":  # its problems have been said
         where = f" ({record.failure.where})" if record.failure.where else ""
@@ -85,6 +86,17 @@ def headline(record: RunRecord, loading_seconds: float = 0.0) -> Text:
 
 def _rate(rows: int, seconds: float) -> str:
     return f"{number(rows / seconds if seconds > 0 else 0)} rows/s"
+
+
+def rejection_lines(record: RunRecord) -> list[Text]:
+    """``public.trip: up to 3.1 % of the drawn rows broke a rule of draw and were drawn again``, one line per table."""
+    return [
+        Text(
+            f"{model.name}: up to {100 * model.rejected:.1f} % of the drawn rows broke a rule of draw and were drawn again"
+        )
+        for model in record.models
+        if model.rejected
+    ]
 
 
 def loss_lines(record: RunRecord) -> list[Text]:

@@ -230,6 +230,10 @@ class RangeRead(Frozen):
     batches: int
     bytes: int
     rest: Bound | None = None
+    drawn: int = 0
+    """Rows of a learned table that were held against the job's rules, as often as they were drawn."""
+    rejected: int = 0
+    """Those of them that broke one."""
 
 
 class StageFailed(Frozen):
@@ -666,6 +670,8 @@ class ModelProgress(Frozen):
     """Nats per row that was held out."""
     remaining_s: float = 0.0
     digest: str = ""
+    rejected: float = 0.0
+    """Largest share, over the orders made so far, of drawn rows that broke one of the job's rules and were drawn again."""
 
 
 class Check(Frozen):

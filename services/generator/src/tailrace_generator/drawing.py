@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import Protocol
 
 import pyarrow as pa
 
+from tailrace_generator.asked import conditions_of, drawn, given, rules_of
+from tailrace_generator.kernels import Kernel
 from tailrace_generator.kernels.draws import Ordinals
 from tailrace_generator.kernels.maker import Maker
-from tailrace_generator.sampling import BLOCK_ROWS, Sampler
+from tailrace_generator.sampling import BLOCK_ROWS, Sampler, schema_of
 from tailrace_shared.errors import TerminalError
-from tailrace_shared.generators import Ai, MaskColumn
-from tailrace_shared.plan.model import PlannedTable
+from tailrace_shared.generators import MaskColumn
+from tailrace_shared.plan.model import PlannedTable, TableSeeds
 from tailrace_shared.synthesis import Artefact, SequenceArtefact
-from tailrace_shared.synthesis.conditions import Between, Condition, Weighted
 
 
 class Drawing:
@@ -23,13 +23,29 @@ class Drawing:
     Of a model of entities and their events it draws the entities.
     """
 
-    def __init__(self, table: PlannedTable, model: Artefact | SequenceArtefact) -> None:
+    def __init__(
+        self, table: PlannedTable, model: Artefact | SequenceArtefact, seeds: TableSeeds | None = None
+    ) -> None:
         assert table.learning is not None
         self.digest = model.digest
         part = model.entity if isinstance(model, SequenceArtefact) else model
-        self._sampler = Sampler(part, table.learning.seed, conditions=conditions_of(table), digest=model.digest)
+        self._sampler = Sampler(
+            part, table.learning.seed, conditions=conditions_of(table), digest=model.digest,
+            rules=rules_of(table, schema_of(part.header)),
+        )  # fmt: skip
+        self._seeds = None if seeds is None else given(seeds.columns, seeds.rows, self._sampler.schema)
         self._block = -1
         self._rows: pa.RecordBatch | None = None
+
+    @property
+    def drawn(self) -> int:
+        """Rows that were held against the job's rules."""
+        return self._sampler.drawn
+
+    @property
+    def rejected(self) -> int:
+        """Those of them that broke one, and were drawn again."""
+        return self._sampler.rejected
 
     def column(self, name: str, ordinals: Ordinals) -> pa.Array:
         """A column's values of these rows, in the type that was learned. Ordinals are successive."""
@@ -46,7 +62,7 @@ class Drawing:
 
     def _of(self, block: int) -> pa.RecordBatch:
         if self._rows is None or block != self._block:
-            self._rows, self._block = self._sampler.rows(block * BLOCK_ROWS, BLOCK_ROWS), block
+            self._rows, self._block = drawn(self._sampler, self._seeds, block), block
         return self._rows
 
 
@@ -60,17 +76,19 @@ class Drawn(Protocol):
 
 
 class DrawnMaker(Maker):
-    """A column from its table's model, in the destination's wire type."""
+    """A column from its table's model, in the destination's wire type; of context, what its rule makes of what is drawn."""
 
-    def __init__(self, name: str, column: MaskColumn, drawing: Drawn) -> None:
+    def __init__(self, name: str, column: MaskColumn, drawing: Drawn, kernel: Kernel | None = None) -> None:
         super().__init__(column)
-        self._name, self._drawing = name, drawing
+        self._name, self._drawing, self._kernel = name, drawing, kernel
 
     def __call__(self, ordinals: Ordinals) -> pa.Array:
         values = self._drawing.column(self._name, ordinals)
-        if values.type == self.wire:
-            return values
-        return values.cast(pa.string()).cast(self.wire) if pa.types.is_decimal(self.wire) else values.cast(self.wire)
+        if values.type != self.wire:
+            values = (
+                values.cast(pa.string()).cast(self.wire) if pa.types.is_decimal(self.wire) else values.cast(self.wire)
+            )
+        return values if self._kernel is None else self._kernel(values)
 
 
 def unknown_column(name: str) -> TerminalError:
@@ -78,20 +96,3 @@ def unknown_column(name: str) -> TerminalError:
     return TerminalError(
         "model.columns", f"the model has no column {name}", "Let the table be learned again, or name another model."
     )
-
-
-def conditions_of(table: PlannedTable) -> list[Condition]:
-    """What the rules of the table's columns ask of the model."""
-    found: list[Condition] = []
-    for column in table.columns:
-        rule = column.rule
-        if not isinstance(rule, Ai) or not rule.conditioned:
-            continue
-        if rule.weights:
-            weights = dict[str | None, float]()
-            weights.update(rule.weights.items())
-            found.append(Weighted(column=column.name, weights=weights))
-        else:
-            low, high = -inf if rule.low is None else rule.low, inf if rule.high is None else rule.high
-            found.append(Between(column=column.name, low=low, high=high))
-    return found

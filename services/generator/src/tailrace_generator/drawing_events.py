@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tailrace_generator.drawing import conditions_of, unknown_column
+from tailrace_generator.asked import conditions_of
+from tailrace_generator.drawing import unknown_column
 from tailrace_generator.kernels.draws import Ordinals
 from tailrace_generator.kernels.maker import Maker
 from tailrace_generator.sampling.sequences import Events, SequenceSampler

@@ -25,6 +25,7 @@ from tailrace_shared.envelope import DataCipher, TransportKey
 from tailrace_shared.errors import TailraceError, TerminalError, TransientError, UsageError
 from tailrace_shared.messages import ComparisonFailed, Failure, ResyncFailed, RunRecord, StageFailed
 from tailrace_shared.plan.model import Plan
+from tailrace_shared.plan.sealing import open_seeds
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.lineage import Lineage
 from tailrace_shared.service.membership import Progress, ReplicaDiffers
@@ -43,11 +44,12 @@ class GeneratorMember:
         self._digest = record.digest
         self._run = record.run
         self._secret: MaskSecret = mask_secret(record.job)
-        self._cipher = DataCipher(_transport_key().unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
+        transport = _transport_key()
+        self._cipher = DataCipher(transport.unwrap(plan.key.wrapped, f"{plan.run}/{plan.attempt}"))
         self._maskers: dict[tuple[str, int], TableMasker] = {}
         """By plan and table."""
         self._lineage = Lineage(context.kafka, settings.namespace, plan, record.digest)
-        self._workshop = Workshop(plan, self._secret)
+        self._workshop = Workshop(plan, self._secret, open_seeds(plan, transport))
         self._masked = topics.of_run(settings.namespace, record.run, "masked")
         raw = topics.of_run(settings.namespace, record.run, "raw")
         self._sender = Sender(context.kafka, plan.message_bytes)

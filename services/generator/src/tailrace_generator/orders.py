@@ -94,6 +94,7 @@ class Orders:
             return  # of an attempt that has ended
         if order.model and not self._workshop.has(order.table, order.model):
             self._workshop.take(order.table, await self._models.fetch(self._run, order.model))
+        before = self._workshop.rejected(order.table)
         flying: deque[asyncio.Future[None]] = deque()
         sent, waiting = Made(), None
         try:
@@ -109,6 +110,12 @@ class Orders:
             for flown in flying:  # it may arrive, and then it is what a retry sends again
                 flown.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
+        after = self._workshop.rejected(order.table)
+        drawn, rejected = after[0] - before[0], after[1] - before[1]
+        if drawn:
+            self._context.metrics.learning.rejected.labels(self._run, str(self._plan.table(order.table).name)).inc(
+                rejected
+            )
         await self._context.control.fact(
             RangeRead(
                 run=self._run,
@@ -120,6 +127,8 @@ class Orders:
                 rows=sent.rows,
                 batches=sent.batches,
                 bytes=sent.bytes,
+                drawn=drawn,
+                rejected=rejected,
             )
         )
 

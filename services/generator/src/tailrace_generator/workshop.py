@@ -5,12 +5,14 @@ A reference is not looked up: a parent's key is a function of its ordinal, so a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from tailrace_generator.drawing import Drawing, DrawnMaker
 from tailrace_generator.drawing_events import EventDrawing, OwnerMaker
-from tailrace_generator.kernels import Kernel, MaskSecret
+from tailrace_generator.kernels import Kernel, MaskSecret, build
 from tailrace_generator.kernels.canonical import uuid_text
 from tailrace_generator.kernels.draws import Draw, Ordinals, Permutation, Source, digit, earlier, even, skewed
 from tailrace_generator.kernels.made_registry import build_maker
@@ -18,15 +20,17 @@ from tailrace_generator.kernels.maker import Maker, nulled
 from tailrace_generator.kernels.tags import Tags
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.generators import Ai, MakeReference, MaskColumn
-from tailrace_shared.plan.model import ParentKey, Plan, PlannedColumn, PlannedTable
+from tailrace_shared.plan.model import ParentKey, Plan, PlannedColumn, PlannedTable, TableSeeds
 from tailrace_shared.synthesis import Artefact, SequenceArtefact
 
 
 class Workshop:
     """Makers by table and column, each built when it is first needed."""
 
-    def __init__(self, plan: Plan, secret: MaskSecret) -> None:
+    def __init__(self, plan: Plan, secret: MaskSecret, seeds: Mapping[int, TableSeeds] | None = None) -> None:
+        """``seeds`` by table, as the plan had them sealed."""
         self._plan = plan
+        self._seeds = seeds or {}
         self._secret = secret
         self._makers: dict[tuple[int, str], Maker] = {}
         self._drawings: dict[int, Drawing | EventDrawing] = {}
@@ -39,7 +43,7 @@ class Workshop:
         """Draw the table's rows from this model. Raises TerminalError for a model that does not know what is wanted of it."""
         planned = self._plan.table(table)
         if planned.events_of is None:
-            self._drawings[table] = Drawing(planned, model)
+            self._drawings[table] = Drawing(planned, model, self._seeds.get(table))
         elif isinstance(model, SequenceArtefact):
             self._drawings[table] = EventDrawing(self._plan.table(planned.events_of), planned, model)
         else:
@@ -55,6 +59,11 @@ class Workshop:
         drawing = self._drawings[table]
         assert isinstance(drawing, EventDrawing)
         return drawing
+
+    def rejected(self, table: int) -> tuple[int, int]:
+        """Rows of a table that were held against the job's rules here, and those that broke one."""
+        drawing = self._drawings.get(table)
+        return (drawing.drawn, drawing.rejected) if isinstance(drawing, Drawing) else (0, 0)
 
     def maker(self, table: int, column: str) -> Maker:
         """What makes a column of a generated table."""
@@ -77,7 +86,8 @@ class Workshop:
             type=column.type, domain=f"{table.name}.{column.name}", family=column.type.family
         )
         owner = column.parent is not None and column.parent.owner
-        if isinstance(column.rule, Ai) or owner:
+        context = table.learning is not None and column.name in table.learning.context
+        if isinstance(column.rule, Ai) or owner or context:
             if table.number not in self._drawings:
                 raise TerminalError(
                     "generator.no-model", f"{table.name}.{column.name} is drawn from a model, and there is none",
@@ -86,7 +96,8 @@ class Workshop:
             if column.parent is not None:
                 key = self.maker(column.parent.table, column.parent.column)
                 return OwnerMaker(mask, self.events(table.number), key)
-            return DrawnMaker(column.name, mask, self._drawings[table.number])
+            kernel = build(column.rule, mask, self._secret) if context and column.rule.masks else None
+            return DrawnMaker(column.name, mask, self._drawings[table.number], kernel)
         if not isinstance(column.rule, MakeReference):
             return build_maker(column.rule, mask, self._secret, column.slot)
         if column.parent is None:

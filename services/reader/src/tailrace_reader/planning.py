@@ -28,7 +28,7 @@ from tailrace_shared.messages import Failure, Planned, PlanRefused, PlanTask, Ru
 from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
 from tailrace_shared.plan.model import DataKey, Plan, PlanResult
-from tailrace_shared.plan.sealing import seal_filters
+from tailrace_shared.plan.sealing import seal_filters, seal_seeds
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
 from tailrace_shared.service.context import ServiceContext
 
@@ -198,7 +198,7 @@ class Planner:
             return result
         if unread is not None:  # only now: the plan's own problems say it better, and what to do
             raise unread
-        return result.model_copy(update={"plan": seal_filters(result.plan, key)})
+        return result.model_copy(update={"plan": seal_seeds(seal_filters(result.plan, key), key)})
 
     async def _publish(self, task: PlanTask, plan: Plan) -> str:
         data = await asyncio.to_thread(plan.encode)

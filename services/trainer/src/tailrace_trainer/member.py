@@ -23,13 +23,14 @@ from tailrace_shared.messages import (
     TrainingRefused,
     TrainingSeen,
 )
-from tailrace_shared.plan.model import LearnedEvents, Learning, Plan, PlannedTable
+from tailrace_shared.plan.drawing import NUMBERS
+from tailrace_shared.plan.model import LearnedEvents, Learning, Plan, PlannedColumn, PlannedTable
 from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.membership import Progress as Counts
 from tailrace_shared.settings import secret_setting
 from tailrace_shared.synthesis import MODEL_BYTES_MAX, Artefact, Privacy, SequenceArtefact
 from tailrace_trainer.apprentice import learn, learn_sequence
-from tailrace_trainer.request import LearnColumn, LearnEvents, LearnRequest, Progress
+from tailrace_trainer.request import Form, LearnColumn, LearnEvents, LearnRequest, Progress
 from tailrace_trainer.sample import collect, collect_pair
 from tailrace_trainer.settings import Settings
 
@@ -232,7 +233,7 @@ def request_of(plan: Plan, learning: Learning, rows: int, events: int = 0) -> Le
     conditioned = tuple(name for name in learning.columns if getattr(rules[name], "conditioned", False))
     return LearnRequest(
         table=str(table.name),
-        columns=_columns(plan, learning.source, learning.columns),
+        columns=_columns(plan, learning.source, learning.columns, learning),
         seed=learning.seed,
         privacy=Privacy(
             k=learning.k,
@@ -244,7 +245,7 @@ def request_of(plan: Plan, learning: Learning, rows: int, events: int = 0) -> Le
         together=learning.together,
         ordered=learning.ordered,
         entity=learning.entity,
-        first=conditioned,
+        first=tuple(dict.fromkeys((*learning.seeded, *conditioned, *learning.context))),
         events=_events(plan, learning, learning.events, events) if learning.events else None,
         epochs_max=_epochs(learning, rows),
         bytes_max=min(MODEL_BYTES_MAX, plan.message_bytes * 7 // 8),
@@ -254,7 +255,7 @@ def request_of(plan: Plan, learning: Learning, rows: int, events: int = 0) -> Le
 def _events(plan: Plan, learning: Learning, events: LearnedEvents, rows: int) -> LearnEvents:
     return LearnEvents(
         table=str(events.source.name),
-        columns=_columns(plan, events.source, events.columns),
+        columns=_columns(plan, events.source, events.columns, None),
         key=learning.key,
         foreign_key=events.foreign_key,
         order=events.order or None,
@@ -263,13 +264,15 @@ def _events(plan: Plan, learning: Learning, events: LearnedEvents, rows: int) ->
     )
 
 
-def _columns(plan: Plan, source: PlannedTable, learned: Sequence[str]) -> tuple[LearnColumn, ...]:
+def _columns(
+    plan: Plan, source: PlannedTable, learned: Sequence[str], learning: Learning | None
+) -> tuple[LearnColumn, ...]:
     made = {column.name: column for column in plan.table(source.number).columns}
     found = []
     for column in source.columns:
         if column.name in learned:
             mask = made[column.name].mask
-            form = getattr(made[column.name].rule, "form", None)
+            form = _form(made[column.name], learning)
             found.append(
                 LearnColumn(name=column.name, type=column.type, nullable=mask is None or mask.nullable, form=form)
             )
@@ -278,3 +281,15 @@ def _columns(plan: Plan, source: PlannedTable, learned: Sequence[str]) -> tuple[
 
 def _epochs(learning: Learning, rows: int) -> int:
     return learning.epochs or max(EPOCHS, min(EPOCHS_MOST, ROWS_ENOUGH // max(1, rows)))
+
+
+def _form(column: PlannedColumn, learning: Learning | None) -> Form | None:
+    """How a column is learned: values that go through a rule, or are given, are such as a model knows as they are."""
+    asked: Form | None = getattr(column.rule, "form", None)
+    if learning is None:
+        return asked
+    if column.name in learning.context:
+        return "category"
+    if asked is None and column.name in learning.seeded:
+        return "number" if column.type.family in NUMBERS else "category"
+    return asked

@@ -10,6 +10,8 @@ from tailrace_shared.messages import Failure
 from tailrace_shared.synthesis import Privacy
 from tailrace_shared.types import ColumnType, Frozen
 
+Form = Literal["category", "number", "pattern", "words", "list"]
+
 
 class LearnColumn(Frozen):
     """A column to learn."""
@@ -17,7 +19,7 @@ class LearnColumn(Frozen):
     name: str
     type: ColumnType
     nullable: bool = True
-    form: Literal["category", "number", "pattern", "words", "list"] | None = None
+    form: Form | None = None
     """Instead of the one that the data suggest."""
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from tailrace_shared.generators import GENERATORS
+from tailrace_shared.job.drawing import Combinations, Draw, Seeds
 from tailrace_shared.job.schema import json_schema
 from tailrace_shared.job.spec import Destination, EventSequence, Job, Limits, Source, TableRule, Train, Verification
 
@@ -91,6 +92,9 @@ def rendered() -> str:
         ("tables", TableRule),
         ("train", Train),
         ("sequence", EventSequence),
+        ("draw", Draw),
+        ("draw.among", Combinations),
+        ("draw.seeds", Seeds),
         ("verify", Verification),
         ("limits", Limits),
     ):

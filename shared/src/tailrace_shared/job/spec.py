@@ -12,6 +12,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator
 
 from tailrace_shared.generators import Rule
 from tailrace_shared.job.canaries import check_canaries
+from tailrace_shared.job.drawing import Draw
 from tailrace_shared.types import Frozen
 
 Reference = Annotated[str, StringConstraints(pattern=r"^\$\{[A-Z][A-Z0-9_]*\}$")]
@@ -102,6 +103,11 @@ class Train(Frozen):
     ordered: tuple[tuple[str, str], ...] = Field(
         default=(), description="Pairs of columns of which the second is never below the first."
     )
+    context: tuple[str, ...] = Field(
+        default=(),
+        description="Columns whose rule works on values (`duplicate`, `mask.…`, a mock): a value that k entities share is drawn "
+        "from the model, before the other columns, which agree with it; then it goes through its rule.",
+    )
     model: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{64}$",
@@ -159,6 +165,7 @@ class TableRule(Frozen):
         description="Mode synthesize: its rows are events, so many per row of another synthetic table as are drawn for it. How "
         "both are learned is said by that table's `train`.",
     )
+    draw: Draw = Field(default_factory=Draw, description="How rows are drawn from what was learned.")
     missing_parents: MissingParents | None = Field(
         default=None,
         description="Rows of this table that refer to a row which is not carried: refuse, nullify or exclude; default: the job's.",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import tailrace_shared
-from tailrace_shared.catalogue.model import Catalogue, Table
+from tailrace_shared.catalogue.model import Catalogue, Table, TableName
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.append import check_job, plan_append, temper_proofs
 from tailrace_shared.plan.columns import plan_columns
@@ -17,6 +17,7 @@ from tailrace_shared.plan.create_model import SourceSchema
 from tailrace_shared.plan.create_steps import create_steps
 from tailrace_shared.plan.ddl import bypass_steps, respect_steps, tell_silenced
 from tailrace_shared.plan.domains import Domains, domains_of, partition_owners
+from tailrace_shared.plan.drawing import seeds_of
 from tailrace_shared.plan.drift import check_drift
 from tailrace_shared.plan.events_joined import join_events
 from tailrace_shared.plan.facts import SourceFacts
@@ -34,6 +35,7 @@ from tailrace_shared.plan.model import (
     Plan,
     PlannedTable,
     PlanResult,
+    TableSeeds,
 )
 from tailrace_shared.plan.order import order_of
 from tailrace_shared.plan.privileges import check_destination, check_source
@@ -104,6 +106,7 @@ def build_plan(
     ]
     tables = settle_references(join_events(tables, generation), generation)
     told = told_filters(tables, filters)
+    seeds = _seeds(tables, scope, facts, problems)
     tables = [limited(table, filters) for table in tables]
     check_asked(filters, problems)
     warn_of_costs(filters, problems)
@@ -174,8 +177,21 @@ def build_plan(
         digest=job.verify.digest,
         canaries=job.verify.canaries,
         filters=told,
+        seeds=seeds,
     )
     return PlanResult(plan=plan, problems=problems.all)
+
+
+def _seeds(
+    tables: Sequence[PlannedTable], scope: Mapping[TableName, ScopedTable], facts: SourceFacts, problems: Problems
+) -> tuple[TableSeeds, ...]:
+    """The rows that learned tables are given."""
+    found = [
+        seeds_of(scope[table.name], table.number, facts.seeds.get(str(table.name)), problems)
+        for table in tables
+        if table.learning is not None
+    ]
+    return tuple(seeds for seeds in found if seeds is not None)
 
 
 def _table(

@@ -17,6 +17,7 @@ from tailrace_shared.plan.condition_variables import condition_lookup
 from tailrace_shared.plan.create import destination_to_be
 from tailrace_shared.plan.demands import count_demands
 from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, partition_owners
+from tailrace_shared.plan.drawing import SeedRows, ask_seeds
 from tailrace_shared.plan.filters import Filters, ScopeFacts
 from tailrace_shared.plan.gaps import gaps_of
 from tailrace_shared.plan.links import doubtful_links, links_of
@@ -56,6 +57,8 @@ class SourceFacts(Frozen):
     """Which rows are carried. It may hold values: see ``ScopeFacts``."""
     demands: dict[str, int] = Field(default_factory=dict)
     """By ``plan.demands``, how often the source breaks what only the destination demands."""
+    seeds: dict[str, SeedRows] = Field(default_factory=dict)
+    """By the table that they are for, rows of the source that a learned table is given. They are values."""
     unchangeable: frozenset[str] = frozenset()
     """Text columns (``schema.table.column``) of whose sampled values some have no letter and no digit."""
 
@@ -126,7 +129,7 @@ async def gather_facts(
         )  # fmt: skip
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
-        demands=demands,
+        demands=demands, seeds=await ask_seeds(asker.ask, scope.values()),
     )  # fmt: skip
 
 

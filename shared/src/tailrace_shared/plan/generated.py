@@ -17,6 +17,7 @@ from tailrace_shared.generators import (
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.copy import copy_format
 from tailrace_shared.plan.domains import folds, in_unique_index
+from tailrace_shared.plan.drawing import in_context
 from tailrace_shared.plan.events import EventPair, pairs_of
 from tailrace_shared.plan.events_joined import STRICT, cut_events, events_per_entity
 from tailrace_shared.plan.generated_checks import prove_checks
@@ -163,7 +164,7 @@ def _column(
 ) -> PlannedColumn:
     mask = MaskColumn(
         type=column.type,
-        domain=str(ref),
+        domain=_domain(ref, spec, context),
         family=column.type.family,
         folded=folds(table, column),
         max_chars=column.type.length,
@@ -190,8 +191,16 @@ def _column(
         rule=spec,  # type: ignore[arg-type]  # every spec of the registry is in the union
         mask=mask,
         why=why,
+        masked=spec.masks and in_context(context.scope[ref.table], ref.column),
         parent=parent,
     )
+
+
+def _domain(ref: ColumnRef, spec: GeneratorSpec, context: Generation) -> str:
+    """Made values are each column's own; a drawn one that goes through a mask maps as it does in carried tables."""
+    if not in_context(context.scope[ref.table], ref.column):
+        return str(ref)
+    return spec.domain or spec.domain_family
 
 
 def _parent(ref: ColumnRef, column: Column, spec: MakeReference, ties: Ties, context: Generation) -> ParentKey | None:

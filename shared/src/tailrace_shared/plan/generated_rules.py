@@ -18,6 +18,7 @@ from tailrace_shared.generators import (
     Null,
 )
 from tailrace_shared.plan.domains import in_unique_index
+from tailrace_shared.plan.drawing import in_context
 from tailrace_shared.plan.learning import default_learned, needs_value
 from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.problems import Problems
@@ -87,6 +88,14 @@ def _number(column: Column) -> MakeNumber:
 
 
 def _allowed(rule: GeneratorSpec, scoped: ScopedTable, ref: ColumnRef, ties: Ties, problems: Problems) -> bool:
+    if in_context(scoped, ref.column):
+        if ties.made or (ties.others and rule.masks):
+            problems.error(
+                "learn-context", ref, "it is a reference: what its rule makes of a value leads to no row",
+                "Take it out of train.context; `ai` draws keys of a duplicated table.",
+            )  # fmt: skip
+            return False
+        return True
     if not rule.from_ordinal and scoped.learned:
         problems.error("learn-real-value", ref, *needs_value(rule))
         return False

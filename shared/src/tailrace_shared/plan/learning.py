@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tailrace_shared.catalogue.model import Column, Table
 from tailrace_shared.generators import Ai, Duplicate, GeneratorSpec, Key
 from tailrace_shared.plan.domains import in_unique_index
+from tailrace_shared.plan.drawing import check_drawing, in_context
 from tailrace_shared.plan.model import Learning, PlannedColumn, PlannedRange, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.ranges import leaves_of, ranges_of
@@ -50,15 +51,16 @@ def plan_learning(
 ) -> tuple[list[PlannedColumn], Learning | None]:
     """The columns with what is known of the source's, and what is learned; None where no column comes from a model."""
     problems, table, train = context.problems, scoped.table, scoped.train
-    wanted = [column for column in columns if isinstance(column.rule, Ai)]
     pair = context.learned_with(scoped.name)
     events = pair is not None and pair.events == scoped.name
+    wanted = [column for column in columns if isinstance(column.rule, Ai) or in_context(scoped, column.name)]
     if events and not wanted:
         problems.error(
             "sequence-empty", scoped.name, "it has a sequence, and no column of it is learned",
             "Remove its sequence: its rows then refer to entities by make.reference.",
         )  # fmt: skip
     if not wanted and (pair is None or events):
+        check_drawing(scoped, columns, (), problems)
         return list(columns), None
     if table.kind == "v":
         problems.error(
@@ -82,7 +84,7 @@ def plan_learning(
             )  # fmt: skip
         read.append(
             PlannedColumn(
-                name=column.name, type=ours.type, destination_type=column.type, rule=column.rule, why="learned"
+                name=column.name, type=ours.type, destination_type=column.type, rule=_asked(column), why="learned"
             )
         )
     order = {column.name: place for place, column in enumerate(table.columns)}
@@ -97,6 +99,7 @@ def plan_learning(
             )  # fmt: skip
         else:
             read.append(PlannedColumn(name=whose.name, type=whose.type, destination_type=whose.type, rule=Duplicate()))
+    check_drawing(scoped, columns, learned, problems, paired=pair is not None)
     _check_rules(scoped, learned, problems)
     _check_guarantee(scoped, problems)
     _advise(scoped, len(learned), problems)
@@ -126,6 +129,9 @@ def plan_learning(
         together=train.together,
         ordered=train.ordered,
         entity=train.entity,
+        context=tuple(name for name in train.context if name in learned),
+        draw=scoped.draw.model_copy(update={"seeds": None}),
+        seeded=scoped.draw.seeds.columns if scoped.draw.seeds else (),
         model=train.model or "",
     )
     if not events:
@@ -143,9 +149,16 @@ def protection_of(learning: Learning) -> Proof:
         reason = f"drawn from the saved model {learning.model[:12]}: `tailrace models` shows how it is protected"
     else:
         reason = f"{learning.k} {whose} or more stand behind every value, edge and knot; {rare}; extremes become a mean"
+    if learning.context:
+        reason += f"; of {', '.join(learning.context)}, values that so many share come from the source and go through their rules"
     if learning.epsilon is not None and not learning.model:
         reason += f"; differentially private: epsilon {learning.epsilon:g}, delta {learning.delta:g}"
     return Proof(about=f"{learning.source.name} model", verdict="proved", reason=reason)
+
+
+def _asked(column: PlannedColumn) -> Ai:
+    """How a column is learned; of context, as the categories that its values are."""
+    return column.rule if isinstance(column.rule, Ai) else Ai(form="category")
 
 
 def aligned(rows_per_batch: int) -> int:

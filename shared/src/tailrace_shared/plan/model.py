@@ -14,6 +14,7 @@ from pydantic import Field
 
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.generators import MaskColumn, Rule
+from tailrace_shared.job.drawing import Draw
 from tailrace_shared.types import ColumnType, Frozen, quote_ident
 
 PLAN_VERSION = 1
@@ -236,6 +237,12 @@ class Learning(Frozen):
     ordered: tuple[tuple[str, str], ...] = ()
     """Pairs of columns of which the second is never below the first."""
     entity: str | None = None
+    context: tuple[str, ...] = ()
+    """Learned columns whose drawn values go through their rule."""
+    draw: Draw = Draw()
+    """What rows are held against. It has no seeds: those are in ``Plan.seeds``."""
+    seeded: tuple[str, ...] = ()
+    """Columns whose values are given."""
     model: str = ""
     """Digest of a saved model that is drawn from; empty: one is learned."""
     key: str = ""
@@ -283,6 +290,15 @@ class TableFilter(Frozen):
     """It looks into other rows: the plan of the query is PostgreSQL's, and its order has to be asked for."""
     reads: tuple[Leaf, ...] = ()
     """Heaps that it looks into. A rewrite of one of them would hide its rows from the snapshot, silently."""
+
+
+class TableSeeds(Frozen):
+    """Rows of a learned table that are given in some columns, as texts; row n of the table has the values of seed n modulo how
+    many they are. They may be values of the source."""
+
+    table: int
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | None, ...], ...]
 
 
 class DdlStep(Frozen):
@@ -416,6 +432,9 @@ class Plan(Frozen):
     """As planned, in the planning process alone: no form in which a plan is written down has them. See ``sealed``."""
     sealed: str = ""
     """``filters`` encrypted with ``TransportKey.seal``, since they may hold values; empty where there are none."""
+    seeds: tuple[TableSeeds, ...] = Field(default=(), exclude=True)
+    """Like ``filters``: in the planning process alone, and sealed where the plan travels."""
+    sealed_seeds: str = ""
     partitions: int = 12
     message_bytes: int = 8 << 20
     batch_bytes: int = 4 << 20

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
 from tailrace_shared.generators import Ai, GeneratorSpec, MakeReference
 from tailrace_shared.generators.suggest import suggest
+from tailrace_shared.job.drawing import Draw
 from tailrace_shared.job.spec import EventSequence, Job, MissingParents, Mode, Policy, TableRule, Train
 from tailrace_shared.plan.problems import Problems
 
@@ -48,6 +49,7 @@ class ScopedTable:
     """Its rows are events of another table's."""
     asked: int | None = None
     """The number of rows that the job itself says."""
+    draw: Draw = field(default_factory=Draw)
 
     @property
     def name(self) -> TableName:
@@ -100,6 +102,11 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
                 "filter-without-carry", table.name, f"mode {mode} carries no row that `where` or `rows` could choose",
                 f"Remove them from `{key}`, or its mode.",
             )  # fmt: skip
+        if rule and mode not in ("generate", "synthesize") and (rule.draw != Draw() or rule.train.context):
+            problems.error(
+                "draw-unlearned", table.name, f"mode {mode} draws no row: draw and train.context are for tables that are learned",
+                f"Remove them from `{key}`, or give it the mode synthesize.",
+            )  # fmt: skip
         found[table.name] = ScopedTable(
             table,
             mode,
@@ -111,6 +118,7 @@ def scope_of(job: Job, source: Catalogue, problems: Problems) -> dict[TableName,
             train=rule.train if rule else Train(),
             sequence=rule.sequence if rule else None,
             asked=rule.rows if rule else None,
+            draw=rule.draw if rule else Draw(),
         )
     _refer(found, source)
     if not any(t.loaded or t.generated for t in found.values()):

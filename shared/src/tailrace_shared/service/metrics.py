@@ -62,7 +62,7 @@ class Metrics:
         self.up_to_date = self._gauge("ready", "1 when the replica is ready.")
         self.broker = self._gauge("broker_up", "1 while the broker answers.")
         self.lane = LaneMetrics(service, self._counter, self._gauge)
-        self.learning = LearningMetrics(service, self._gauge)
+        self.learning = LearningMetrics(service, self._gauge, self._counter)
         self.runs.set(0)
         self.up_to_date.set(0)
         self.broker.set(0)

@@ -18,7 +18,7 @@ from tailrace_generator.sampling.noise import Noise
 from tailrace_generator.sampling.rules import kept, raised
 from tailrace_generator.sampling.seeds import codes_of
 from tailrace_shared.errors import TerminalError
-from tailrace_shared.synthesis import AboveColumn, Artefact, ColumnEncoding, Network, TokenRef
+from tailrace_shared.synthesis import AboveColumn, Artefact, ColumnEncoding, Header, Network, TokenRef
 from tailrace_shared.synthesis.conditions import Bound, Condition, Rule, bound
 from tailrace_shared.synthesis.draws import chances, pick
 from tailrace_shared.synthesis.network import Codes, Floats
@@ -77,13 +77,7 @@ class Sampler:
             if within is not None and mine[0] is not None:
                 self._bounds[mine[0]] = within
             self._decoders.append((decoder_of(column, tensors, within), mine))
-        self.schema = pa.schema(
-            [
-                pa.field(name, arrow_type(kind))
-                for column in header.columns
-                for name, kind in zip(column.columns, column.types, strict=True)
-            ]
-        )
+        self.schema = schema_of(header)
 
         if missing := {condition.column for condition in conditions} - set(self.schema.names):
             raise TerminalError(
@@ -225,6 +219,17 @@ class Sampler:
         elif above is not None and above.second is not None:
             weights += LEAST_CHANCE
             weights *= above.second[codes[parent]].T
+
+
+def schema_of(header: Header) -> pa.Schema:
+    """The columns that a model draws, in wire types."""
+    return pa.schema(
+        [
+            pa.field(name, arrow_type(kind))
+            for column in header.columns
+            for name, kind in zip(column.columns, column.types, strict=True)
+        ]
+    )
 
 
 def _whole(values: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -129,6 +129,7 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             await resyncs.rewritten(connection, fact)
         case m.RangeRead():
             await _range_read(connection, fact)
+            await learning.note_rejected(connection, fact)
         case m.SampleRead() | m.TrainingSeen() | m.ModelReady():
             await learning.apply_learning_fact(connection, fact)
         case m.StageFailed() | m.TrainingRefused():

@@ -70,7 +70,7 @@ def model_progress(row: Any) -> m.ModelProgress:
         trainer="" if row["ready"] else row["trainer"],
         batches={} if row["ready"] or row["unread"] or not row["batches"] else json.loads(row["batches"]),
         digest=row["digest"] if row["ready"] else "",
-        **{name: told[name] for name in ("rows", "epoch", "loss", "remaining_s") if name in told},
+        **{name: told[name] for name in ("rows", "epoch", "loss", "remaining_s", "rejected") if name in told},
     )
 
 
@@ -100,6 +100,17 @@ async def apply_learning_fact(
                 "WHERE run = $1 AND attempt = $2 AND table_no = $3 AND digest = ''",
                 *key, fact.digest, json.dumps(told),
             )  # fmt: skip
+
+
+async def note_rejected(connection: asyncpg.Connection, fact: m.RangeRead) -> None:
+    """The share of rows that an order had to draw again; the largest stays, so that a fact told twice changes nothing."""
+    if fact.drawn:
+        await connection.execute(
+            "UPDATE tailrace.model SET progress = progress || jsonb_build_object('rejected', "
+            "greatest(coalesce((progress ->> 'rejected')::float8, 0), $4::float8)) "
+            "WHERE run = $1 AND attempt = $2 AND table_no = $3",
+            fact.run, fact.attempt, fact.table, round(fact.rejected / fact.drawn, 4),
+        )  # fmt: skip
 
 
 async def note_sent(connection: asyncpg.Connection, seat: Seat, table: int, ranges: Sequence[int]) -> None:
