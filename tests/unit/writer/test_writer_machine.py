@@ -9,7 +9,16 @@ import pytest
 from support.run_world import TERMINAL, World
 from tailrace_writer.state import decisions as do
 from tailrace_writer.state.machine import Patience, decide
-from tailrace_writer.state.view import Candidate, LeakView, OpenRange, RangeKey, RunView, TableView, releasable
+from tailrace_writer.state.view import (
+    Candidate,
+    LaneView,
+    LeakView,
+    OpenRange,
+    RangeKey,
+    RunView,
+    TableView,
+    releasable,
+)
 
 VIEW = RunView(run="R", state="submitted", fingerprints=True, readers=1, generators=1, snapshots=1)
 LOADING = replace(VIEW, state="loading", digest="d", prepared=True)
@@ -137,6 +146,19 @@ def test_a_loading_run_says_whom_it_lacks_and_what_hinders_its_writers() -> None
     assert decide(hindered, 1) == [do.Wait("a writer that can write: postgres.disk-full: the disk is full")]
     more = replace(hindered, candidates=(Candidate(key(1), 9),))
     assert decide(more, 1)[-1] == do.Wait("a writer that can write: postgres.disk-full: the disk is full"), "meanwhile"
+
+
+def test_a_run_that_follows_says_why_those_who_are_there_stay_out() -> None:
+    view = replace(VIEW, state="streaming", continuous=True, lane=LaneView())
+    assert decide(replace(view, readers=0, generators=0), 1) == [do.Wait("a reader replica")]
+    refusal = "a generator replica that can take part: it speaks another plan format"
+    assert decide(replace(view, readers=0, generators=0, refusal=refusal), 1) == [do.Wait(refusal)]
+    other = "a trainer replica that can take part: this trainer has no torch"
+    assert decide(replace(view, readers=0, refusal=other), 1) == [do.Wait("a reader replica")]
+    ending = replace(
+        view, state="stopping", outcome="stopped", generators=0, refusal=refusal, lane=LaneView(ended=True)
+    )
+    assert decide(ending, 1) == [do.Wait(refusal)]
 
 
 def test_long_silence_of_a_loading_run_is_said_with_where_to_look() -> None:

@@ -92,10 +92,7 @@ def _streaming(view: RunView, now: float, patience: Patience) -> list[Decision]:
     if view.resync is not None and view.resync.loading:
         return _loading(view, now, patience)
     if view.state == "streaming":
-        missing = next((f"a {name} replica" for name in _absent(view)), "")
-        return [
-            do.Wait(missing or view.refusal or (f"a writer that can write: {view.hindrance}" if view.hindrance else ""))
-        ]
+        return [do.Wait(_lacking(view) or (f"a writer that can write: {view.hindrance}" if view.hindrance else ""))]
     return [do.Wait("tailrace resume")]
 
 
@@ -108,9 +105,13 @@ def _held(view: RunView) -> list[Decision]:
     return [do.Wait("tailrace resume, once what failed is put right")]
 
 
-def _absent(view: RunView) -> list[str]:
+def _lacking(view: RunView) -> str:
+    """What a stage without a replica waits for; where there are some that stay out, why they do."""
     counts = {"reader": view.readers, "generator": view.generators, "writer": view.writers}
-    return [name for name, count in counts.items() if not count]
+    missing = [f"a {name} replica" for name, count in counts.items() if not count]
+    if not missing or any(view.refusal.startswith(stage) for stage in missing):
+        return view.refusal
+    return missing[0]
 
 
 def _broken(view: RunView, why: str) -> Decision:
@@ -130,9 +131,9 @@ def _ending_well(view: RunView) -> list[Decision]:
         return [do.Stop("cancelled")]
     if view.lane is not None and not view.lane.broken:  # of a broken one nothing more can come
         if not view.lane.ended:
-            return [do.Wait("the capture to end" if view.readers else "a reader replica")]
+            return [do.Wait("the capture to end" if view.readers else _lacking(view))]
         if not view.lane.caught_up:
-            return [do.Wait(next((f"a {name} replica" for name in _absent(view)), "the last changes"))]
+            return [do.Wait(_lacking(view) or "the last changes")]
     if view.undone:
         return [do.Rebuild()]
     return [do.Settle()]
