@@ -164,8 +164,10 @@ def test_cancelling_ends_learning(install: Callable[..., Installation], pair: Pa
 
 
 @needs_torch
-def test_too_few_rows_fail_with_their_reason(install: Callable[..., Installation], pair: Pair) -> None:
-    record = install(pair, replicas={"trainer": 1}).run(JOB.replace("k: 10", "k: 900"), seconds=120)
+def test_too_few_entities_fail_with_their_reason(install: Callable[..., Installation], pair: Pair) -> None:
+    """Rows are counted by the plan; how many entities they stand for, the trainer finds."""
+    job = JOB.replace("epochs: 80", "entity: sex, epochs: 80")
+    record = install(pair, replicas={"trainer": 1}).run(job, seconds=120)
     assert record.state == "failed"
     assert record.failure is not None
     assert record.failure.code == "trainer.few-rows"

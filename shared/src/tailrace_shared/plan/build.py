@@ -28,6 +28,7 @@ from tailrace_shared.plan.following import plan_following
 from tailrace_shared.plan.gaps import gaps_of
 from tailrace_shared.plan.generated import Generation, plan_generated
 from tailrace_shared.plan.generated_keys import settle_references
+from tailrace_shared.plan.learning_facts import with_counts
 from tailrace_shared.plan.links import links_of
 from tailrace_shared.plan.model import (
     DataKey,
@@ -82,7 +83,7 @@ def build_plan(
         return PlanResult(plan=None, problems=problems.all)  # what else would be said is only a consequence
     source = declared_views(job, source, facts.views, problems)
     names = partition_owners(source, destination)
-    scope = scope_of(job, source, problems)
+    scope = with_counts(scope_of(job, source, problems), facts.learning)
     create = job.destination.mode == "create"
     if create:
         check_create(job, scope, schema, source, destination, problems)
@@ -94,7 +95,7 @@ def build_plan(
     if append:
         check_job(job, scope, problems)
     links = links_of(job, source, destination, names, problems)
-    generation = Generation.of(job, scope, destination, links, problems)
+    generation = Generation.of(job, scope, destination, links, problems, facts.learning)
     domains = domains_of(scope, source, destination, names, links)
     decisions = decide(scope, domains, destination, problems)
     filters = Filters(scope, source, gaps_of(scope, links, destination, decisions, problems), facts.rows)

@@ -20,6 +20,7 @@ from tailrace_shared.plan.domains import Closure, domains_of, in_unique_index, p
 from tailrace_shared.plan.drawing import SeedRows, ask_seeds
 from tailrace_shared.plan.filters import Filters, ScopeFacts
 from tailrace_shared.plan.gaps import gaps_of
+from tailrace_shared.plan.learning_facts import LearningFacts, ask_learning
 from tailrace_shared.plan.links import doubtful_links, links_of
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision, decide
@@ -57,6 +58,8 @@ class SourceFacts(Frozen):
     """Which rows are carried. It may hold values: see ``ScopeFacts``."""
     demands: dict[str, int] = Field(default_factory=dict)
     """By ``plan.demands``, how often the source breaks what only the destination demands."""
+    learning: LearningFacts = LearningFacts()
+    """Of tables that are learned."""
     seeds: dict[str, SeedRows] = Field(default_factory=dict)
     """By the table that they are for, rows of the source that a learned table is given. They are values."""
     unchangeable: frozenset[str] = frozenset()
@@ -121,6 +124,7 @@ async def gather_facts(
                 _keep(widest, table.name, await asker.ask(_widest(table, heap)))
             found = (await asker.ask(_unchangeable(texts, heap)) or []) if texts else []
             unchangeable |= {f"{table.name}.{c}" for c, some in zip(texts, found, strict=False) if some}
+    learning = await ask_learning(asker.ask, scope.values(), lambda table: _readable(table, catalogue))
     demands = {}
     if destination is not None:
         demands = await count_demands(
@@ -129,7 +133,7 @@ async def gather_facts(
         )  # fmt: skip
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
-        demands=demands, seeds=await ask_seeds(asker.ask, scope.values()),
+        demands=demands, learning=learning, seeds=await ask_seeds(asker.ask, scope.values()),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
 from tailrace_shared.generators import (
+    Ai,
     GeneratorSpec,
     Made,
     MakeReference,
@@ -24,11 +25,13 @@ from tailrace_shared.plan.generated_checks import prove_checks
 from tailrace_shared.plan.generated_links import generated, target, touching
 from tailrace_shared.plan.generated_rules import Ties, decide_made
 from tailrace_shared.plan.generated_unique import prove_unique
+from tailrace_shared.plan.learned_checks import implied_orders, kept_by_model, with_listed_forms
 from tailrace_shared.plan.learning import aligned, plan_learning
+from tailrace_shared.plan.learning_facts import LearningFacts
 from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.model import ParentKey, PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.orders import cut_orders
-from tailrace_shared.plan.partition_bounds import stays_inside
+from tailrace_shared.plan.partition_bounds import learned_inside, stays_inside
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 
@@ -46,6 +49,8 @@ class Generation:
     problems: Problems
     pairs: Mapping[TableName, EventPair]
     """By their events: tables that are learned together."""
+    facts: LearningFacts
+    """What the source says of the rows to learn from."""
 
     @staticmethod
     def of(
@@ -54,11 +59,12 @@ class Generation:
         destination: Catalogue,
         links: Sequence[Link],
         problems: Problems,
+        facts: LearningFacts,
     ) -> Generation:
         """From a scope whose order is that of the plan's tables, and all links."""
         numbers = {name: number for number, name in enumerate(scope)}
         pairs = pairs_of(scope, links, problems)
-        return Generation(job, scope, destination, touching(scope, links), numbers, [], problems, pairs)
+        return Generation(job, scope, destination, touching(scope, links), numbers, [], problems, pairs, facts)
 
     def rows(self, name: TableName) -> int:
         """That are made; of events, at most."""
@@ -98,12 +104,16 @@ def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> Pla
             "Use mode: once for generated tables, or exclude the table.",
         )  # fmt: skip
     table = context.destination.table(scoped.name) or scoped.table  # a table that is missing is reported elsewhere
-    columns = _columns(scoped, table, context)
+    columns = with_listed_forms(scoped, table, _columns(scoped, table, context))
     placed = _placed(pair, scoped)
     columns, proofs = prove_unique(table, columns, rows, problems, placed)
-    context.proofs.extend([*proofs, *prove_checks(table, columns, rows, problems)])
-    _check_partitions(table, columns, problems)
-    columns, learning = plan_learning(scoped, columns, context)
+    made, orders = {column.name: column for column in columns}, implied_orders(scoped, table, columns)
+    context.proofs.extend(proofs)
+    context.proofs.extend(
+        prove_checks(table, columns, rows, problems, lambda check: kept_by_model(check, scoped, made, orders))
+    )
+    columns = _check_partitions(scoped, table, columns, problems)
+    columns, learning = plan_learning(scoped, columns, context, orders)
     if pair is None:
         expected, cut = float(rows), cut_orders(rows, columns, context.job.limits, aligned if learning else int)
     else:
@@ -247,12 +257,21 @@ def _conflict(link: Link, ties: Ties, context: Generation) -> str:
     return ""
 
 
-def _check_partitions(table: Table, columns: Sequence[PlannedColumn], problems: Problems) -> None:
+def _check_partitions(
+    scoped: ScopedTable, table: Table, columns: Sequence[PlannedColumn], problems: Problems
+) -> list[PlannedColumn]:
+    """The columns, learned ones by which the destination is partitioned in the form that stays inside."""
     made = {column.name: column for column in columns}
     for name in table.bounded_columns:
-        if name in made and not stays_inside(table, made[name]):
+        if name in made and isinstance(made[name].rule, Ai):
+            made[name] = learned_inside(scoped.table, table, made[name]) or made[name]
+            inside = learned_inside(scoped.table, table, made[name]) is not None
+        else:
+            inside = name not in made or stays_inside(table, made[name])
+        if not inside:
             problems.error(
                 "partition-key", f"{table.name}.{name}",
                 f"the destination is partitioned by it: {made[name].rule.generator} may point outside of every partition",
                 "Give it a range or a choice inside, exclude the table, or give it mode truncate.",
             )  # fmt: skip
+    return list(made.values())

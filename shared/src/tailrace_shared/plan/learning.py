@@ -9,6 +9,7 @@ from tailrace_shared.catalogue.model import Column, Table
 from tailrace_shared.generators import Ai, Duplicate, GeneratorSpec, Key
 from tailrace_shared.plan.domains import in_unique_index
 from tailrace_shared.plan.drawing import check_drawing, in_context
+from tailrace_shared.plan.learning_facts import fewest
 from tailrace_shared.plan.model import Learning, PlannedColumn, PlannedRange, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.ranges import leaves_of, ranges_of
@@ -47,9 +48,12 @@ def needs_value(rule: GeneratorSpec) -> tuple[str, str]:
 
 
 def plan_learning(
-    scoped: ScopedTable, columns: Sequence[PlannedColumn], context: Generation
+    scoped: ScopedTable, columns: Sequence[PlannedColumn], context: Generation, orders: Sequence[tuple[str, str]] = ()
 ) -> tuple[list[PlannedColumn], Learning | None]:
-    """The columns with what is known of the source's, and what is learned; None where no column comes from a model."""
+    """The columns with what is known of the source's, and what is learned; None where no column comes from a model.
+
+    ``orders`` are pairs of columns that the destination's checks order.
+    """
     problems, table, train = context.problems, scoped.table, scoped.train
     pair = context.learned_with(scoped.name)
     events = pair is not None and pair.events == scoped.name
@@ -62,6 +66,8 @@ def plan_learning(
     if not wanted and (pair is None or events):
         check_drawing(scoped, columns, (), problems)
         return list(columns), None
+    if pair is None and context.rows(scoped.name) == 0 and scoped.limit == 0:
+        return list(columns), None  # no row is drawn
     if table.kind == "v":
         problems.error(
             "learn-view", table.name, "a view has no rows of its own to sample",
@@ -102,6 +108,7 @@ def plan_learning(
     check_drawing(scoped, columns, learned, problems, paired=pair is not None)
     _check_rules(scoped, learned, problems)
     _check_guarantee(scoped, problems)
+    _check_rows(scoped, read, context)
     _advise(scoped, len(learned), problems)
     limit = 0 if train.sample == "all" else train.rows
     learning = Learning(
@@ -127,7 +134,7 @@ def plan_learning(
         epsilon=train.epsilon,
         delta=train.delta,
         together=train.together,
-        ordered=train.ordered,
+        ordered=(*train.ordered, *orders),
         entity=train.entity,
         context=tuple(name for name in train.context if name in learned),
         draw=scoped.draw.model_copy(update={"seeds": None}),
@@ -194,6 +201,26 @@ def _check_rules(scoped: ScopedTable, learned: Sequence[str], problems: Problems
                 )  # fmt: skip
 
 
+def _check_rows(scoped: ScopedTable, read: Sequence[PlannedColumn], context: Generation) -> None:
+    """Too few rows for any model, and columns of which a model may keep no value."""
+    facts, k = context.facts, scoped.train.k
+    few = facts.few.get(str(scoped.name))
+    if few is not None:
+        rows = "no row" if few == 0 else "1 row" if few == 1 else f"{few} rows"
+        context.problems.error(
+            "learn-too-few", scoped.name,
+            f"the source has {rows}, and at least {fewest(k)} are needed for {k} to stand behind everything that a model keeps",
+            "Give it mode generate, truncate or exclude; or lower train.k.",
+        )  # fmt: skip
+    for column in read:
+        if isinstance(column.rule, Ai) and f"{scoped.name}.{column.name}" in facts.alone:
+            context.problems.error(
+                "learn-alone", ColumnRef(scoped.name, column.name),
+                f"no value of it is in {k} rows or more, and of {column.type.name} a model keeps whole values alone",
+                "Give it another rule: null, constant, make.choice, a mock; or lower train.k.",
+            )  # fmt: skip
+
+
 def _check_guarantee(scoped: ScopedTable, problems: Problems) -> None:
     """What a guarantee of differential privacy excludes, and what makes it worth little."""
     train, there = scoped.train, scoped.table.rows
@@ -220,7 +247,7 @@ def _advise(scoped: ScopedTable, columns: int, problems: Problems) -> None:
     if train.model or there < 0:
         return
     rows = there if train.sample == "all" else min(there, train.rows)
-    if rows < ROWS_PER_COLUMN * columns:
+    if fewest(train.k) <= rows < ROWS_PER_COLUMN * columns:
         problems.warning(
             "few-rows", scoped.name,
             f"about {rows:,.0f} rows are few to learn {columns} columns: a good model takes {ROWS_PER_COLUMN * columns:,} or more",

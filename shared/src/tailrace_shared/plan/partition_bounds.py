@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from tailrace_shared.catalogue.model import Column, Table
-from tailrace_shared.generators import Constant, MakeChoice, MakeDate, MakeNumber, seconds_of
+from tailrace_shared.generators import Ai, Constant, MakeChoice, MakeDate, MakeNumber, seconds_of
 from tailrace_shared.plan.model import PlannedColumn
 
 _RANGE: Final = re.compile(r"FOR VALUES FROM \((?P<low>[^,()]*)\) TO \((?P<high>[^,()]*)\)")
@@ -71,6 +71,27 @@ def stays_inside(table: Table, planned: PlannedColumn) -> bool:
     else:
         return False
     return any(_holds(column, span, low, high) for span in held.spans)
+
+
+def learned_inside(source: Table, destination: Table, planned: PlannedColumn) -> PlannedColumn | None:
+    """A learned column in the form whose every value has a partition; None where that is not sure.
+
+    What a model draws lies between the source's extremes, or is one of its categories: partitions without a gap between them, or
+    lists that the source has too, hold all of it. A default partition holds anything.
+    """
+    rule = planned.rule
+    if not isinstance(rule, Ai):
+        return None
+    if any(partition.bounds == ("DEFAULT",) for partition in destination.partitions):
+        return planned
+    sides = [(table, table.column(planned.name)) for table in (source, destination)]
+    ours, theirs = (covered(table, column) if column else None for table, column in sides)
+    if ours is None or theirs is None:
+        return None
+    if ours.values:
+        inside = set(ours.values) <= set(theirs.values) and rule.form in (None, "category")
+        return planned.model_copy(update={"rule": rule.model_copy(update={"form": "category"})}) if inside else None
+    return planned if len(ours.spans) == 1 and ours.spans == theirs.spans and rule.form in (None, "number") else None
 
 
 def _holds(column: Column, span: Span, low: Point, high: Point) -> bool:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tailrace_shared.errors import TerminalError
+from tailrace_shared.plan.learning_facts import HIDDEN_MAX
 from tailrace_shared.synthesis import Privacy, TokenRef
 from tailrace_shared.synthesis.sequence import CLOCK, EVENTS, GAP, MONTHS, PLACES, START, WEEKDAYS, Timeline
 from tailrace_shared.synthesis.sequences import placed, stretches
@@ -19,7 +20,7 @@ from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.numbers import step_of
 from tailrace_trainer.learning.protection import Entities, Floats, Ids, bounds, smoothed
 from tailrace_trainer.learning.rules import Rules
-from tailrace_trainer.learning.table import HIDDEN_MAX, CodedTable, learn_table
+from tailrace_trainer.learning.table import CodedTable, learn_table
 from tailrace_trainer.learning.values import DAY_US, MOMENTS, NUMBERS, numbers_of
 
 EVENTS_MAX = 300_000

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tailrace_shared.errors import TerminalError
+from tailrace_shared.plan.learning_facts import HIDDEN_MAX, fewest
 from tailrace_shared.synthesis import ColumnEncoding, Privacy, Token, TokenRef
 from tailrace_shared.synthesis.tensors import Tensor
 from tailrace_trainer.learning.columns import LearnedColumn, Lesson, Subject, learn_column, learn_place
@@ -22,10 +23,6 @@ from tailrace_trainer.learning.values import numbers_of
 
 WIDE_COLUMNS = 40
 """Above, numbers are cut more coarsely."""
-GROUPS_MIN = 5
-"""A table needs so many times k distinct entities, or next to nothing of it could be kept."""
-HIDDEN_MAX = 3
-"""The threshold in force is k plus up to two, drawn and not recorded: who plants rows cannot know it."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def learn_table(
     ids = None if entity is None else entity.dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
     entities = Entities(ids, k)
     distinct = len(rows) if ids is None else len(np.unique(ids))
-    if distinct < GROUPS_MIN * (privacy.k + HIDDEN_MAX):
+    if distinct < fewest(privacy.k):
         raise TerminalError(
             "trainer.few-rows",
             f"{distinct} distinct entities are too few to learn from: the privacy settings ask for {privacy.k} behind every value",

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from tailrace_shared.errors import TerminalError
+from tailrace_shared.plan.learning_facts import fewest
 from tailrace_shared.synthesis import Account, Privacy
 from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.numbers import NARROW, WIDE
 from tailrace_trainer.learning.private.budget import budget
 from tailrace_trainer.learning.private.columns import learn_private, units
 from tailrace_trainer.learning.private.release import Floats, Release
-from tailrace_trainer.learning.table import GROUPS_MIN, HIDDEN_MAX, WIDE_COLUMNS, CodedTable, ordered
+from tailrace_trainer.learning.table import WIDE_COLUMNS, CodedTable, ordered
 
 BATCH_ROWS_MAX = 2_048
 BATCHES = 16
@@ -63,7 +64,7 @@ def learn_private_table(
         ids = entity.dictionary_encode().indices.to_numpy(zero_copy_only=False)
         order = rng.permutation(len(rows))
         rows = rows.take(pa.array(np.sort(order[np.unique(ids[order], return_index=True)[1]])))
-    if len(rows) < GROUPS_MIN * (privacy.k + HIDDEN_MAX):
+    if len(rows) < fewest(privacy.k):
         raise TerminalError(
             "trainer.few-rows",
             f"{len(rows)} distinct entities are too few to learn from: the privacy settings ask for {privacy.k} behind every value",
