@@ -59,7 +59,7 @@ tables:
   public.ride:
     mode: synthesize
     rows: 4000
-    train: {epochs: 4, context: [town, paid]}
+    train: {epochs: 40, context: [town, paid]}
     columns: {town: mask.text, paid: duplicate}
     draw: {below: [[tip, fare]]}
   public.guest:

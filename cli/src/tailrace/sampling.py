@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from tailrace.sample_options import Asked
+from tailrace_generator.asked import typed
 from tailrace_generator.kernels.canonical import uuid_text
 from tailrace_generator.sampling import BLOCK_ROWS, Sampler, SequenceSampler
 from tailrace_shared.errors import UsageError
@@ -21,12 +23,29 @@ AT_ONCE = 32 * BLOCK_ROWS
 """Rows in memory; a row group of the file."""
 
 
-def write_rows(artefact: Artefact, seed: int, rows: int, to: Path) -> None:
-    """Draw and write. Raises UsageError (``models.file``) for a file that cannot be written, or whose name says no known format."""
-    sampler = Sampler(artefact, seed)
+class Rejected(NamedTuple):
+    """Rows that were held against the rules, and those of them that broke one."""
+
+    drawn: int
+    rejected: int
+
+
+def write_rows(artefact: Artefact, seed: int, rows: int, to: Path, asked: Asked | None = None) -> Rejected:
+    """Draw and write. Raises UsageError (``models.file``) for a file that cannot be written, or whose name says no known format;
+    TerminalError for what the model cannot be asked: ``sample.condition``, ``sample.seed``, ``sample.rule``, ``sample.rejected``.
+    """
+    wanted = asked or Asked()
+    sampler = Sampler(artefact, seed, conditions=wanted.conditions, rules=wanted.rules)
+    seeds = None if wanted.seeds is None else typed(wanted.seeds, sampler.schema)
     with _writer(to, sampler.schema) as write:
         for first in range(0, rows, AT_ONCE):
-            write(sampler.rows(first, min(AT_ONCE, rows - first)))
+            count = min(AT_ONCE, rows - first)
+            if seeds is None:
+                write(sampler.rows(first, count))
+            else:
+                turn = (first + np.arange(count)) % seeds.num_rows
+                write(sampler.complete(seeds.take(pa.array(turn)), first))
+    return Rejected(sampler.drawn, sampler.rejected)
 
 
 def write_pair(artefact: SequenceArtefact, seed: int, entities: int, to: Path, beside: Path) -> int:

@@ -27,17 +27,23 @@ def drawn(sampler: Sampler, seeds: pa.RecordBatch | None, block: int) -> pa.Reco
 
 
 def given(columns: Sequence[str], rows: Sequence[Sequence[str | None]], schema: pa.Schema) -> pa.RecordBatch:
+    """Seeds of a plan in a model's types. Raises as ``typed`` does."""
+    texts = [pa.array([row[place] for row in rows], pa.string()) for place in range(len(columns))]
+    return typed(pa.table(texts, names=list(columns)), schema)
+
+
+def typed(seeds: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
     """Seeds in a model's types. Raises TerminalError (``sample.seed``) for a column that it lacks, or a value of another type."""
     arrays = []
-    for place, name in enumerate(columns):
-        texts = pa.array([row[place] for row in rows], pa.string())
+    for name in seeds.schema.names:
+        values = seeds[name].combine_chunks()
         if (at := schema.get_field_index(name)) < 0:
             raise _no_seed(name, "the model does not know it")
         try:
-            arrays.append(texts.cast(schema.field(at).type))
+            arrays.append(values.cast(schema.field(at).type))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             raise _no_seed(name, f"some value is no {schema.field(at).type}") from None
-    return pa.RecordBatch.from_arrays(arrays, names=list(columns))
+    return pa.RecordBatch.from_arrays(arrays, names=seeds.schema.names)
 
 
 def conditions_of(table: PlannedTable) -> list[Condition]:
