@@ -141,7 +141,8 @@ def begin(
     head, destination = creating(head, scope, source, destination)
     domains = domains_of(scope, source, destination, partition_owners(source, destination))
     carried = {n: carried_columns(t, destination, problems) for n, t in scope.items()}
-    found = {ColumnRef(n, c.name): detect(c, n.name) for n, columns in carried.items() for c in columns}
+    names = {n: [c.name for c in t.table.columns] for n, t in scope.items()}
+    found = {ColumnRef(n, c.name): detect(c, n.name, names[n]) for n, columns in carried.items() for c in columns}
     draft = Draft(
         head, preset, source, destination, scope, domains, found, carried, Links({n: t.table for n, t in scope.items()})
     )

@@ -100,6 +100,25 @@ def test_a_partial_index_whose_predicate_is_masked_is_not_proved() -> None:
     assert verdict(planned(rules(a="key", live="null"), source), "public.t unique a_live") == "verified-after"
 
 
+@pytest.mark.parametrize(
+    ("predicate", "rule", "proof"),
+    [
+        ("(gone IS NULL)", "mask.text", "proved"),
+        ("((gone IS NOT NULL) AND live)", "key", "proved"),
+        ('("gone" IS NULL)', "key", "proved"),
+        ("((gone IS NULL) OR (gone = 'no'::text))", "mask.text", "verified-after"),
+        ("(gone IS NULL)", "{generator: constant, value: x}", "proved"),
+        ("(gone IS NULL)", "null", "verified-after"),
+    ],
+)
+def test_a_mask_that_keeps_nulls_leaves_an_index_the_rows_that_it_picks_by_them(
+    predicate: str, rule: str, proof: str
+) -> None:
+    index = unique("a_kept", "a", predicate=predicate, uses=("a", "gone", "live"))
+    source = one("a text", "gone text", "live bool", indexes=(index,))
+    assert verdict(planned(rules(a="key", gone=rule), source), "public.t unique a_kept") == proof
+
+
 def test_a_unique_expression_index_is_proved_over_lower_and_refused_otherwise() -> None:
     lower = unique("a_lower", "a", columns=(None,), expressions=("lower(a)",))
     assert verdict(planned(rules(a="key"), one("a text", indexes=(lower,))), "public.t unique a_lower") == "proved"

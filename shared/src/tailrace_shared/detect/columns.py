@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 from tailrace_shared.detect.entities import Confidence, Entity, Finding
 from tailrace_shared.detect.names import Concepts, Role, concepts_of, role_of
+from tailrace_shared.detect.surroundings import qualified_words, surroundings
 from tailrace_shared.types import ColumnType, Family
 
 TEXT: Final = frozenset({"text"})
@@ -148,22 +149,62 @@ RULES: Final[tuple[Rule, ...]] = (
     _rule("full_name", "medium", TEXT, ("by",), "is id code url"),
     _rule("free_text", "low", TEXT, ("description",), "meta not is id", roles=("unknown", "company")),
     _rule("full_name", "low", TEXT, ("name",), f"{_META} thing id code city url devices", roles=("unknown",)),
+    _rule("free_text", "medium", TEXT, ("addressee",), "is id code url", alone=True),
+    _rule("user_name", "medium", TEXT, ("outer",), f"{_META} thing url", roles=("person",)),
+    _rule("user_name", "medium", TEXT, ("directory", "id name"), "is thing url"),
+    _rule("free_text", "low", TEXT, ("payload",), "not is id code url"),
 )  # fmt: skip
+PERSONAL_TABLES: Final[tuple[Rule, ...]] = (
+    _rule("full_name", "high", TEXT, ("card bank", "name"), f"{_META} id code url"),
+    _rule("card", "high", CODES, ("card", "number"), f"{_META} id"),
+)
+"""Tried on a column after its table's name, where that says what the column's does not: ``number`` of a bank card."""
+BESIDE_PEOPLE: Final[tuple[Rule, ...]] = (_rule("free_text", "low", TEXT, ("search",), "is id url code"),)
+"""Of a table with personal columns: what is put together from them."""
 
 
-def detect(column: Named, table: str) -> Finding | None:
-    """What a column of a table of that name may hold of a person; None where nothing says so."""
+def detect(column: Named, table: str, beside: Iterable[str] = ()) -> Finding | None:
+    """What a column of a table of that name may hold of a person; None where nothing says so.
+
+    ``beside``: the names of all columns of the table. What only they say is of low confidence.
+    """
     family = _family(column.type)
     if family == "boolean":
         return None
     words, role = concepts_of(column.name), role_of(table)
+    found = _by_rules(RULES, words, family, role, column.type)
+    if found:
+        return Finding(found.entity, found.confidence, _reason(found, column, role, table))
+    return _by_table(column, family, table) or _by_neighbours(column, family, role, beside) or _by_type(column.type)
+
+
+def _by_rules(rules: Iterable[Rule], words: Concepts, family: str, role: Role, kind: ColumnType) -> Rule | None:
+    """The first that fits."""
     concepts = frozenset[str]().union(*words)
-    for rule in RULES:
-        if rule.fits(concepts, words, family, role):
-            if rule.entity == "free_text" and _narrow(column.type):
-                continue
-            return Finding(rule.entity, rule.confidence, _reason(rule, column, table, role))
-    return _by_type(column.type)
+    for rule in rules:
+        if rule.fits(concepts, words, family, role) and not (rule.entity == "free_text" and _narrow(kind)):
+            return rule
+    return None
+
+
+def _by_table(column: Named, family: str, table: str) -> Finding | None:
+    """By the table's name before the column's."""
+    words = qualified_words(column.name, table)
+    found = _by_rules((*PERSONAL_TABLES, *RULES), words, family, "thing", column.type) if words else None
+    return Finding(found.entity, found.confidence, f'named "{column.name}" in "{table}"') if found else None
+
+
+def _by_neighbours(column: Named, family: str, role: Role, beside: Iterable[str]) -> Finding | None:
+    """In a table of things whose columns say that its rows are somebody's."""
+    around = surroundings(beside)
+    if not around.marks:
+        return None
+    words = concepts_of(column.name)
+    rules = [*BESIDE_PEOPLE]
+    if role in ("thing", "unknown"):
+        rules += RULES if "person" in around.marks else [rule for rule in RULES if rule.entity == "city"]
+    found = _by_rules(rules, words, family, "person", column.type)
+    return Finding(found.entity, "low", f'named "{column.name}" beside "{around.by}"') if found else None
 
 
 def _family(kind: ColumnType) -> Family:
@@ -175,7 +216,7 @@ def _narrow(kind: ColumnType) -> bool:
     return kind.length is not None and kind.length < NARROW_CHARS
 
 
-def _reason(rule: Rule, column: Named, table: str, role: Role) -> str:
+def _reason(rule: Rule, column: Named, role: Role, table: str) -> str:
     told = f'named "{column.name}"'
     if rule.roles != ALL_ROLES and role != "unknown":
         return f'{told} in "{table}"'

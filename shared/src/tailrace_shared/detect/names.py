@@ -19,6 +19,11 @@ _PREFIXES: Final = frozenset(
     {"tbl", "tb", "tab", "dim", "fact", "stg", "vw", "app", "auth", "fld", "str", "txt", "x", "z"}
 )
 """Of tables and columns in many houses; ``str`` alone is a street."""
+_SENDINGS: Final = frozenset(
+    {"invoice", "invoiced", "bill", "billed", "ship", "shipped", "sell", "sold", "deliver", "delivered", "send", "sent",
+     "mail", "mailed", "pay", "paid", "remit", "consign"}
+)  # fmt: skip
+"""What is done to somebody, before ``to`` or ``from``."""
 _LINKS: Final = ("", "s", "n", "en", "es")
 """What German and Dutch put between the parts of a compound."""
 _SHORTEST_PART: Final = 3
@@ -55,7 +60,15 @@ def concepts_of(name: str) -> Concepts:
     whole = "".join(words)
     if len(words) > 1 and whole in _vocabulary() and len(whole) > _SHORTEST_ENDING:
         words = [whole]  # zip_code, user_name, last_name: together they are a word of their own
-    return tuple(concepts for word in words for concepts in _word(word))
+    words, addressed = _addressed(words)
+    return (*addressed, *(concepts for word in words for concepts in _word(word)))
+
+
+def _addressed(words: list[str]) -> tuple[list[str], Concepts]:
+    """``ship_to_city`` is the city to which something is shipped, ``invoice_from_name`` no invoice's name."""
+    if len(words) > 1 and words[0] in _SENDINGS and words[1] in ("to", "from"):
+        return words[2:], (frozenset({"addressing", "addressee"}),)
+    return words, ()
 
 
 @lru_cache(maxsize=8192)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,6 +13,7 @@ from tailrace_shared.plan.domains import indexed_columns
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
+from tailrace_shared.types import quote_ident
 
 LIKELY_COLLISION: Final = 1e-3
 """A load that fails once in a thousand runs for lack of luck is refused beforehand."""
@@ -156,7 +158,11 @@ def _estimate(
 def _guaranteed(index: Index, source: Table, columns: Columns) -> bool:
     """Whether the source has a unique index that implies this one, on the same rows."""
     names = set(indexed_columns(index))
-    moved = _changed([n for n in index.uses if n not in names], columns)
+    moved = [
+        n
+        for n in _changed([n for n in index.uses if n not in names], columns)
+        if not _asked_for_null(n, index, columns)
+    ]
     same_rows = () if moved else (index.predicate,)  # a predicate over masked columns picks other rows
     return any(
         other.unique
@@ -168,6 +174,13 @@ def _guaranteed(index: Index, source: Table, columns: Columns) -> bool:
         and (other.nulls_not_distinct or not index.nulls_not_distinct)
         for other in source.indexes
     )
+
+
+def _asked_for_null(name: str, index: Index, columns: Columns) -> bool:
+    """Whether the index asks only if the column is NULL, which its rule keeps: ``WHERE deleted IS NULL``."""
+    spelled = rf'(?<![\w"])(?:{re.escape(name)}|{re.escape(quote_ident(name))})(?![\w"])'
+    rest = re.sub(rf"{spelled} IS (?:NOT )?NULL", "", index.predicate or "")
+    return columns[name].rule.nulls == "kept" and re.search(spelled, rest) is None
 
 
 def _other(table: Table, index: Index, problems: Problems) -> list[Proof]:
