@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from support.databases import Pair
 from support.installation import Installation, eventually
+from support.untrained import make_pair, make_subject
+from tailrace_shared.synthesis import Privacy
+from tailrace_trainer.learning.sequence import Ties, learn_sequence
+from tailrace_writer.state.schema import ensure_schema
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
     reason="torch is not in this environment: make test-synthesis has one",
 )
-pytestmark = [pytest.mark.synthesis, needs_torch]
+pytestmark = pytest.mark.synthesis
 
 PLAYERS = 3_000
 SCHEMA = """
@@ -85,6 +93,69 @@ def figures(pair: Pair, side: str) -> dict[str, float]:
     return found
 
 
+def saved_model(pair: Pair) -> str:
+    """A model of both tables in the destination's schema, as a run would have left it; its networks have learned nothing."""
+    rng, people = np.random.default_rng(1), 2000
+    owners = np.repeat(np.arange(people), rng.poisson(3, people))
+    players = pa.table(
+        {"player_id": np.arange(people), "bats": rng.choice(["L", "R"], people), "weight": rng.integers(60, 99, people)}
+    )
+    seasons = pa.table(
+        {
+            "player_id": owners,
+            "year": rng.integers(1950, 1990, len(owners)).astype(np.int32),
+            "team": rng.choice(["A", "B", "C"], len(owners)),
+            "games": rng.integers(1, 160, len(owners)).astype(np.int32),
+        }
+    )
+    coded = learn_sequence(
+        players, seasons, [make_subject("bats", "text", False), make_subject("weight", "int4", False)],
+        [make_subject("year", "int4", False), make_subject("team", "text", False), make_subject("games", "int4", False)],
+        Ties("player_id", "player_id", "year"), Privacy(), rng,
+    )  # fmt: skip
+    artefact = make_pair(coded, Privacy())
+
+    async def save() -> None:
+        connection = await asyncpg.connect(pair.destination_url)
+        await ensure_schema(connection)
+        await connection.execute(
+            "INSERT INTO tailrace.saved_model (digest, table_name, job, run, data) VALUES ($1, 'public.player', 'x', 'x', $2) "
+            "ON CONFLICT DO NOTHING",
+            artefact.digest, artefact.data,
+        )  # fmt: skip
+        await connection.close()
+
+    asyncio.run(save())
+    return artefact.digest
+
+
+def test_a_saved_model_is_drawn_from_without_torch_the_same_by_any_number_of_generators(
+    install: Callable[..., Installation], pair: Pair, tmp_path: Path
+) -> None:
+    job = JOB.replace("{TRAIN}", f"{{model: '{saved_model(pair)}'}}")
+    found = []
+    installation = install(pair)
+    for generators, crash in ((1, {}), (3, {"TAILRACE_CRASH_AT": "generator.in-order"})):
+        more = {"TAILRACE_CRASH_ONCE": str(tmp_path / "once")} if crash else {}
+        installation.scale("generator", generators, **crash, **more)
+        record = installation.run(job, seconds=90)
+        assert record.state == "done", record.failure or record.problems
+        assert [check for check in record.checks if not check.passed] == []
+        found.append(pair.digest())
+    assert found[0] == found[1]
+    assert (tmp_path / "once").exists(), "one of them died"
+    ask = pair.value
+    assert ask("destination", "SELECT array[count(*), max(player_id)] FROM player") == [9000, 9000]
+    count = ask("destination", "SELECT count(*) FROM season")
+    assert ask("destination", "SELECT max(season_id) FROM season") == count
+    assert ask("destination", "SELECT count(*) FROM season JOIN player USING (player_id)") == count
+    job = job.replace("    sequence: {entity: public.player, order: year}\n", "    rows: 5\n    train: {epochs: 1}\n")
+    apart = installation.run(job, seconds=60)
+    assert apart.failure is not None
+    assert (apart.failure.code, "entities and their events" in apart.failure.message) == ("model.columns", True)
+
+
+@needs_torch
 def test_careers_are_drawn_with_their_players_and_a_lost_generator_or_trainer_changes_nothing(
     install: Callable[..., Installation], pair: Pair, tmp_path: Path
 ) -> None:
