@@ -9,6 +9,7 @@ import pytest
 
 from support.catalogues import catalogue, foreign_key, table
 from support.catalogues import plan as plan_of
+from tailrace_shared.catalogue.model import CheckConstraint
 from tailrace_shared.envelope import TransportKey
 from tailrace_shared.errors import TerminalError, UsageError
 from tailrace_shared.generators import Ai
@@ -73,6 +74,11 @@ def test_rules_and_seeds_are_in_the_plan_and_seeds_of_the_source_only_sealed() -
     assert learning.draw.ordered == (("tip", "fare"),)
     assert learning.draw.among[0].values == (("Rome", True), ("Oslo", False))
     assert (learning.draw.seeds, learning.seeded) == (None, ("city", "fare"))
+    said = [p.reason for p in plan.proofs if p.about == "public.trip draw"]
+    assert said == [
+        "rows that break a rule on tip, fare; city, paid are drawn again",
+        "city, fare have the values of the seeds, in turn, as they are",
+    ]
     assert plan.seeds[0].rows == ((HIDDEN, "1.50"), (None, "2.00"))
     sealed = seal_seeds(plan, KEY)
     for written in (sealed.encode(), plan.encode()):
@@ -173,3 +179,16 @@ def test_a_job_that_contradicts_itself_is_refused_by_line(draw: str, said: str) 
     with pytest.raises(UsageError) as refused:
         parse_job(job)
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("draw", "kept"), [("", False), ("draw: {ordered: [[tip, fare]]},", True), ("draw: {below: [[tip, fare]]},", True)]
+)
+def test_a_check_that_rows_are_drawn_again_for_holds(draw: str, kept: bool) -> None:
+    """Under differential privacy it cannot be built in."""
+    check = CheckConstraint(name="no_more", columns=("tip", "fare"), definition="CHECK ((tip <= fare))")
+    trip = TRIP.model_copy(update={"rows": 1e6, "checks": (check,)})
+    job = f"policy: halt\ntables:\n  public.trip: {{mode: synthesize, rows: 50, {draw} train: {{epsilon: 3, delta: 1.0e-7}}}}\n"
+    result = plan_of(job, catalogue(trip))
+    about = [p for p in result.problems if "no_more" in f"{p.where} {p.message}"]
+    assert (about == []) is kept, result.problems

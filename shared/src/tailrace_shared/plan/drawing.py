@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tailrace_shared.generators import Ai, Constant, Key, Null
 from tailrace_shared.job.drawing import Draw, Scalar, Seeds
-from tailrace_shared.plan.model import PlannedColumn, TableSeeds
+from tailrace_shared.plan.model import Learning, PlannedColumn, Proof, TableSeeds
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 from tailrace_shared.types import Family, Frozen, qualified, quote_ident
@@ -175,6 +175,20 @@ def seeds_of(scoped: ScopedTable, number: int, told: SeedRows | None, problems: 
     else:
         return TableSeeds(table=number, columns=seeds.columns, rows=rows)
     return None
+
+
+def promises_of(learning: Learning) -> list[Proof]:
+    """What holds of the drawn rows because the job says so."""
+    about, found = f"{learning.source.name} draw", []
+    rules = learning.draw.checks
+    if rules:
+        named = "; ".join(", ".join(names) for names in rules)
+        reason = f"rows that break a rule on {named} are drawn again"
+        found.append(Proof(about=about, verdict="proved", reason=reason))
+    if learning.seeded:
+        reason = f"{', '.join(learning.seeded)} have the values of the seeds, in turn, as they are"
+        found.append(Proof(about=about, verdict="proved", reason=reason))
+    return found
 
 
 def text_of(value: Scalar) -> str | None:

@@ -78,7 +78,8 @@ def kept_by_model(
         return False
     order = _order(check)
     if order is not None:
-        return order[:2] in orders
+        drawn_again = scoped.draw.below if order[2] else (*scoped.draw.ordered, *scoped.draw.below)
+        return order[:2] in (*orders, *drawn_again)
     limits = limits_of(check)
     if limits is None or not _source_holds(check, scoped) or scoped.train.epsilon is not None:
         return False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from tailrace_shared.catalogue.model import Column, Table
 from tailrace_shared.generators import Ai, Duplicate, GeneratorSpec, Key
 from tailrace_shared.plan.domains import in_unique_index
-from tailrace_shared.plan.drawing import check_drawing, in_context
+from tailrace_shared.plan.drawing import check_drawing, in_context, promises_of
 from tailrace_shared.plan.learning_facts import fewest
 from tailrace_shared.plan.model import Learning, PlannedColumn, PlannedRange, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
@@ -143,6 +143,7 @@ def plan_learning(
     )
     if not events:
         context.proofs.append(protection_of(learning))
+        context.proofs.extend(promises_of(learning))
     return list(columns), learning
 
 
