@@ -5,7 +5,8 @@ The only place outside of the services where original values are held; they go t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -14,18 +15,23 @@ import pyarrow as pa
 from tailrace_generator.kernels import MaskSecret
 from tailrace_generator.making import TableMaker
 from tailrace_generator.masking import TableMasker
+from tailrace_generator.pool import Pool
+from tailrace_generator.pooling import masked_pool
 from tailrace_generator.workshop import Workshop
 from tailrace_reader.assemble import Cut, RangeAssembler
 from tailrace_reader.cut import CutRule
 from tailrace_reader.layout import Layout
 from tailrace_reader.parse import Parser
+from tailrace_reader.pools import Smallest
 from tailrace_reader.ranges import RangeQuery
 from tailrace_reader.views import ViewQuery
 from tailrace_shared.generators import Ai
 from tailrace_shared.messages import Bound
-from tailrace_shared.plan.model import Plan, PlannedTable
+from tailrace_shared.plan.model import Plan, PlannedColumn, PlannedPool, PlannedTable
 from tailrace_shared.postgres import translated
 
+KEYS: Final = 1_000
+"""Of a carried table that previewed rows refer to."""
 Row = tuple[str | None, ...]
 """A row's values as text; None is NULL."""
 
@@ -42,12 +48,15 @@ async def preview(
     connection: asyncpg.Connection, plan: Plan, table: PlannedTable, secret: MaskSecret, rows: int
 ) -> Preview:
     """At most ``rows`` rows of the table. Raises the reader's and the generator's errors, as a run would."""
-    workshop = Workshop(plan, secret)
     if table.mode == "generate":
-        table = unlearned(table)
+        plan, pools = await _few_keys(connection, plan, table, secret)
+        workshop = Workshop(plan, secret)
+        for number, pool in pools.items():
+            workshop.take_pool(number, pool)
+        table = unlearned(plan.table(table.number))
         made = TableMaker(table, workshop)(0, min(rows, table.rows)) if table.columns else None
         return Preview(table, [], [] if made is None else _texts(made))
-    masker = TableMasker(table, secret, workshop)
+    masker = TableMasker(table, secret, Workshop(plan, secret))
     before: list[Row] = []
     after: list[Row] = []
     for leaf in range(len(table.leaves)):
@@ -63,6 +72,46 @@ def unlearned(table: PlannedTable) -> PlannedTable:
     """A generated table without the columns that come from a model: that is there only once a run has learned it."""
     known = [c for c in table.columns if not isinstance(c.rule, Ai) and not (c.parent and c.parent.owner)]
     return table.model_copy(update={"columns": tuple(known)})
+
+
+async def _few_keys(
+    connection: asyncpg.Connection, plan: Plan, table: PlannedTable, secret: MaskSecret
+) -> tuple[Plan, dict[int, Pool]]:
+    """The first keys of carried tables that the table's rows refer to, and the plan as if there were no others: a run would draw
+    among all of them."""
+    pools: dict[int, Pool] = {}
+    few: list[PlannedPool] = []
+    for pool in plan.pools:
+        if table.number not in pool.drawn_by:
+            few.append(pool)
+            continue
+        parent = plan.table(pool.table)
+        keys = parent.model_copy(update={"columns": tuple(c for c in parent.columns if c.name in pool.columns)})
+        batches = []
+        for leaf in range(len(keys.leaves)):
+            batches += await _read(connection, plan, keys, leaf, KEYS)
+        chosen = Smallest(min(KEYS, pool.rows))
+        for batch in batches:
+            chosen.add(batch)
+        made = masked_pool(plan, pool.table, chosen.batch(), secret, Workshop(plan, secret))
+        pools[pool.table] = Pool("", made)
+        few.append(pool.model_copy(update={"rows": pools[pool.table].rows}))
+    sizes = {pool.table: pool.rows for pool in few}
+    tables = tuple(
+        t.model_copy(update={"columns": tuple(_among(column, sizes) for column in t.columns)})
+        if t.mode == "generate"
+        else t
+        for t in plan.tables
+    )
+    return plan.model_copy(update={"tables": tables, "pools": tuple(few)}), pools
+
+
+def _among(column: PlannedColumn, sizes: Mapping[int, int]) -> PlannedColumn:
+    """The column as it draws among so many keys."""
+    to = column.parent
+    if to is None or not to.pool or sizes[to.table] == to.rows:
+        return column
+    return column.model_copy(update={"parent": to.model_copy(update={"rows": max(1, sizes[to.table])}), "slot": None})
 
 
 async def _read(

@@ -9,14 +9,15 @@ import hashlib
 import zlib
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from ulid import ULID
 
 from tailrace_shared.errors import TerminalError
 
 CONTENT_TYPE = "application/vnd.apache.arrow.stream"
-Kind = Literal["raw", "masked", "training"]
+Kind = Literal["raw", "masked", "training", "pool"]
+"""``pool``: keys of a carried table that made rows refer to, on the topic ``raw``."""
 
 
 class BatchId(NamedTuple):
@@ -98,7 +99,7 @@ def head_of(headers: Iterable[tuple[str, bytes]]) -> BatchHead:
     """The head that ``headers_of`` wrote. Raises TerminalError (``batch.headers``) for anything else."""
     text = {name: value.decode("ascii", "replace") for name, value in headers}
     try:
-        if text["content-type"] != CONTENT_TYPE or text["kind"] not in ("raw", "masked", "training"):
+        if text["content-type"] != CONTENT_TYPE or text["kind"] not in get_args(Kind):
             raise ValueError
         part, parts = text["part"].split("/")
         identity = BatchId(

@@ -447,6 +447,19 @@ class ModelReady(Frozen):
     seconds: float
 
 
+class PoolReady(Frozen):
+    """The masked keys of a carried table are on the run's topic ``models``. The first answer counts; all are alike."""
+
+    fact: Literal["pool-ready"] = "pool-ready"
+    run: str
+    attempt: int
+    table: int
+    replica: str
+    digest: str
+    rows: int
+    bytes: int
+
+
 class TrainingRefused(Frozen):
     """A table cannot be learned, and why."""
 
@@ -489,7 +502,8 @@ Fact = Annotated[
     | SampleRead
     | TrainingSeen
     | ModelReady
-    | TrainingRefused,
+    | TrainingRefused
+    | PoolReady,
     Field(discriminator="fact"),
 ]
 FACT: TypeAdapter[Fact] = TypeAdapter(Fact)
@@ -575,7 +589,16 @@ class ReadToCompare(Frozen):
     tables: tuple[int, ...]
 
 
-Work = Annotated[ReadRange | CheckLeaks | ReadToCompare, Field(discriminator="work")]
+class ReadPool(Frozen):
+    """Read the keys of a carried table that made rows refer to, and send them to ``raw`` as one message of the kind ``pool``."""
+
+    work: Literal["read-pool"] = "read-pool"
+    run: str
+    attempt: int
+    table: int
+
+
+Work = Annotated[ReadRange | CheckLeaks | ReadToCompare | ReadPool, Field(discriminator="work")]
 WORK: TypeAdapter[Work] = TypeAdapter(Work)
 
 
@@ -595,6 +618,8 @@ class MakeRows(Frozen):
     rows: int
     model: str = ""
     """Digest of the model that columns with the generator ai are drawn from, on the run's topic ``models``."""
+    pools: dict[int, str] = Field(default_factory=dict)
+    """Of carried tables whose keys are drawn: digests of their pools, on the same topic."""
 
 
 ORDER: TypeAdapter[MakeRows] = TypeAdapter(MakeRows)

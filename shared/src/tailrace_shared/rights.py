@@ -38,7 +38,7 @@ DATA: Final[Mapping[Party, Mapping[str, tuple[Operation, ...]]]] = {
         "plan": ("Read",),
         "orders": ("Read",),
         "raw": ("Read",),
-        "models": ("Read",),
+        "models": ("Read", "Write"),  # pools of masked keys
         "changes": ("Read",),
         "masked": ("Write",),
         "masked-changes": ("Write",),

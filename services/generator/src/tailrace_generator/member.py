@@ -11,6 +11,7 @@ from tailrace_generator.lane import LaneMasker
 from tailrace_generator.masking import TableMasker
 from tailrace_generator.orders import Orders, makes_rows
 from tailrace_generator.parts import part_limit, split
+from tailrace_generator.pooling import PoolMasker
 from tailrace_generator.settings import Settings
 from tailrace_generator.workshop import Workshop
 from tailrace_shared import topics
@@ -53,6 +54,7 @@ class GeneratorMember:
         self._masked = topics.of_run(settings.namespace, record.run, "masked")
         raw = topics.of_run(settings.namespace, record.run, "raw")
         self._sender = Sender(context.kafka, plan.message_bytes)
+        self._pools = PoolMasker(context, settings.namespace, plan, self._secret, self._workshop, self._sender)
         self._pump = Pump(
             context.kafka,
             raw,
@@ -119,6 +121,10 @@ class GeneratorMember:
             metrics.batches.labels(self._run, "discarded").inc()
             return
         metrics.bytes.labels(self._run, "in").inc(delivery.size)
+        if head.kind == "pool":
+            data = self._cipher.open(delivery.value, associated_data(delivery.headers))
+            await self._pools.publish(head, ipc.decode(data))
+            return
         bodies = self._tried(plan, head, delivery)
         started = time.perf_counter()
         acks = [

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tailrace_generator.making import TableMaker
 from tailrace_generator.parts import part_limit, split
+from tailrace_generator.pool import Pool
 from tailrace_generator.settings import Settings
 from tailrace_generator.workshop import Workshop
 from tailrace_shared import topics
@@ -95,6 +96,9 @@ class Orders:
         if order.model and not self._workshop.has(order.table, order.model):
             self._workshop.take(order.table, await self._models.fetch(self._run, order.model))
         before = self._workshop.rejected(order.table)
+        for table, digest in order.pools.items():
+            if not self._workshop.has_pool(table, digest):
+                self._workshop.take_pool(table, Pool(digest, await self._models.document(self._run, digest)))
         flying: deque[asyncio.Future[None]] = deque()
         sent, waiting = Made(), None
         try:

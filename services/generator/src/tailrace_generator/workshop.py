@@ -5,7 +5,7 @@ A reference is not looked up: a parent's key is a function of its ordinal, so a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +14,18 @@ from tailrace_generator.drawing import Drawing, DrawnMaker
 from tailrace_generator.drawing_events import EventDrawing, OwnerMaker
 from tailrace_generator.kernels import Kernel, MaskSecret, build
 from tailrace_generator.kernels.canonical import uuid_text
-from tailrace_generator.kernels.draws import Draw, Ordinals, Permutation, Source, digit, earlier, even, skewed
+from tailrace_generator.kernels.draws import Draw, Ordinals, Permutation, Source, digit, earlier, even, fanned, skewed
 from tailrace_generator.kernels.made_registry import build_maker
 from tailrace_generator.kernels.maker import Maker, nulled
 from tailrace_generator.kernels.tags import Tags
+from tailrace_generator.pool import Pool
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.generators import Ai, MakeReference, MaskColumn
 from tailrace_shared.plan.model import ParentKey, Plan, PlannedColumn, PlannedTable, TableSeeds
 from tailrace_shared.synthesis import Artefact, SequenceArtefact
+
+Keys = Callable[[Ordinals], pa.Array]
+"""A parent's keys by their ordinals, or by their places in a pool."""
 
 
 class Workshop:
@@ -33,6 +37,7 @@ class Workshop:
         self._seeds = seeds or {}
         self._secret = secret
         self._makers: dict[tuple[int, str], Maker] = {}
+        self._pools: dict[int, Pool] = {}
         self._drawings: dict[int, Drawing | EventDrawing] = {}
 
     def has(self, table: int, model: str) -> bool:
@@ -64,6 +69,17 @@ class Workshop:
         """Rows of a table that were held against the job's rules here, and those that broke one."""
         drawing = self._drawings.get(table)
         return (drawing.drawn, drawing.rejected) if isinstance(drawing, Drawing) else (0, 0)
+
+    def has_pool(self, table: int, digest: str) -> bool:
+        """Whether that pool of a carried table's keys is here."""
+        return table in self._pools and self._pools[table].digest == digest
+
+    def take_pool(self, table: int, pool: Pool) -> None:
+        """Draw references to the table from this pool. Raises TerminalError for one that is not as planned."""
+        for planned in self._plan.pools:
+            if planned.table == table:
+                pool.require(planned.rows)
+        self._pools[table] = pool
 
     def maker(self, table: int, column: str) -> Maker:
         """What makes a column of a generated table."""
@@ -104,14 +120,24 @@ class Workshop:
             raise TerminalError(
                 "generator.needs-input", f"{table.name}.{column.name} refers to nothing", "Plan again, and report this."
             )
-        return ReferenceMaker(table, column, mask, self._secret, self.maker(column.parent.table, column.parent.column))
+        return ReferenceMaker(table, column, mask, self._secret, self._keys(table, column, column.parent))
+
+    def _keys(self, table: PlannedTable, column: PlannedColumn, to: ParentKey) -> Keys:
+        if not to.pool:
+            return self.maker(to.table, to.column)
+        if to.table not in self._pools:
+            raise TerminalError(
+                "generator.no-pool", f"{table.name}.{column.name} refers to carried rows, and their keys are not there",
+                "Run the job: they are read from its source.",
+            )  # fmt: skip
+        return self._pools[to.table].keys(to.column)
 
 
 class ReferenceMaker(Maker):
     """The key of a parent row that is drawn; all columns of one foreign key draw the same row."""
 
     def __init__(
-        self, table: PlannedTable, column: PlannedColumn, mask: MaskColumn, secret: MaskSecret, parent: Maker
+        self, table: PlannedTable, column: PlannedColumn, mask: MaskColumn, secret: MaskSecret, parent: Keys
     ) -> None:
         super().__init__(mask)
         rule, to = column.rule, column.parent
@@ -126,6 +152,8 @@ class ReferenceMaker(Maker):
             self._draw = digit(secret, column.slot)
         elif to.earlier:
             self._draw = earlier(self._source)
+        elif to.fan_out:
+            self._draw = fanned(secret, f"{table.name} {to.name}", table.rows, to.rows, to.fan_out)
         elif rule.skew:
             order = Permutation(secret, f"{table.name} {to.name}", to.rows)
             self._draw = skewed(self._source, to.rows, rule.skew, order)

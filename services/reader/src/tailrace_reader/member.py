@@ -16,6 +16,7 @@ from tailrace_reader.layout import Layout
 from tailrace_reader.leaks import look_up
 from tailrace_reader.parse import Parser
 from tailrace_reader.patience import SourcePatience
+from tailrace_reader.pools import PoolReader
 from tailrace_reader.publish import RangePublisher
 from tailrace_reader.ranges import RangeQuery, SourceChanged, read_range
 from tailrace_reader.resync_reading import ResyncReading
@@ -37,6 +38,7 @@ from tailrace_shared.messages import (
     CheckLeaks,
     Failure,
     RangeRead,
+    ReadPool,
     ReadRange,
     ReadToCompare,
     ResyncFailed,
@@ -102,6 +104,9 @@ class ReaderMember:
             self._resync = ResyncReading(context, settings, self._source, record, self._capture.revising.take)
         self._capturing: asyncio.Task[None] | None = None
         self._samples = SampleReader(context, record, plan, self._sender, self._cipher, self._observe)
+        self._pools = PoolReader(
+            context, record, plan, self._source, self._sender, self._cipher, self._observe, self._filters
+        )
         self._comparison = ComparisonReader(context, self._source, record, self._sender, self._cipher, self._observe)
         self._rows = 0
         self._bytes = 0
@@ -190,11 +195,14 @@ class ReaderMember:
                 )
             elif isinstance(work, ReadToCompare):
                 await self._comparison.begin(work)
+            elif isinstance(work, ReadPool):
+                if self._session is not None:
+                    await self._pools.read(work, self._session)
             elif (session := await self._snapshot_of(work)) is not None:
                 await (self._samples.read if work.sample else self._read)(work, session)
             self._patience.succeeded()
         except SourceChanged as error:
-            assert isinstance(work, ReadRange)  # nothing else rests on what was planned
+            assert isinstance(work, ReadRange | ReadPool)  # nothing else rests on what was planned
             self._context.log.warning("source.rewritten", run=self._run, message=error.message)
             await self._context.control.fact(
                 SourceRewritten(run=self._run, attempt=work.attempt, table=work.table, replica=self._context.replica)
@@ -356,7 +364,7 @@ class ReaderMember:
             table = self._plan.table(work.table).name
         except (ValidationError, IndexError):
             return ""
-        return f"{table}, range {work.range}"
+        return f"keys of {table}" if isinstance(work, ReadPool) else f"{table}, range {work.range}"
 
 
 def _resync_of(delivery: Delivery | None) -> int:

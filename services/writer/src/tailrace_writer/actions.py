@@ -17,7 +17,7 @@ from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.job.spec import Job
-from tailrace_shared.messages import Check, Failure, PlanTask, State
+from tailrace_shared.messages import Check, Failure, PlanTask, ReadPool, State
 from tailrace_shared.plan.model import Fingerprints, Plan
 from tailrace_shared.plan.resync import OrderedTable, ResyncOrder
 from tailrace_shared.postgres import translated
@@ -37,7 +37,7 @@ from tailrace_writer.sequences import set_sequences
 from tailrace_writer.settings import Settings
 from tailrace_writer.sizes import grouped, table_bytes
 from tailrace_writer.state import decisions as do
-from tailrace_writer.state import learning, moves
+from tailrace_writer.state import learning, moves, pools
 from tailrace_writer.state.moves import Seat
 from tailrace_writer.state.read import Picture
 from tailrace_writer.state.view import RangeKey
@@ -106,6 +106,11 @@ class Actions:
                     plan = await self._plans.fetch(seat.run, picture.view.digest)
                     await self._work.send(sample_ranges(plan, seat, table, ranges))
                     await learning.note_sent(connection, seat, table, ranges)
+                case do.ReadPools(tables):
+                    await self._work.send(
+                        [ReadPool(run=seat.run, attempt=seat.attempt, table=table) for table in tables]
+                    )
+                    await pools.note_asked(connection, seat, tables)
                 case do.Teach(table, trainer):
                     await learning.teach(connection, seat, table, trainer)
                 case do.MarkDone(keys):

@@ -19,6 +19,7 @@ from tailrace_writer.lane.laying import lay_out_lane
 from tailrace_writer.staging import steps_before
 from tailrace_writer.state.learning import lay_out_models
 from tailrace_writer.state.moves import Seat, close_fence, move, require
+from tailrace_writer.state.pools import lay_out_pools
 
 _DROPS_AT_ONCE = 50
 """Statements per round trip; all are in one transaction anyway."""
@@ -123,6 +124,7 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
             await _lay_out(connection, seat, plan)
             await lay_out_lane(connection, seat, plan)
             await lay_out_models(connection, seat, plan)
+            await lay_out_pools(connection, seat, plan)
             # The row comes last: a long drop must not keep the leader's heartbeat waiting for it.
             await move(
                 connection, seat, "preparing", "loading",

@@ -15,6 +15,7 @@ from tailrace_shared.plan.model import ORDER, Plan
 from tailrace_shared.postgres import translated
 from tailrace_writer.state.learning import ready_models
 from tailrace_writer.state.moves import Seat
+from tailrace_writer.state.pools import ready_pools
 from tailrace_writer.state.view import RangeKey
 
 _RANGES = """
@@ -60,9 +61,11 @@ async def read_ranges(
     whose model they share."""
     with translated():
         rows = await connection.fetch(_RANGES, seat.run, seat.attempt, *zip(*keys, strict=True))
-        models = await ready_models(connection, seat) if any(row["leaf"] == ORDER for row in rows) else {}
+        orders = any(row["leaf"] == ORDER for row in rows)
+        models = await ready_models(connection, seat) if orders else {}
+        pools = await ready_pools(connection, seat) if orders else {}
     models |= {table: models[entity] for table, entity in events.items() if entity in models}
-    return [_item(seat, row, models) for row in rows]
+    return [_item(seat, row, models, pools) for row in rows]
 
 
 def sample_ranges(plan: Plan, seat: Seat, table: int, ranges: Sequence[int]) -> list[ReadRange]:
@@ -85,7 +88,9 @@ def sample_ranges(plan: Plan, seat: Seat, table: int, ranges: Sequence[int]) -> 
     ]
 
 
-def _item(seat: Seat, row: asyncpg.Record, models: Mapping[int, str]) -> ReadRange | MakeRows:
+def _item(
+    seat: Seat, row: asyncpg.Record, models: Mapping[int, str], pools: Mapping[int, Mapping[int, str]]
+) -> ReadRange | MakeRows:
     if row["leaf"] == ORDER:
         return MakeRows(
             run=seat.run,
@@ -96,6 +101,7 @@ def _item(seat: Seat, row: asyncpg.Record, models: Mapping[int, str]) -> ReadRan
             first=row["low_block"],
             rows=row["high_block"] - row["low_block"],
             model=models.get(row["table_no"], ""),
+            pools=dict(pools.get(row["table_no"], {})),
         )
     return ReadRange(
         run=seat.run,

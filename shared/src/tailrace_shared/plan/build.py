@@ -39,6 +39,7 @@ from tailrace_shared.plan.model import (
     TableSeeds,
 )
 from tailrace_shared.plan.order import order_of
+from tailrace_shared.plan.pools import plan_pools, told_pools
 from tailrace_shared.plan.privileges import check_destination, check_source
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.proofs import prove
@@ -95,7 +96,7 @@ def build_plan(
     if append:
         check_job(job, scope, problems)
     links = links_of(job, source, destination, names, problems)
-    generation = Generation.of(job, scope, destination, links, problems, facts.learning)
+    generation = Generation.of(job, scope, destination, links, problems, facts)
     domains = domains_of(scope, source, destination, names, links)
     decisions = decide(scope, domains, destination, problems)
     filters = Filters(scope, source, gaps_of(scope, links, destination, decisions, problems), facts.rows)
@@ -106,6 +107,8 @@ def build_plan(
         for number, scoped in enumerate(scope.values())
     ]
     tables = settle_references(join_events(tables, generation), generation)
+    pools = plan_pools(tables, generation)
+    generation.proofs.extend(told_pools(pools, tables, facts.keys))
     told = told_filters(tables, filters)
     seeds = _seeds(tables, scope, facts, problems)
     tables = [limited(table, filters) for table in tables]
@@ -177,6 +180,7 @@ def build_plan(
         leak_sample=job.verify.leak_sample,
         digest=job.verify.digest,
         canaries=job.verify.canaries,
+        pools=pools,
         filters=told,
         seeds=seeds,
     )

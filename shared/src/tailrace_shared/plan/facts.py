@@ -22,9 +22,11 @@ from tailrace_shared.plan.filters import Filters, ScopeFacts
 from tailrace_shared.plan.gaps import gaps_of
 from tailrace_shared.plan.learning_facts import LearningFacts, ask_learning
 from tailrace_shared.plan.links import doubtful_links, links_of
+from tailrace_shared.plan.pool_facts import FanOutFacts, KeyFacts, ask_fan_outs, ask_keys
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision, decide
 from tailrace_shared.plan.scope import ColumnRef, scope_of
+from tailrace_shared.plan.scope_asker import ScopeAsker
 from tailrace_shared.plan.scope_facts import ask_scope
 from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
 from tailrace_shared.plan.views import declared_views
@@ -62,6 +64,10 @@ class SourceFacts(Frozen):
     """Of tables that are learned."""
     seeds: dict[str, SeedRows] = Field(default_factory=dict)
     """By the table that they are for, rows of the source that a learned table is given. They are values."""
+    keys: dict[str, KeyFacts] = Field(default_factory=dict)
+    """By ``schema.table``, of carried tables that generated ones refer to."""
+    fan_outs: dict[str, FanOutFacts] = Field(default_factory=dict)
+    """By ``Link.about``, how rows of tables that are learned refer to others."""
     unchangeable: frozenset[str] = frozenset()
     """Text columns (``schema.table.column``) of whose sampled values some have no letter and no digit."""
 
@@ -99,6 +105,12 @@ async def gather_facts(
         filters=lambda asked: Filters(scope, catalogue, gaps, asked),
         lookup=condition_lookup(job, environ), doubtful=doubtful_links(links, target, names),
     )  # fmt: skip
+    keys: dict[str, KeyFacts] = {}
+    fan_outs: dict[str, FanOutFacts] = {}
+    if any(scoped.generated for scoped in scope.values()) and not rows.problems:
+        counting = ScopeAsker(connection)
+        keys = await ask_keys(counting, links, Filters(scope, catalogue, gaps, rows))
+        fan_outs = await ask_fan_outs(counting, links, scope)
     distinct: dict[str, int] = {}
     largest: dict[str, int] = {}
     widest: dict[str, int] = {}
@@ -133,7 +145,7 @@ async def gather_facts(
         )  # fmt: skip
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
-        demands=demands, learning=learning, seeds=await ask_seeds(asker.ask, scope.values()),
+        demands=demands, learning=learning, keys=keys, fan_outs=fan_outs, seeds=await ask_seeds(asker.ask, scope.values()),
     )  # fmt: skip
 
 

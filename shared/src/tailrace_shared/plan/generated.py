@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Table, TableName
 from tailrace_shared.generators import (
@@ -22,7 +23,7 @@ from tailrace_shared.plan.drawing import in_context
 from tailrace_shared.plan.events import EventPair, pairs_of
 from tailrace_shared.plan.events_joined import STRICT, cut_events, events_per_entity
 from tailrace_shared.plan.generated_checks import prove_checks
-from tailrace_shared.plan.generated_links import generated, target, touching
+from tailrace_shared.plan.generated_links import drawn, generated, target, touching
 from tailrace_shared.plan.generated_rules import Ties, decide_made
 from tailrace_shared.plan.generated_unique import prove_unique
 from tailrace_shared.plan.learned_checks import implied_orders, kept_by_model, with_listed_forms
@@ -32,8 +33,13 @@ from tailrace_shared.plan.links import Link
 from tailrace_shared.plan.model import ParentKey, PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.orders import cut_orders
 from tailrace_shared.plan.partition_bounds import learned_inside, stays_inside
+from tailrace_shared.plan.pool_facts import FanOutFacts, KeyFacts
+from tailrace_shared.plan.pools import fan_out_of, null_share, pool_rows
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
+
+if TYPE_CHECKING:
+    from tailrace_shared.plan.facts import SourceFacts
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,12 @@ class Generation:
     """By their events: tables that are learned together."""
     facts: LearningFacts
     """What the source says of the rows to learn from."""
+    keys: Mapping[str, KeyFacts]
+    """By name, of carried tables that generated ones refer to."""
+    fan_outs: Mapping[str, FanOutFacts]
+    """By ``Link.about``."""
+    others: tuple[Link, ...] = ()
+    """Keys between carried tables."""
 
     @staticmethod
     def of(
@@ -59,12 +71,16 @@ class Generation:
         destination: Catalogue,
         links: Sequence[Link],
         problems: Problems,
-        facts: LearningFacts,
+        facts: SourceFacts,
     ) -> Generation:
         """From a scope whose order is that of the plan's tables, and all links."""
         numbers = {name: number for number, name in enumerate(scope)}
         pairs = pairs_of(scope, links, problems)
-        return Generation(job, scope, destination, touching(scope, links), numbers, [], problems, pairs, facts)
+        ours = touching(scope, links)
+        return Generation(
+            job, scope, destination, ours, numbers, [], problems, pairs, facts.learning, facts.keys, facts.fan_outs,
+            tuple(link for link in links if link not in ours),
+        )  # fmt: skip
 
     def rows(self, name: TableName) -> int:
         """That are made; of events, at most."""
@@ -79,7 +95,12 @@ class Generation:
         """Foreign keys that a column of a generated table is part of."""
         mine = [link for link in self.links if link.child == table and column in link.columns and not link.when]
         made = tuple(link for link in mine if generated(self.scope, link.parent))
-        return Ties(made, tuple(link for link in mine if link not in made))
+        pooled = tuple(link for link in mine if link not in made and drawn(self.scope, link))
+        return Ties(made, tuple(link for link in mine if link not in made and link not in pooled), pooled)
+
+    def parent_rows(self, name: TableName) -> int:
+        """Rows of a generated table, or keys in the pool of a carried one; 0 where nobody knows."""
+        return self.rows(name) if generated(self.scope, name) else pool_rows(name, self) or 0
 
 
 def plan_generated(number: int, scoped: ScopedTable, context: Generation) -> PlannedTable:
@@ -181,9 +202,12 @@ def _column(
         nullable=column.nullable,
     )
     problems, rows = context.problems, context.rows(ref.table)
+    if why != "job" and isinstance(spec, MakeReference) and (share := _null_share(ref, table, ties, context)):
+        spec = spec.model_copy(update={"null_share": share})
     parent = _parent(ref, column, spec, ties, context) if isinstance(spec, MakeReference) else None
     if isinstance(spec, MakeReference) and parent is None:
-        spec, why = Null(), f"no row of {ties.made[0].parent} is generated"
+        nobody = max(ties.drawn, key=lambda tie: len(tie.columns)).parent
+        spec, why = Null(), f"no row of {nobody} is {'generated' if generated(context.scope, nobody) else 'carried'}"
     for refusal in spec.check(mask):
         problems.error(
             refusal.code.replace(".", "-"), ref, refusal.reason, f"{refusal.remedy[:1].upper()}{refusal.remedy[1:]}."
@@ -217,14 +241,27 @@ def _parent(ref: ColumnRef, column: Column, spec: MakeReference, ties: Ties, con
     """The key that the column takes: of its widest foreign key, from which the others must follow."""
     pair = context.pairs.get(ref.table)
     owner = pair is not None and ref.column == pair.foreign_key
-    link = pair.link if pair is not None and owner else max(ties.made, key=lambda tie: len(tie.columns))
-    rows, problems = context.rows(link.parent), context.problems
+    link = pair.link if pair is not None and owner else max(ties.drawn, key=lambda tie: len(tie.columns))
+    rows, problems, pool = context.parent_rows(link.parent), context.problems, link in ties.pooled
+    if pool and pool_rows(link.parent, context) is None:
+        problems.error(
+            "keys-uncounted", ref, f"it refers to {link.parent}, whose keys could not be counted in the source in time",
+            "Let the source's role read that table, plan when the source is less busy, or give the column null or make.choice.",
+        )  # fmt: skip
+        rows = 1
     if not rows and context.rows(ref.table):
+        made = "carried" if pool else "generated"
         if column.nullable:
+            if pool:
+                problems.warning(
+                    "no-parent-rows", ref, f"it becomes NULL: it refers to {link.parent}, of which no row is carried",
+                    "Fill that table in the source, or let its `where` choose rows, if references are wanted.",
+                )  # fmt: skip
             return None
         problems.error(
-            "no-parent-rows", ref, f"it refers to {link.parent}, of which no row is generated", "Give that table rows."
-        )
+            "no-parent-rows", ref, f"it refers to {link.parent}, of which no row is {made}",
+            "Carry rows of that table, or generate it." if pool else "Give that table rows.",
+        )  # fmt: skip
         return None
     problem = _conflict(link, ties, context)
     if problem:
@@ -239,17 +276,33 @@ def _parent(ref: ColumnRef, column: Column, spec: MakeReference, ties: Ties, con
         rows=max(1, rows),
         earlier=link.parent == ref.table,
         owner=owner,
+        pool=pool,
+        # Of events the ordinals have gaps: no share of them is known beforehand.
+        fan_out=() if pair is not None or spec.skew else fan_out_of(link, context),
     )
+
+
+def _null_share(ref: ColumnRef, table: Table, ties: Ties, context: Generation) -> float:
+    """Rows that refer to none, as the source has them; 0 where the destination, or a key of several columns, takes no NULL."""
+    pair = context.pairs.get(ref.table)
+    if not ties.drawn or (pair is not None and ref.column == pair.foreign_key):
+        return 0.0
+    link = max(ties.drawn, key=lambda tie: len(tie.columns))
+    asked = link.columns if link.full else (ref.column,)
+    if any((column := table.column(name)) is None or not column.nullable for name in asked):
+        return 0.0
+    return null_share(link, context)
 
 
 def _conflict(link: Link, ties: Ties, context: Generation) -> str:
     """Why one drawn row cannot serve all the foreign keys that a column is in."""
-    for other in ties.made:
+    for other in ties.drawn:
         if other == link:
             continue
         if not set(other.columns) <= set(link.columns):
             return f"{link.name} and {other.name} share it, and each would draw a row of its own"
-        onward = [tie for tie in context.links if tie.child == link.parent and tie.parent == other.parent]
+        keys = (*context.links, *context.others)
+        onward = [tie for tie in keys if tie.child == link.parent and tie.parent == other.parent]
         pairs = {(target(link, c), target(other, c)) for c in other.columns}
         same = pairs == {(t, t) for t in other.referenced} and other.parent == link.parent
         if not same and not any(set(zip(tie.columns, tie.referenced, strict=True)) == pairs for tie in onward):

@@ -73,12 +73,22 @@ def _check_key(tables: Sequence[PlannedTable], table: PlannedTable, column: Plan
     assert column.parent is not None
     parent, ref = tables[column.parent.table], ColumnRef(table.name, column.name)
     key = next((c for c in parent.columns if c.name == column.parent.column), None)
+    if column.parent.pool:
+        _check_pooled(parent, key, column, ref, context)
+        return
     if key is None:
         if parent.columns:  # else it has problems enough
             context.problems.error(
                 "no-parent-key", ref, f"{parent.name}.{column.parent.column} is not made: the destination fills it itself",
                 "Give the column the rule null, or exclude the table.",
             )  # fmt: skip
+        return
+    if table.mode != "generate" and _of_a_pool(tables, key):
+        context.problems.error(
+            "pooled-key", ref,
+            f"it refers to {parent.name}.{key.name}, whose values are keys of a carried table that are drawn once it is read",
+            f"Generate {table.name} too, carry {parent.name}, or give the column the rule null.",
+        )  # fmt: skip
         return
     if isinstance(key.rule, Ai):
         context.problems.error(
@@ -97,6 +107,43 @@ def _check_key(tables: Sequence[PlannedTable], table: PlannedTable, column: Plan
         context.problems.error(
             "type", ref, f"{column.type.name} does not hold the keys of {parent.name}.{key.name}, {key.type.name}",
             "Change the destination's column, or make fewer parent rows.",
+        )  # fmt: skip
+
+
+def _of_a_pool(tables: Sequence[PlannedTable], key: PlannedColumn) -> bool:
+    """Whether a generated key is taken, perhaps by way of others, from a carried table's."""
+    at: PlannedColumn | None = key
+    for _ in tables:
+        if at is None or at.parent is None:
+            return False
+        if at.parent.pool:
+            return True
+        to = at.parent
+        at = next((column for column in tables[to.table].columns if column.name == to.column), None)
+    return False
+
+
+def _check_pooled(
+    parent: PlannedTable, key: PlannedColumn | None, column: PlannedColumn, ref: ColumnRef, context: Generation
+) -> None:
+    """A key of a carried table as it arrives: its type decides what holds it, and its mask that it is there."""
+    if key is None or isinstance(key.rule, Null):
+        context.problems.error(
+            "no-parent-key", ref, f"no value of {parent.name}.{column.parent.column if column.parent else ''} is carried",
+            "Carry that column, or give this one the rule null.",
+        )  # fmt: skip
+        return
+    ours, theirs = column.destination_type, key.destination_type
+    numbers = {ours.family, theirs.family} <= {"integer", "number"} and ours.family != theirs.family
+    narrower = ours.family == theirs.family == "integer" and INTEGER_KEYS.get(ours.base, 0) < INTEGER_KEYS.get(
+        theirs.base, 0
+    )
+    short = ours.length is not None and (theirs.length is None or theirs.length > ours.length)
+    alike = ours.family == theirs.family and (ours.family in ("integer", "text") or ours.base == theirs.base)
+    if narrower or (short and ours.family == "text") or not (alike or numbers):
+        context.problems.error(
+            "type", ref, f"{ours.name} does not hold the keys of {parent.name}.{key.name}, {theirs.name}",
+            "Give the destination's column the type of the key that it refers to.",
         )  # fmt: skip
 
 
@@ -148,10 +195,18 @@ def _prove(tables: Sequence[PlannedTable], link: Link, context: Generation) -> N
         context.problems.error(
             "match-full", link.about, "all its columns must be NULL or none", "Give all of them null, or none NULLs."
         )
+    elif columns and all(column.parent is not None and column.parent.pool for column in columns):
+        first = columns[0].parent
+        assert first is not None
+        how = "as many rows for each as in the source" if first.fan_out else "drawn"
+        reason = f"{first.rows:,} keys of {link.parent} as they arrive there, {how}"
+        context.proofs.append(Proof(about=link.about, verdict="proved", reason=reason))
     elif not generated(context.scope, link.parent):
         _outside(link, columns, context)
     elif all(_reference(column) for column in columns) and columns:
         reason = f"keys of {link.parent}, drawn" if child.mode == "generate" else f"each value a key of {link.parent}"
+        if any(column.parent and column.parent.fan_out for column in columns):
+            reason += ", as many rows for each as in the source"
         context.proofs.append(Proof(about=link.about, verdict="proved", reason=reason))
     elif columns:
         duplicated = any(isinstance(column.rule, Duplicate) for column in columns)
@@ -165,7 +220,12 @@ def _prove(tables: Sequence[PlannedTable], link: Link, context: Generation) -> N
 def _outside(link: Link, columns: Sequence[PlannedColumn], context: Generation) -> None:
     """A generated table refers to one that is not: only values that somebody knows to be there can do."""
     made = ", ".join(link.columns)
-    if all(column.why == "job" for column in columns) and columns:
+    if any(column.parent is not None and column.parent.pool for column in columns):
+        context.problems.error(
+            "shared-reference", link.about, f"not all of {made} are taken from the same row of {link.parent}",
+            f"Remove the rules of {made}, or give one of them null.",
+        )  # fmt: skip
+    elif all(column.why == "job" for column in columns) and columns:
         context.problems.warning(
             "outside-parent", link.about, f"{LOOKUPS.format(parent=link.parent)}: it must have every value that is made for {made}",
             "See to it that it has them: the run would fail at its end.",

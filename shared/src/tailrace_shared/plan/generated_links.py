@@ -26,6 +26,17 @@ def generated(scope: Scope, name: TableName) -> bool:
     return name in scope and scope[name].generated
 
 
+def drawn(scope: Scope, link: Link) -> bool:
+    """Whether rows that are made could refer to keys of the carried table that a key leads to: they are read into a pool.
+
+    Which rows of a view come first is not known before it is read.
+    """
+    parent = scope.get(link.parent)
+    if parent is None or not parent.loaded or link.when or link.temporal:
+        return False
+    return parent.table.kind != "v" or parent.limit is None
+
+
 def target(link: Link, column: str) -> str:
     """The parent's column that a column refers to."""
     return link.referenced[link.columns.index(column)]

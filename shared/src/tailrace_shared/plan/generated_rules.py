@@ -33,7 +33,14 @@ class Ties:
     made: tuple[Link, ...]
     """To generated tables."""
     others: tuple[Link, ...]
-    """To tables whose rows are not made."""
+    """To tables of whose keys nothing is known."""
+    pooled: tuple[Link, ...] = ()
+    """To carried tables, whose keys are read into a pool."""
+
+    @property
+    def drawn(self) -> tuple[Link, ...]:
+        """Those that are served by drawing a row of the parent."""
+        return self.made + self.pooled
 
 
 def decide_made(scoped: ScopedTable, target: Table, column: Column, ties: Ties, problems: Problems) -> Decision | None:
@@ -41,11 +48,11 @@ def decide_made(scoped: ScopedTable, target: Table, column: Column, ties: Ties, 
     ref, own = ColumnRef(scoped.name, column.name), scoped.rules.get(column.name)
     if own is not None:
         return Decision(own, "job") if _allowed(own, scoped, ref, ties, problems) else None
-    if ties.made:
-        return Decision(MakeReference(), f"refers to {ties.made[0].parent}")
+    if ties.drawn:
+        return Decision(MakeReference(), f"refers to {ties.drawn[0].parent}")
     if ties.others:
         return (
-            Decision(Null(), f"{ties.others[0].parent} is not generated")
+            Decision(Null(), f"nothing is known of the rows of {ties.others[0].parent}")
             if column.nullable
             else _no_rule(ref, problems)
         )
@@ -106,10 +113,10 @@ def _allowed(rule: GeneratorSpec, scoped: ScopedTable, ref: ColumnRef, ties: Tie
             f"Use one of {known}.",
         )  # fmt: skip
         return False
-    if isinstance(rule, MakeReference) and not ties.made:
+    if isinstance(rule, MakeReference) and not ties.drawn:
         problems.error(
-            "no-reference", ref, "make.reference: no foreign key of this column leads to a generated table",
-            "Declare it under foreign_keys, generate the table that it refers to, or choose another generator.",
+            "no-reference", ref, "make.reference: no foreign key of this column leads to a generated or carried table",
+            "Declare it under foreign_keys, generate or carry the table that it refers to, or choose another generator.",
         )  # fmt: skip
         return False
     if ties.made and not isinstance(rule, MakeReference | Null):

@@ -69,6 +69,11 @@ class ParentKey(Frozen):
     """Of the parent; at least one."""
     earlier: bool = False
     """Its own table: a row before this one, none for the first."""
+    pool: bool = False
+    """The parent's rows are carried: its key is one of the table's pool. See ``PlannedPool``."""
+    fan_out: tuple[tuple[int, int], ...] = ()
+    """Groups of parents that have about equally many rows in the source, by how many: parents, and rows that refer to them. Empty:
+    rows are drawn evenly, or by the rule's skew."""
     owner: bool = False
     """No row is drawn: it is the one to which this event belongs."""
 
@@ -276,6 +281,19 @@ class LearnedEvents(Frozen):
     length_max: int
 
 
+class PlannedPool(Frozen):
+    """Keys of a carried table that made rows refer to: read from the source, masked as the table's own, and drawn from."""
+
+    table: int
+    """Of the plan, whose rows are carried. A table has one pool."""
+    columns: tuple[str, ...]
+    """That are referred to, in the table's order; rows that are NULL in one of them are not in the pool."""
+    rows: int
+    """Exactly so many keys: all of them, or those whose hashes are the smallest."""
+    drawn_by: tuple[int, ...]
+    """Tables whose orders need it."""
+
+
 class TableFilter(Frozen):
     """Which rows of a source table are read, and which references of theirs are kept. SQL; it may hold values.
 
@@ -428,6 +446,7 @@ class Plan(Frozen):
     warnings: tuple[Problem, ...] = ()
     fingerprints: Fingerprints
     key: DataKey
+    pools: tuple[PlannedPool, ...] = ()
     filters: tuple[TableFilter, ...] = Field(default=(), exclude=True)
     """As planned, in the planning process alone: no form in which a plan is written down has them. See ``sealed``."""
     sealed: str = ""

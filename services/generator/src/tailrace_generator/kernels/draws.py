@@ -113,6 +113,30 @@ def earlier(source: Source) -> Draw:
     return draw
 
 
+def fanned(secret: MaskSecret, name: str, rows: int, size: int, groups: Sequence[tuple[int, int]]) -> Draw:
+    """As many rows for each as in the groups: so many of them, so many rows of theirs together. Their shares are kept.
+
+    All rows stand in a line that is shuffled by a key; groups take stretches of it, and in a stretch each of its numbers takes
+    about equally many. Who belongs to which group is shuffled too.
+    """
+    many, theirs = (np.cumsum([group[side] for group in groups]) for side in (0, 1))
+    if not theirs[-1]:
+        groups, many, theirs = [(1, 1)], np.ones(1, np.int64), np.ones(1, np.int64)
+    starts = np.array([0, *(int(end) * size // int(many[-1]) for end in many)], np.int64)
+    stretches = np.array([0, *(int(end) * rows // int(theirs[-1]) for end in theirs)], np.int64)
+    line, order = Permutation(secret, f"{name} line", rows), Permutation(secret, name, size)
+
+    def draw(ordinals: Ordinals) -> Indexes:
+        at = line(ordinals)
+        group = np.searchsorted(stretches[1:], at, side="right")
+        length = stretches[group + 1] - stretches[group]
+        wide = np.maximum(starts[group + 1] - starts[group], 1)
+        place = starts[group] + (at - stretches[group]) * wide // length
+        return order(np.minimum(place, size - 1))
+
+    return draw
+
+
 def digit(secret: MaskSecret, slot: Slot) -> Draw:
     """This column's digit of one number that is another for every row: see ``Slot``."""
     permutation = Permutation(secret, slot.name, slot.total)

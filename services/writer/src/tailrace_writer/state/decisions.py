@@ -109,6 +109,13 @@ class ReadSample:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPools:
+    """Send the work items of these tables' keys, which made rows refer to."""
+
+    tables: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Teach:
     """Name the trainer that is to learn a table."""
 
@@ -220,6 +227,7 @@ Decision: TypeAlias = (
     | Release
     | Send
     | ReadSample
+    | ReadPools
     | Teach
     | KeepModel
     | MarkDone

@@ -16,7 +16,7 @@ from tailrace_shared.plan.model import Problem
 from tailrace_shared.postgres import translated
 from tailrace_writer.comparison.state import apply_comparison_fact
 from tailrace_writer.lane.position import lsn_of
-from tailrace_writer.state import learning, resyncs
+from tailrace_writer.state import learning, pools, resyncs
 
 _NAMED_PROBLEMS = 3
 """Problems quoted in a failure's message; the record carries all of them."""
@@ -132,6 +132,8 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             await learning.note_rejected(connection, fact)
         case m.SampleRead() | m.TrainingSeen() | m.ModelReady():
             await learning.apply_learning_fact(connection, fact)
+        case m.PoolReady():
+            await pools.apply_pool_ready(connection, fact)
         case m.StageFailed() | m.TrainingRefused():
             await connection.execute(
                 "UPDATE tailrace.run SET failure = $3 WHERE run = $1 AND attempt = $2 AND failure IS NULL "

@@ -161,6 +161,9 @@ def _loading(view: RunView, now: float, patience: Patience) -> list[Decision]:
     decided = teaching(view)
     if isinstance(next(iter(decided), None), do.KeepModel):
         return decided
+    unasked = tuple(pool.table for pool in view.pools if pool.unsent)
+    if unasked:
+        decided.append(do.ReadPools(unasked))
     done = tuple(r.key for r in view.open if r.complete)
     if done:
         decided.append(do.MarkDone(done))
@@ -210,7 +213,7 @@ def _missing(view: RunView, now: float, patience: Patience) -> str:
     if view.refusal and not (view.readers and view.generators and view.writers):
         return view.refusal
     unread = any(m.unread and not m.digest for m in view.models) or not all(r.read or r.made for r in view.open)
-    if not view.readers and unread:
+    if not view.readers and (unread or not all(pool.ready for pool in view.pools)):
         return "a reader replica"
     if not view.generators:
         return "a generator replica"
@@ -252,7 +255,7 @@ def _needs_snapshot(view: RunView, now: float, patience: Patience) -> bool:
         return True
     if any(not c.made for c in view.candidates) or any(not (r.read or r.made) for r in view.open):
         return True
-    if any(model.unread and not model.digest for model in view.models):
+    if any(model.unread and not model.digest for model in view.models) or not all(pool.ready for pool in view.pools):
         return True
     blocked = any(t.unfinished and not t.made and not t.loaded and t.after for t in view.tables)
     stuck = any(not r.complete and not r.made for r in view.open) and now - view.last_applied_at >= patience.range_s

@@ -136,6 +136,15 @@ ALTER TABLE tailrace.capture ADD COLUMN waits jsonb NOT NULL DEFAULT '[]';
 """
 """Of which tables changes wait, as the capture has told."""
 
+_POOLS: Final = """
+CREATE TABLE tailrace.pool (
+    run text, attempt int, table_no int, drawn_by int[] NOT NULL,
+    sent_at timestamptz, digest text NOT NULL DEFAULT '', rows bigint,
+    PRIMARY KEY (run, attempt, table_no)
+);
+"""
+"""Keys of carried tables that made rows refer to."""
+
 STEPS: Final[tuple[Step, ...]] = (
     Step(3, _LANES),
     Step(4, _RESYNCS),
@@ -144,6 +153,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(7, _MODELS),
     Step(8, _CAPTURES),
     Step(9, _FRESHNESS),
+    Step(10, _POOLS),
 )
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""

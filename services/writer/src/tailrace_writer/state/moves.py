@@ -135,6 +135,7 @@ async def forget(connection: asyncpg.Connection, run: str, *, replicas: bool = F
     """Remove a run's working rows; its one-line record stays."""
     for table in (
         "ledger", "range", '"table"', "leak", "lane", "capture", "comparison_batch", "comparison_side", "sample", "model",
+        "pool",
     ):  # fmt: skip
         await connection.execute(f"DELETE FROM tailrace.{table} WHERE run = $1", run)
     if replicas:

@@ -15,6 +15,7 @@ from tailrace_shared.plan.model import ORDER
 from tailrace_shared.postgres import translated
 from tailrace_writer.state.learning import read_models
 from tailrace_writer.state.moves import NoRow
+from tailrace_writer.state.pools import read_pools
 from tailrace_writer.state.resyncing import TRIES
 from tailrace_writer.state.view import (
     Candidate,
@@ -161,7 +162,10 @@ async def read_picture(
             )  # fmt: skip
             opened = await connection.fetch(_OPEN, run, attempt) if loading else []
             models, learned = await read_models(connection, run, attempt)
-            candidates = await _candidates(connection, run, attempt, releasable(seen, learned)) if loading else ()
+            pools = await read_pools(connection, run, attempt) if loading else ()
+            candidates = (
+                await _candidates(connection, run, attempt, releasable(seen, learned, pools)) if loading else ()
+            )
             undone = await connection.fetchval(
                 "SELECT count(*) FROM tailrace.ddl WHERE run = $1 AND rebuilt < cardinality(rebuild) AND trouble = ''",
                 run,
@@ -219,6 +223,7 @@ async def read_picture(
         stop_requested=row["stop_requested"],
         lane=None if lane is None else _lane_view(lane),
         models=learned,
+        pools=pools,
         trainers=tuple(sorted(r["replica"] for r in working if r["service"] == "trainer")),
         resync=_resync_view(row),
         keeps=job.mode == "continuous" and _failure_code(row) == "verify.failed",

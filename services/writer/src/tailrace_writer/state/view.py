@@ -133,6 +133,19 @@ class ModelView:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolView:
+    """Keys of a carried table, before the orders of those that refer to it can be released."""
+
+    table: int
+    drawn_by: tuple[int, ...] = ()
+    """Tables that refer to it."""
+    ready: bool = False
+    """They are masked, and on the run's topic."""
+    unsent: bool = False
+    """Its work item is not on the topic, or was sent so long ago that it is sent again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunView:
     """A run's row and what belongs to it."""
 
@@ -193,6 +206,8 @@ class RunView:
     """Once the destination is prepared."""
     models: tuple[ModelView, ...] = ()
     """Of tables that are learned."""
+    pools: tuple[PoolView, ...] = ()
+    """Of carried tables that made rows refer to."""
     trainers: tuple[str, ...] = ()
     """Live replicas that can learn."""
     resync: ResyncView | None = None
@@ -207,9 +222,12 @@ class RunView:
         return sum(r.outstanding_bytes for r in self.open)
 
 
-def releasable(tables: tuple[TableView, ...], models: tuple[ModelView, ...] = ()) -> tuple[int, ...]:
-    """Numbers of the tables whose ranges may be released: every prerequisite is loaded, and its model is there."""
+def releasable(
+    tables: tuple[TableView, ...], models: tuple[ModelView, ...] = (), pools: tuple[PoolView, ...] = ()
+) -> tuple[int, ...]:
+    """Numbers of the tables whose ranges may be released: every prerequisite is loaded, its model and pools are there."""
     loaded, unlearned = {t.number for t in tables if t.loaded}, {m.table for m in models if not m.ready}
+    unlearned |= {table for pool in pools if not pool.ready for table in pool.drawn_by}
     return tuple(
         t.number
         for t in tables
