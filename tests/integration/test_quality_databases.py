@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,12 @@ from tailrace.quality.losses import losses_of
 from tailrace.quality.privacy import Losses
 from tailrace.quality.sampling import held_out_of
 from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.job.load import parse_job
+from tailrace_shared.messages import Check, Failure
 from tailrace_shared.plan.model import Leaf, Learning, PlannedTable
 from tailrace_shared.synthesis import Artefact, Privacy
 from tailrace_trainer.learning.table import learn_table
+from tailrace_writer.state.schema import ensure_schema
 
 SCHEMA = """
 CREATE TABLE customer (
@@ -222,6 +225,78 @@ def test_the_newest_model_of_the_run_tells_what_it_has_memorised(pair: Pair) -> 
     before, *found = asyncio.run(ask())
     assert before == {}
     assert [one[str(name)] for one in found] == [(3.0, 4.0), (5.0, 6.0), (5.0, 6.0)]
+
+
+RUNS = (
+    "01JD0000000000000000000DNE",
+    "01JD0000000000000000000FLD",
+    "01JD0000000000000000000LDG",
+    "01JD0000000000000000000LTR",
+)
+
+
+@pytest.fixture
+def runs(pair: Pair) -> Iterator[tuple[str, ...]]:
+    """Four runs in the destination's state tables: done, failed, still loading, and a later one that is done."""
+    checks = [
+        Check(name="rows public.customer", passed=True),
+        Check(name="leak customer.name", passed=False, detail="3 [b]"),
+    ]
+    failure = Failure(code="generator.failed", message="a generator gave up")
+
+    async def fill() -> None:
+        session = await asyncpg.connect(pair.destination.url(pair.name))
+        await ensure_schema(session)
+        for run, state in zip(RUNS, ("done", "failed", "loading", "done"), strict=True):
+            await session.execute(
+                "INSERT INTO tailrace.run (run, state, job, submitted_at, finished_at, checks, failure) "
+                "VALUES ($1, $2, $3, now(), CASE WHEN $2 <> 'loading' THEN now() END, $4, "
+                "CASE WHEN $2 = 'failed' THEN $5::jsonb END)",
+                run, state, parse_job(JOB, "job.yaml").model_dump_json(),
+                json.dumps([check.model_dump(mode="json") for check in checks]), failure.model_dump_json(),
+            )  # fmt: skip
+        role = pair.destination_url.split("//")[1].split(":")[0]
+        await session.execute(
+            f'GRANT USAGE ON SCHEMA tailrace TO "{role}"; GRANT SELECT ON ALL TABLES IN SCHEMA tailrace TO "{role}"'
+        )
+        await session.close()
+
+    asyncio.run(fill())
+    yield RUNS
+    pair.fetch("destination", "DROP SCHEMA tailrace CASCADE")
+
+
+def test_a_run_has_a_report_of_its_own(pair: Pair, runs: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(JOB)
+    done, failed, loading, later = runs
+
+    def made(run: str) -> Result:
+        environ = {"SOURCE_URL": pair.source_url, "DESTINATION_URL": pair.destination_url}
+        options = ["--job", str(tmp_path / "job.yaml"), "-o", str(tmp_path)]
+        return CliRunner().invoke(create_app(), ["report", run, *options], env=environ)
+
+    def file(run: str, ending: str) -> str:
+        return (tmp_path / f"tailrace-{run}.{ending}").read_text()
+
+    result = made("DNE")
+    assert result.exit_code == 0, result.output
+    assert "1 of 2 checks hold" in result.output
+    assert f"run {later} has loaded this destination since" in result.output
+    assert "leak customer.name" in file(done, "html")
+    assert later in file(done, "html")
+    told = json.loads(file(done, "json"))
+    assert (told["run"]["run"], told["run"]["same_job"], len(told["tables"])) == (done, True, 3)
+    assert 'tailrace_job="likeness"' in file(done, "prom")
+
+    result = made(failed)
+    assert result.exit_code == 1
+    assert "a generator gave up (generator.failed)" in result.output
+    assert "The run failed" in file(failed, "html")
+    assert json.loads(file(failed, "json"))["tables"] == [], "nothing that it loaded is there"
+
+    result = made(loading)
+    assert (result.exit_code, "report.not-done" in result.output) == (2, True)
+    assert made("NOBODY").exit_code == 2
 
 
 def test_a_condition_for_a_table_that_is_not_compared_is_refused(ask: Callable[..., Result]) -> None:
