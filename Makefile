@@ -91,7 +91,7 @@ test-synthesis: $(SYNTHESIS)/.ready ## learning and sampling, with torch in an e
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m pytest tests/unit/trainer tests/unit/synthesis
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(SYNTHESIS)/bin/python -m pytest -m synthesis --timeout 600 tests/e2e
 
-demo-synthesis: $(SYNTHESIS)/.ready ## two tables are learned, and others drawn from what was learned, in about a minute
+demo-synthesis: $(SYNTHESIS)/.ready ## members and their visits are learned, and others drawn from what was learned, in about a minute
 	OMP_NUM_THREADS=1 $(SYNTHESIS)/bin/tailrace demo --synthesis
 
 bench-synthesis: $(SYNTHESIS)/.ready ## quality, cost and privacy of synthetic tables

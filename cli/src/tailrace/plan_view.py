@@ -78,7 +78,7 @@ def _tables(plan: Plan) -> Table:
         masked = sum(column.masked for column in entry.columns)
         table.add_row(
             escape(str(entry.name)),
-            f"{entry.mode}, in part" if entry.filtered else entry.mode,
+            escape(_mode(plan, entry)),
             number(entry.estimated_rows) if entry.estimated_rows >= 0 else "unknown",
             size(sum(r.estimated_bytes for r in entry.ranges)),
             str(len(entry.ranges)),
@@ -86,6 +86,12 @@ def _tables(plan: Plan) -> Table:
             "all made" if entry.mode == "generate" else f"{masked} of {len(entry.columns)}",
         )
     return table
+
+
+def _mode(plan: Plan, table: PlannedTable) -> str:
+    if table.events_of is not None:
+        return f"{table.mode}, events of {plan.table(table.events_of).name}"
+    return f"{table.mode}, in part" if table.filtered else table.mode
 
 
 def _columns(planned: PlannedTable) -> Table:

@@ -11,6 +11,7 @@ CREATE TABLE public.member (
 CREATE TABLE public.visit (
     visit_id integer PRIMARY KEY,
     member_id integer NOT NULL REFERENCES public.member,
+    day date NOT NULL,
     room text NOT NULL,
     minutes integer NOT NULL
 );

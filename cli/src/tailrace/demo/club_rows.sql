@@ -13,9 +13,10 @@ FROM (
 ) AS kinds;
 UPDATE public.member SET spent = 250000, age = 101 WHERE member_id = 4711;
 INSERT INTO public.visit
-SELECT n, 1 + floor(8000 * random() ^ 1.5)::int, room, greatest(5, (usual + 20 * (random() + random() - 1))::int)
+SELECT row_number() OVER (), member_id, joined + (11 * (place + random()))::int, room,
+       greatest(5, (CASE room WHEN 'gym' THEN 60 WHEN 'pool' THEN 40 ELSE 90 END + 20 * (random() + random() - 1))::int)
 FROM (
-    SELECT n, CASE WHEN draw < 0.5 THEN 'gym' WHEN draw < 0.8 THEN 'pool' ELSE 'sauna' END AS room,
-           CASE WHEN draw < 0.5 THEN 60 WHEN draw < 0.8 THEN 40 ELSE 90 END AS usual
-    FROM (SELECT n, random() AS draw FROM generate_series(1, 12000) AS n) AS drawn
+    SELECT member_id, joined, place,
+           (ARRAY['gym', 'pool', 'sauna'])[1 + CASE WHEN random() < 0.7 THEN member_id % 3 ELSE floor(3 * random())::int END] AS room
+    FROM public.member, LATERAL generate_series(1, floor(CASE plan WHEN 'student' THEN 6 ELSE 2.5 END * random())::int) AS place
 ) AS visits;

@@ -1,4 +1,4 @@
-"""A demo of synthetic tables: learned from one database, drawn into another, and compared."""
+"""A demo of synthetic tables: members and their visits, learned from one database, drawn into another, and compared."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ FIGURES = (
     ("… minutes in the sauna, in the pool", "SELECT string_agg(m, ', ') FROM (SELECT round(avg(minutes))::text AS m FROM visit "
      "WHERE room <> 'gym' GROUP BY room ORDER BY room DESC) AS rooms"),
     ("… of members who are there", "SELECT count(*)::text FROM visit JOIN member USING (member_id)"),
+    ("… of a student, of somebody else", "SELECT string_agg(n, ', ') FROM (SELECT round(count(visit_id) / count(DISTINCT "
+     "member_id)::numeric, 1)::text AS n FROM member LEFT JOIN visit USING (member_id) GROUP BY plan = 'student' "
+     "ORDER BY plan = 'student' DESC) AS each"),
+    ("… in the room of the one before", "SELECT round(100 * avg((room = former)::int)) || ' %' FROM (SELECT room, lag(room) OVER "
+     "(PARTITION BY member_id ORDER BY day, visit_id) AS former FROM visit) AS ways WHERE former IS NOT NULL"),
+    ("… days until the next", "SELECT round(avg(days), 1)::text FROM (SELECT lead(day) OVER (PARTITION BY member_id "
+     "ORDER BY day) - day AS days FROM visit) AS gaps"),
 )  # fmt: skip
 """What is compared: a name, and a query over either side."""
 
