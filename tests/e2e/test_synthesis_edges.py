@@ -128,7 +128,7 @@ def edges(runtime: object, pair: Pair) -> dict[str, RunRecord]:
         runtime, pair, replicas={"trainer": 1}, extra={"TAILRACE_TRAINING_PARALLEL": "2"}
     ) as installation:  # type: ignore[arg-type]
         return {
-            "fine": installation.run(job(FINE), seconds=400),
+            "fine": installation.run(job(FINE), seconds=520),
             "refused": installation.run(job(tuple(REFUSED)), seconds=60),
         }
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,9 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from support.browser import Browser
 from support.databases import Pair
 from support.installation import Installation, eventually
 from support.untrained import make_artefact, make_subject
+from tailrace.quality.model import QualityReport
 from tailrace_shared.messages import RunRecord
 from tailrace_shared.synthesis import Privacy
 from tailrace_trainer.learning.table import learn_table
@@ -72,6 +77,8 @@ class Learned:
     pair: Pair
     digest: dict[str, tuple[int, int]]
     models: dict[str, str]
+    report: Path
+    """A folder with the run's report."""
 
 
 def digests(record: RunRecord) -> dict[str, str]:
@@ -84,14 +91,32 @@ def pair(new_pair: Callable[..., Pair]) -> Pair:
 
 
 @pytest.fixture(scope="module")
-def learned(runtime: object, pair: Pair) -> Learned:
+def learned(runtime: object, pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    folder = tmp_path_factory.mktemp("report")
     with Installation(runtime, pair, replicas={"trainer": 1}) as installation:  # type: ignore[arg-type]
         record = installation.run(JOB, seconds=180)
         assert record.state == "done", record.failure or record.problems
         assert [check for check in record.checks if not check.passed] == []
         assert {model.state for model in record.models} == {"ready"}
         eventually(lambda: not installation.topics_left(), 60, "the run's topics are gone")
-    return Learned(pair, pair.digest(), digests(record))
+        reported(installation, pair, record.run, folder)
+    return Learned(pair, pair.digest(), digests(record), folder)
+
+
+def reported(installation: Installation, pair: Pair, run: str, folder: Path) -> None:
+    """``tailrace report`` of the run, named by its end."""
+    subprocess.run(
+        [sys.executable, "-m", "tailrace", "report", run[-8:], "-o", str(folder)],
+        env={
+            **os.environ,
+            **installation.runtime.kafka_settings,
+            "TAILRACE_NAMESPACE": installation.namespace,
+            "SOURCE_URL": pair.source_url,
+            "DESTINATION_URL": pair.destination_url,
+        },
+        timeout=300,
+        check=True,
+    )
 
 
 @needs_torch
@@ -115,6 +140,27 @@ def test_drawn_rows_have_the_dependence_of_the_source_and_none_of_its_people(lea
     assert ask("destination", "SELECT array[min(always), max(always)] FROM person") == [7, 7]
     gaps = ask("destination", "SELECT avg((age IS NULL)::int)::float8 FROM person")
     assert gaps == pytest.approx(0.05, abs=0.02)
+
+
+@needs_torch
+def test_the_run_has_a_report_of_likeness_and_privacy(learned: Learned, tmp_path: Path) -> None:
+    (html,), (told,), (figures,) = (list(learned.report.glob(f"tailrace-*.{end}")) for end in ("html", "json", "prom"))
+    report = QualityReport.model_validate_json(told.read_text())
+    tables = {table.name: table for table in report.tables}
+    person = tables["public.person"]
+    assert report.run is not None
+    assert all(check.passed for check in report.run.checks)
+    assert person.shape is not None
+    assert person.shape < 0.1
+    assert [gate.verdict for gate in person.gates if gate.name == "gap"] != ["unmeasured"], "the model tells its losses"
+    assert {sequence.parent for sequence in tables["public.visit"].sequences} == {"public.person"}
+    assert 'table="public.person",tailrace_job="learned"' in figures.read_text()
+    assert "canary-mail.test" not in html.read_text() + told.read_text()
+    browser = Browser.installed(tmp_path)
+    if browser is not None:
+        found = browser.measure(html.read_text(), 360)
+        assert found["scroll"] == found["width"] == 360, str(found)
+        assert (found["out"], found["cut"], found["over"]) == ([], [], []), found
 
 
 @needs_torch
