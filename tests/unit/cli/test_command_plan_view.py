@@ -119,3 +119,5 @@ def test_a_plan_ends_with_rows_bytes_and_a_time_that_is_called_an_estimate() -> 
 def test_a_generated_table_says_that_all_its_columns_are_made() -> None:
     made = PlannedTable(number=0, name=NAME, mode="generate", columns=plan().tables[0].columns, estimated_rows=7)
     assert "all made" in shown(PlanResult(plan=plan(tables=(made,))))
+    events = made.model_copy(update={"number": 1, "events_of": 0})
+    assert "generate, events of public.customer" in shown(PlanResult(plan=plan(tables=(made, events))))

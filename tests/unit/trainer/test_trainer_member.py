@@ -6,7 +6,7 @@ import importlib.util
 
 import pytest
 
-from support.catalogues import catalogue, table
+from support.catalogues import catalogue, foreign_key, table
 from support.catalogues import plan as plan_of
 from tailrace_shared.batch import BatchId
 from tailrace_shared.plan.model import Plan
@@ -56,6 +56,25 @@ def test_small_tables_are_learned_for_more_epochs_unless_the_job_says_how_many()
     fixed = planned("epochs: 7")
     assert fixed.table(0).learning is not None
     assert request_of(fixed, fixed.table(0).learning, 5_000).epochs_max == 7  # type: ignore[arg-type]
+
+
+def test_a_request_for_entities_and_their_events_has_both_and_what_joins_them() -> None:
+    visit = table("visit", "visit_id int4!", "person_id int8!", "day date!", "price int4", primary=["visit_id"])
+    result = plan_of(
+        "policy: halt\ntables:\n  public.person: {mode: synthesize, rows: 9}\n  public.visit:\n    mode: synthesize\n"
+        "    sequence: {entity: public.person, order: day, length_max: 70}\n",
+        catalogue(PERSON, visit, keys=[foreign_key("visit", ["person_id"], "person")]),
+    )
+    assert result.plan is not None, result.problems
+    learning = result.plan.table(0).learning
+    assert learning is not None
+    asked = request_of(result.plan, learning, 5_000, 30_000)
+    assert asked.events is not None
+    assert (asked.events.key, asked.events.foreign_key, asked.events.order) == ("id", "person_id", "day")
+    assert [c.name for c in asked.columns] == ["age", "town", "born"], "keys are made, not learned"
+    assert [(c.name, c.nullable) for c in asked.events.columns] == [("day", False), ("price", True)]
+    assert (asked.events.length_max, asked.events.table) == (70, "public.visit")
+    assert (asked.epochs_max, asked.events.epochs_max) == (300, EPOCHS)
 
 
 def test_a_sample_is_complete_when_every_batch_was_there_however_often() -> None:
