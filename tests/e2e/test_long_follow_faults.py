@@ -13,13 +13,15 @@ import asyncpg
 import pytest
 from aiokafka import TopicPartition
 
-from support.databases import Pair
+from support.databases import Pair, make_pair
 from support.followed import JOB, SCHEMA, Followed
 from support.following import caught_up, let_follow, slots, streaming
 from support.installation import Installation, eventually
 from support.tcp_proxy import Behind, proxied
 from support.wholeness import seen_wrong
+from support.wrapping import bring_near_the_wrap
 from tailrace.embedded.kafka import EmbeddedKafka
+from tailrace.embedded.postgres import EmbeddedPostgres
 from tailrace.embedded.runtime import Runtime
 from tailrace_shared import topics
 from tailrace_shared.messages import PauseRequested, ResumeRequested
@@ -155,6 +157,64 @@ def test_a_slot_that_was_dropped_is_told_and_everything_is_read_anew(world: Foll
         assert any("slot" in r.waiting_for or "slot" in str(r) for r in world.installation.records(run))
         hammer.quiet.set()
         world.is_equal(run, attempt=2)
+
+
+def test_a_slot_that_the_source_gives_up_for_its_size_is_told_and_everything_is_read_anew(world: Followed) -> None:
+    """Nobody captures for longer than max_slot_wal_keep_size lasts."""
+    world.reset()
+    run = world.submit()
+    pair, installation = world.pair, world.installation
+    status = "SELECT wal_status FROM pg_replication_slots WHERE database = current_database()"
+    installation.scale("reader", 0)
+    try:
+        pair.source.run_sql("ALTER SYSTEM SET max_slot_wal_keep_size = '32MB'")
+        pair.source.run_sql("SELECT pg_reload_conf()")
+
+        def given_up() -> bool:
+            pair.source.run_sql(
+                "SELECT pg_logical_emit_message(false, 'noise', repeat('x', 1000000)) FROM generate_series(1, 40);"
+                "SELECT pg_switch_wal(); CHECKPOINT",
+                pair.name,
+            )
+            return pair.value("source", status) == "lost"
+
+        eventually(given_up, 60, "the source gives the slot up")
+        pair.source.run_sql("INSERT INTO twin_a VALUES (78, 1); INSERT INTO twin_b VALUES (78, 1)", pair.name)
+    finally:
+        pair.source.run_sql("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        pair.source.run_sql("SELECT pg_reload_conf()")
+        installation.scale("reader", 1)
+    world.again(run)
+    assert "slot-lost" in installation.logs()
+    assert pair.value("source", status) == "reserved"
+    world.is_equal(run, attempt=2)
+
+
+def test_a_source_whose_transaction_ids_come_round_is_followed_across(
+    runtime: Runtime, destination: EmbeddedPostgres
+) -> None:
+    # Autovacuum would take what was frozen before the jump for younger than it is, and remove the commit log of the jump's near side.
+    source = runtime.start_postgres("wrap-source", fsync=False, settings={"autovacuum": "off"})
+    pair = make_pair("wrap", source, destination, SCHEMA)
+    let_follow(pair)
+    with Installation(runtime, pair, canaries="canary-mail.test") as installation:
+        world = Followed(pair, installation)
+        world.reset()
+        bring_near_the_wrap(pair.source, 1_000)
+        with world.hammered(20) as hammer:
+            run = world.submit()
+            eventually(lambda: wrapped(pair), 120, "transaction ids have come round")
+            time.sleep(2)
+            hammer.quiet.set()
+            world.is_equal(run)
+
+
+def wrapped(pair: Pair) -> bool:
+    left = pair.value(
+        "source", "SELECT 4294967296 - pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296"
+    )
+    assert isinstance(left, Decimal)
+    return left > 1 << 31
 
 
 @pytest.mark.parametrize("kind", ["changes", "masked-changes"])

@@ -14,6 +14,7 @@ def at(seconds: float) -> datetime:
 
 def row(**changes: Any) -> dict[str, Any]:
     level = {"tail": 10, "position": 10, "committed_at": at(90), "applied_at": at(90.25), "seen_at": at(100)}
+    level["caught_up"] = False
     return level | changes
 
 
@@ -42,3 +43,7 @@ def test_before_anything_is_known_nothing_is_told() -> None:
 
 def test_clocks_that_differ_make_no_negative_lag() -> None:
     assert Lag().look(row(committed_at=at(95)), 91.0) == 0.0
+
+
+def test_a_lane_that_has_ended_is_not_behind_though_nobody_captures() -> None:
+    assert Lag().look(row(caught_up=True), 500.0) == 0.0

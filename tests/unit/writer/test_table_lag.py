@@ -20,6 +20,7 @@ def at(seconds: float) -> datetime:
 def row(*waits: TableWaits, **changes: Any) -> dict[str, Any]:
     level = {
         "position": 0x100, "tail": 0x100, "source_end": 0x180, "seen_at": at(99), "behind_s": 0.0, "committed_at": at(95),
+        "caught_up": False,
         "waits": json.dumps([one.model_dump(mode="json") for one in waits]),
     }  # fmt: skip
     return level | changes
@@ -47,6 +48,7 @@ def told(lane: dict[str, Any], state: str = "loaded", former: dict[str, Any] | N
         pytest.param(row(waiting(92.5, 0x100, 0x140), tail=0x140, behind_s=9.0), (9.0, 0x80), id="that, and they wait"),
         pytest.param(row(seen_at=at(60), tail=0x120), (40.0, 0x60), id="nobody captures"),
         pytest.param(row(seen_at=at(60), tail=0x120, behind_s=2.0), (42.0, 0x60), id="nobody does, and it was behind"),
+        pytest.param(row(seen_at=at(60), caught_up=True), (0.0, 0), id="the lane has ended"),
         pytest.param(row(waiting(101.0, 0x100, 0x140), tail=0x140), (0.0, 0x80), id="clocks that differ"),
     ],
 )  # fmt: skip

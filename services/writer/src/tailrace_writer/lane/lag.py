@@ -24,6 +24,8 @@ class Lag:
         Where it lacks none: how long the newest one took, while changes come, else 0. The source's clock counts for one and the
         destination's for the other: what they differ by is in it.
         """
+        if row["caught_up"]:  # it has ended: nobody captures any more
+            return 0.0
         committed, applied, seen = (_seconds(row[name]) for name in ("committed_at", "applied_at", "seen_at"))
         if row["tail"] > row["position"]:
             since = max((t for t in (committed, self._level_at) if t is not None), default=None)

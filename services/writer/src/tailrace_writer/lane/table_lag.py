@@ -34,6 +34,8 @@ class TableLags:
             return self._left(former or {})
         if state != "loaded" or self._lane["seen_at"] is None:
             return {}
+        if self._lane["caught_up"]:  # the lane has ended, and nobody captures any more
+            return {"lag_s": 0.0}
         seconds, known = self._everywhere()
         if (waits := self._waits.get(table)) is not None:
             seconds, known = self._waiting(waits, seconds, known)
