@@ -402,3 +402,30 @@ async def test_a_sequence_that_counts_down_is_taken_no_step_back(
     await staged(database, connection, seat, planned, {1: children([-5, -6], [1, 2])})
     await append.move_and_conclude(connection, seat, planned, [], 5)
     assert await connection.fetchval("SELECT nextval('down')") == -32769
+
+
+@pytest.mark.parametrize("used", [False, True])
+async def test_what_is_not_moved_leaves_sequences_where_they_were(
+    database: Database, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, used: bool
+) -> None:
+    sequence = "SELECT last_value, is_called FROM parent_id_seq"
+    before = await connection.fetchrow(sequence)
+    planned = appending(sequences=(SequenceStep(schema_name="public", name="parent_id_seq", table=0, column="id"),))
+    seat = await begun(database, connection, planned)
+    await staged(database, connection, seat, planned, {0: rows_of([100])})
+    meanwhile: list[int] = []
+
+    async def lost(*_: object) -> None:
+        assert await connection.fetchrow(sequence) != before
+        if used:
+            other = await database.destination().connect()
+            meanwhile.append(await other.fetchval("SELECT nextval('parent_id_seq')"))
+            await other.close()
+        raise Deposed(RUN)
+
+    monkeypatch.setattr(undo, "conclude", lost)
+    with pytest.raises(Deposed):
+        await append.move_and_conclude(connection, seat, planned, [], 5)
+    assert await connection.fetchval("SELECT count(*) FROM parent") == 2
+    after = await connection.fetchrow(sequence)
+    assert after == before if not used else tuple(after) == (meanwhile[0], True), "nobody gets a value twice"

@@ -196,3 +196,17 @@ async def test_the_ground_says_what_the_role_may(database: Database, connection:
     assert ground.extensions == {"plpgsql": "pg_catalog"}
     assert ground.available["citext"]
     assert not ground.available["pageinspect"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_an_extension_that_somebody_else_has_made_since_the_plan_stays(
+    database: Database, connection: asyncpg.Connection, there: bool
+) -> None:
+    if there:
+        await connection.execute("CREATE EXTENSION citext")
+    planned = creating(steps((("EXTENSION", "citext", "CREATE EXTENSION IF NOT EXISTS citext"), *MADE)))
+    seat = await begun(database, connection, planned)
+    await undo.restart(connection, seat, "loading", 5, empty=True)
+    assert await connection.fetchval("SELECT count(*) FROM pg_extension WHERE extname = 'citext'") == int(there)
+    _, notes, other = await left(connection)
+    assert (notes, other) == (0, False)

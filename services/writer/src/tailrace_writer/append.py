@@ -5,10 +5,12 @@ Whoever dies, loses the lead or meets a row that a constraint does not admit: no
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import asyncpg
 
 from tailrace_shared.crash import crash_point
-from tailrace_shared.errors import TerminalError
+from tailrace_shared.errors import TailraceError, TerminalError
 from tailrace_shared.messages import Check
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.postgres import map_error, translated
@@ -17,7 +19,7 @@ from tailrace_shared.verify.constraints import broken_deferrable
 from tailrace_shared.verify.sequences import sequence_checks
 from tailrace_writer import undo
 from tailrace_writer.counts import ledger_rows
-from tailrace_writer.sequences import set_sequences
+from tailrace_writer.sequences import Moved, put_back, set_sequences
 from tailrace_writer.staging import analyze, orphans, place, quoted
 from tailrace_writer.state.moves import Seat, as_json, close_fence, move, require
 
@@ -44,28 +46,46 @@ async def move_and_conclude(
     Raises TerminalError (``append.conflict``) that names the constraint which does not admit the rows, and
     ``append.rows-differ`` where a rule or trigger of the destination makes something else of them.
     """
-    with translated():
-        async with connection.transaction():
-            await close_fence(connection, seat.run, lock_timeout_s)
-            await require(connection, seat, "verifying")
-            if plan.replica_role:
-                await _hold_still(connection, plan)
-            for step in plan.ddl:
-                if step.kind == "trigger":
-                    await connection.execute(step.drop)
-            grown = await _move(connection, seat, plan)
-            for step in plan.ddl:
-                if step.kind == "trigger":
-                    for statement in step.rebuild:
-                        await connection.execute(statement)
-            await set_sequences(connection, plan)
-            checks = [*_with_growth(checks, plan, grown), *await _sequences(connection, plan)]
-            for table in plan.tables:
-                await connection.execute(f"DROP TABLE {quoted(place(plan, table))}")
-            said = as_json([check.model_dump() for check in checks])
-            crash_point("leader.before-moved")
-            await undo.conclude(connection, seat, "verifying", "done", "checks = $6", said)
+    moved: list[Moved] = []
+    try:
+        with translated():
+            await _all_at_once(connection, seat, plan, checks, lock_timeout_s, moved)
+    except BaseException:
+        if not connection.is_closed():  # a transaction does not take back where sequences stand
+            with suppress(TailraceError):
+                await put_back(connection, moved)
+        raise
     crash_point("leader.after-ledger-gone")
+
+
+async def _all_at_once(
+    connection: asyncpg.Connection,
+    seat: Seat,
+    plan: Plan,
+    checks: list[Check],
+    lock_timeout_s: float,
+    moved: list[Moved],
+) -> None:
+    async with connection.transaction():
+        await close_fence(connection, seat.run, lock_timeout_s)
+        await require(connection, seat, "verifying")
+        if plan.replica_role:
+            await _hold_still(connection, plan)
+        for step in plan.ddl:
+            if step.kind == "trigger":
+                await connection.execute(step.drop)
+        grown = await _move(connection, seat, plan)
+        for step in plan.ddl:
+            if step.kind == "trigger":
+                for statement in step.rebuild:
+                    await connection.execute(statement)
+        await set_sequences(connection, plan, moved=moved)
+        checks = [*_with_growth(checks, plan, grown), *await _sequences(connection, plan)]
+        for table in plan.tables:
+            await connection.execute(f"DROP TABLE {quoted(place(plan, table))}")
+        said = as_json([check.model_dump() for check in checks])
+        crash_point("leader.before-moved")
+        await undo.conclude(connection, seat, "verifying", "done", "checks = $6", said)
 
 
 async def _hold_still(connection: asyncpg.Connection, plan: Plan) -> None:

@@ -24,6 +24,12 @@ SET LOCAL default_tablespace = '';
 """
 """As pg_dump's script sets them: names are qualified, bodies may name what comes later."""
 _TABLE = "DROP TABLE IF EXISTS "
+_EXTENSION = "DROP EXTENSION IF EXISTS "
+_OURS = """
+SELECT xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid FROM pg_catalog.pg_extension
+WHERE pg_catalog.quote_ident(extname) = $1
+"""
+"""Whether this very transaction has made an extension: its row has the transaction's number."""
 _MADE = """
 SELECT attempt, number, name, drop_sql FROM tailrace.ddl
 WHERE run = $1 AND kind = 'create' AND drop_sql <> '' AND trouble = '' ORDER BY attempt DESC, number DESC
@@ -38,16 +44,21 @@ async def make(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> None:
     if not steps:
         raise TerminalError("create.refused", "the plan does not say what is to be made", "Please report this.")
     await connection.execute(_SETTINGS)
+    drops = {step.number: step.drop for step in steps}
     for step in steps:
         for statement in step.create:
             await _execute(connection, step, statement)
+        if step.drop.startswith(_EXTENSION):  # IF NOT EXISTS: somebody else may have made it since the plan was made
+            ours = await connection.fetchval(_OURS, step.drop.removeprefix(_EXTENSION))
+            drops[step.number] = step.drop if ours else ""
     await connection.execute("SET LOCAL search_path = DEFAULT")
     await connection.executemany(
         "INSERT INTO tailrace.ddl (run, attempt, number, kind, schema_name, table_name, name, drop_sql, rebuild) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         [
             (
-                seat.run, seat.attempt, s.number, s.kind, s.table.schema_name, s.table.name, s.name, s.drop, list(s.rebuild),
+                seat.run, seat.attempt, s.number, s.kind, s.table.schema_name, s.table.name, s.name, drops[s.number],
+                list(s.rebuild),
             )
             for s in steps
         ],

@@ -6,7 +6,8 @@ never meet a key that Tailrace loads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -49,12 +50,37 @@ def just_beyond(extreme: int, following: int, limits: asyncpg.Record, *, down: b
     return None if following > extreme else min(extreme + 1, limits["max_value"])
 
 
-async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: bool = False) -> None:
+class Moved(NamedTuple):
+    """A sequence that was set, and what it was before."""
+
+    name: str
+    """Quoted, with its schema."""
+    start: int
+    """The value that it gives next."""
+    last: int
+    called: bool
+
+
+async def put_back(connection: asyncpg.Connection, moved: Sequence[Moved]) -> None:
+    """Set sequences to what they were, since no transaction does that. One that somebody has used meanwhile stays."""
+    with translated():
+        for sequence in moved:
+            await connection.execute(
+                f"SELECT pg_catalog.setval($1::text::regclass, $2, $3) FROM {sequence.name} "
+                "WHERE last_value = $4 AND NOT is_called",
+                sequence.name, sequence.last, sequence.called, sequence.start,
+            )  # fmt: skip
+
+
+async def set_sequences(
+    connection: asyncpg.Connection, plan: Plan, *, behind: bool = False, moved: list[Moved] | None = None
+) -> None:
     """Set every sequence of the plan; setting it again to the same place is fine. ``behind``: only those that would give a key
     that is there.
 
     Columns may share a sequence, by their defaults: it starts above the largest key of all of them. In the mode append one that
     gives free values above the region of the new keys already stays where it is: each load would push it into the next region.
+    ``moved`` gets what they were, before any of them is set.
     """
     shared: dict[tuple[str, str], list[SequenceStep]] = {}
     for step in plan.sequences:
@@ -87,6 +113,11 @@ async def set_sequences(connection: asyncpg.Connection, plan: Plan, *, behind: b
                 start = just_beyond(extreme, await _following(connection, schema, name), limits, down=down)
             if start is not None:
                 starts.append((qualified(schema, name), start))
+        for name, start in starts if moved is not None else ():
+            before = await connection.fetchrow(f"SELECT last_value, is_called FROM {name}")
+            assert moved is not None
+            assert before is not None
+            moved.append(Moved(name, start, before["last_value"], before["is_called"]))
         await connection.executemany("SELECT pg_catalog.setval($1::text::regclass, $2, false)", starts)
 
 
