@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailrace.commands.options import AsJson, JobFile
+from tailrace.commands.options import AsJson
 from tailrace.console import Output
 from tailrace_shared.errors import ExitCode
 from tailrace_shared.job.load import load_job
 
+if TYPE_CHECKING:
+    from tailrace.quality.model import QualityReport
+    from tailrace_shared.plan.model import Problem
+
 
 def quality(
-    job_file: JobFile,
+    job_file: Annotated[
+        Path,
+        typer.Argument(
+            help="The job file (YAML); or a Parquet file of real rows.",
+            metavar="JOB.YAML|REAL.PARQUET",
+            show_default=False,
+        ),
+    ],
+    made: Annotated[
+        Path | None,
+        typer.Argument(help="Beside real rows in a file: those that were drawn.", metavar="[MADE.PARQUET]"),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="FILE.HTML", help="Write a page for people there, in one file."),
@@ -31,7 +46,7 @@ def quality(
         typer.Option(
             "--held-out",
             metavar="TABLE=CONDITION",
-            help="Rows of the source that nothing was learned from. Repeatable.",
+            help="Rows of the source that nothing was learned from. Repeatable. Beside files: a Parquet file of them.",
         ),
     ] = None,
     targets: Annotated[
@@ -65,6 +80,8 @@ def quality(
     synthetic rows whether they repeat what was learned. No value of a single row is written or printed.
     Ends with 1 when a privacy gate fails. docs/quality.md explains every figure.
 
+    With two Parquet files it compares those: no database is needed.
+
     Example: [bold]tailrace quality job.yaml -o quality.html[/bold]
     """
     from tailrace.problem_lines import problem_lines
@@ -79,9 +96,19 @@ def quality(
     for path in (out, metrics):
         if path is not None:
             require_writable(path)
-    job = load_job(job_file)
-    wanted = wanted_of(rows, seed, held_out or [], targets or [], orders or [])
-    problems, found = asyncio.run(quality_of(job, tables or [], wanted, k, run, output))
+    if made is not None:
+        from tailrace.quality.from_files import quality_of_files
+
+        problems: list[Problem] = []
+        target = targets[-1].rpartition("=")[2] if targets else None
+        with output.busy("comparing"):
+            found: QualityReport | None = quality_of_files(
+                job_file, made, held_out or [], target, rows=rows, seed=seed, k=k
+            )
+    else:
+        job = load_job(job_file)
+        wanted = wanted_of(rows, seed, held_out or [], targets or [], orders or [])
+        problems, found = asyncio.run(quality_of(job, tables or [], wanted, k, run, output))
     if found is None:
         output.data({"problems": [problem.model_dump(mode="json") for problem in problems]})
         output.say(*problem_lines(problems), "[bold red]the job cannot be planned[/bold red]")
