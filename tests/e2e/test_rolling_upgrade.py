@@ -211,3 +211,18 @@ def test_passwords_of_both_databases_change_while_a_run_is_there(
     ends_equal(installation, pair, run, shop_job)
     for secret in ("the second", "the third", "the%20second"):
         assert secret not in installation.logs()
+
+
+def test_half_a_change_of_the_mask_secret_masks_nothing_and_is_said(
+    install: Callable[..., Installation], new_shop: Callable[..., Pair], shop_job: str
+) -> None:
+    pair = new_shop("halfway", 100)
+    installation, run = followed(install, pair, shop_job)
+    held = pair.digest()
+    replaced(installation, "generator", TAILRACE_MASK_SECRET="another mask secret, as long as it must be")
+    change(pair, 1)
+    told = installation.wait(run, lambda r: r.waiting_for.startswith("a generator replica that can") or r.terminal, 60)
+    assert "secret" in told.waiting_for
+    assert pair.digest() == held, "nothing is masked by another mapping"
+    replaced(installation, "generator")
+    ends_equal(installation, pair, run, shop_job)
