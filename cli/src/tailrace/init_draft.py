@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from tailrace.init_checks import meeting
 from tailrace.init_create import creating
 from tailrace.init_links import Links
 from tailrace.init_rules import Candidate, Preset, Subject, candidates
@@ -184,7 +185,11 @@ def _choice(draft: Draft, table: Table, column: Column) -> Choice:
         in_key=closure is not None,
         means=str(means) if means else None,
     )
-    return Choice(ref, column, finding, candidates(subject, draft.preset), followers=tuple(members))
+    proposed = candidates(subject, draft.preset)
+    checks = [check for check in (target or table).checks if column.name in check.columns]
+    return Choice(
+        ref, column, finding, meeting(proposed, theirs, checks) if checks else proposed, followers=tuple(members)
+    )
 
 
 def _identifies(table: Table, column: Column) -> bool:
