@@ -7,10 +7,13 @@ import io
 import pytest
 from rich.console import Console
 
-from support.catalogues import catalogue, planned, table
+from support.catalogues import catalogue, foreign_key, planned, table
 from tailrace.commands.preview import chosen_tables
-from tailrace.preview_rows import Preview
+from tailrace.preview_rows import Preview, unlearned
 from tailrace.preview_view import preview_data, preview_table, visible
+from tailrace_generator.kernels import MaskSecret
+from tailrace_generator.making import TableMaker
+from tailrace_generator.workshop import Workshop
 from tailrace_shared.errors import UsageError
 from tailrace_shared.plan.model import Plan
 
@@ -74,3 +77,19 @@ def test_tables_are_chosen_by_name_and_an_ambiguous_or_unknown_one_is_refused(pl
     with pytest.raises(UsageError, match="carries no table custmer") as error:
         chosen_tables(plan, ["custmer"])
     assert "customer" in error.value.remedy
+
+
+def test_of_events_only_what_needs_no_model_is_made() -> None:
+    source = catalogue(
+        table("person", "id int4!", "age int4", primary=["id"]),
+        table("visit", "id int4!", "person_id int4!", "day date!", "note text", primary=["id"]),
+        keys=[foreign_key("visit", ["person_id"], "person")],
+    )
+    found = planned(
+        "policy: halt\ntables:\n  public.person: {mode: synthesize, rows: 50}\n"
+        "  public.visit: {mode: synthesize, sequence: {entity: public.person, order: day}, columns: {note: mock.city}}\n",
+        source,
+    )
+    visit = unlearned(found.table(1))
+    assert [column.name for column in visit.columns] == ["id", "note"], "whose they are is drawn with them"
+    assert TableMaker(visit, Workshop(found, MaskSecret.of("a secret of the tests")))(0, 3).num_rows == 3

@@ -7,6 +7,8 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.catalogues import catalogue, foreign_key, table
 from support.catalogues import planned as plan_of
@@ -140,6 +142,22 @@ def test_events_at_one_place_are_moved_apart_each_entity_for_itself(kind: pa.Dat
     found = apart(events, "at").batch.column("at")
     assert found.type == kind
     assert (found.view(raw) if kind != raw else found).to_pylist() == [5, 6, 7, 9, 3, 4, 5]
+
+
+@given(st.lists(st.lists(st.integers(-5, 5), max_size=6).map(sorted), max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_who_is_moved_stays_in_order_and_moves_no_further_than_it_must(sequences: list[list[int]]) -> None:
+    owners = np.repeat(np.arange(len(sequences)), [len(s) for s in sequences])
+    places = np.concatenate([np.arange(len(s)) for s in sequences] or [np.zeros(0)]).astype(np.int64)
+    values = pa.array([value for s in sequences for value in s], pa.int64())
+    events = Events(pa.RecordBatch.from_arrays([values], ["at"]), owners, places)
+    expected: list[int] = []
+    for sequence in sequences:
+        last = -100
+        for value in sequence:
+            last = max(value, last + 1)
+            expected.append(last)
+    assert apart(events, "at").batch.column("at").to_pylist() == expected
 
 
 def test_a_model_of_one_table_draws_no_events() -> None:

@@ -34,10 +34,12 @@ async def losses_of(destination: asyncpg.Connection, tables: Iterable[PlannedTab
                 model = table.learning.model
                 data = await destination.fetchval(_NEWEST, str(table.name), model, run)
                 if data is not None:
-                    for header in headers_of(load_model(data)):
+                    events = table.learning.events
+                    names = [table.name] if events is None else [table.name, events.source.name]
+                    for name, header in zip(names, headers_of(load_model(data)), strict=False):
                         training = header.training
                         if training.digest:  # differentially private ones do not tell
-                            found[header.table] = Losses(training.loss, training.held_out_loss)
+                            found[str(name)] = Losses(training.loss, training.held_out_loss)
         except asyncpg.InsufficientPrivilegeError:
             return {}
     return found
