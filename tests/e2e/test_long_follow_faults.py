@@ -193,7 +193,7 @@ def test_a_slot_that_the_source_gives_up_for_its_size_is_told_and_everything_is_
 def test_a_source_whose_transaction_ids_come_round_is_followed_across(
     runtime: Runtime, destination: EmbeddedPostgres
 ) -> None:
-    # Autovacuum would take what was frozen before the jump for younger than it is, and remove the commit log of the jump's near side.
+    # Autovacuum would take what was frozen before the jump for younger than it is, and remove the commit log that is in use.
     source = runtime.start_postgres("wrap-source", fsync=False, settings={"autovacuum": "off"})
     pair = make_pair("wrap", source, destination, SCHEMA)
     let_follow(pair)
