@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 import numpy as np
@@ -11,13 +12,15 @@ import pytest
 from support.catalogues import catalogue, table
 from support.catalogues import plan as plan_of
 from support.untrained import make_artefact, make_subject
+from tailrace_generator.asked import typed
 from tailrace_generator.kernels import MaskSecret, build
 from tailrace_generator.making import TableMaker
-from tailrace_generator.sampling import BLOCK_ROWS
+from tailrace_generator.sampling import BLOCK_ROWS, Sampler
 from tailrace_generator.workshop import Workshop
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.synthesis import Artefact, Privacy
+from tailrace_shared.types import arrow_type
 from tailrace_trainer.learning.table import learn_table
 
 SECRET = MaskSecret.of("a secret of the tests")
@@ -136,3 +139,29 @@ def test_context_goes_through_its_rule_and_maps_as_in_a_carried_table(model: Art
     assert set(rows["city"].to_pylist()) == set(masked.to_pylist())
     assert not set(rows["city"].to_pylist()) & set(CITIES)
     assert set(rows["paid"].to_pylist()) == {True, False}
+
+
+MOMENTS = {
+    "date": [date(2020, 1, 1 + day) for day in range(4)],
+    "time": [time(1, 2, 3, 7 * n) for n in range(4)],
+    "timestamp": [datetime(2020, 1, 1, 2, 3, 4, 5 * n, tzinfo=UTC).replace(tzinfo=None) for n in range(4)],
+    "timestamptz": [datetime(2020, 1, 1, 2, 3, 4, 5 * n, tzinfo=UTC) for n in range(4)],
+    "bool": [True, False, True, False],
+    "float8": [1.5, 2e300, -0.1, 3.0],
+    "_text": ["{a}", "{b,c}", "{}", "{d}"],
+}
+
+
+@pytest.mark.parametrize("base", MOMENTS)
+def test_values_of_every_kind_that_context_takes_are_drawn_as_they_were_and_can_be_given(base: str) -> None:
+    rng = np.random.default_rng(1)
+    subject = make_subject("x", base, True, "category")
+    values = pa.array(
+        [MOMENTS[base][k] if k < 4 else None for k in rng.integers(0, 5, 1_000)], arrow_type(subject.type)
+    )
+    coded = learn_table(pa.table({"x": values}), [subject], Privacy(), rng, first=("x",))
+    artefact = make_artefact(coded, Privacy(), calibrated=True)
+    sampler = Sampler(artefact, 1)
+    assert set(sampler.rows(0, 500)["x"].to_pylist()) == set(values.to_pylist())
+    texts = values.slice(0, 50).cast(pa.string())
+    assert sampler.complete(typed(pa.table({"x": texts}), sampler.schema))["x"].equals(values.slice(0, 50))

@@ -8,7 +8,7 @@ from math import inf
 import numpy as np
 import pyarrow as pa
 
-from tailrace_generator.sampling import BLOCK_ROWS, Sampler
+from tailrace_generator.sampling import BLOCK_ROWS, Sampler, of_texts
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.generators import Ai
 from tailrace_shared.job.drawing import Combinations
@@ -40,8 +40,9 @@ def typed(seeds: pa.Table, schema: pa.Schema) -> pa.RecordBatch:
         if (at := schema.get_field_index(name)) < 0:
             raise _no_seed(name, "the model does not know it")
         try:
-            arrays.append(values.cast(schema.field(at).type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            wire = schema.field(at).type
+            arrays.append(of_texts(values, wire) if pa.types.is_string(values.type) else values.cast(wire))
+        except (ValueError, pa.ArrowNotImplementedError):  # ArrowInvalid is a ValueError
             raise _no_seed(name, f"some value is no {schema.field(at).type}") from None
     return pa.RecordBatch.from_arrays(arrays, names=seeds.schema.names)
 
@@ -81,8 +82,8 @@ def _among(group: Combinations, schema: pa.Schema) -> Among:
         texts = pa.array([text_of(row[place]) for row in group.values], pa.string())
         if (at := schema.get_field_index(name)) >= 0:
             try:
-                texts = texts.cast(schema.field(at).type).cast(pa.string())
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                texts = of_texts(texts, schema.field(at).type).cast(pa.string())
+            except (ValueError, pa.ArrowNotImplementedError):  # ArrowInvalid is a ValueError
                 raise TerminalError(
                     "sample.rule", f"the rule on {', '.join(group.columns)} has a value that is no {schema.field(at).type}",
                     f"Write values of {name} as the column has them.",

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tailrace_generator.kernels.made import WORDS
 from tailrace_generator.sampling.noise import Noise
-from tailrace_generator.sampling.wire import DAY_US, wire_array
+from tailrace_generator.sampling.wire import DAY_US, of_texts, wire_array
 from tailrace_shared.synthesis import (
     AboveColumn,
     CategoryColumn,
@@ -66,7 +66,7 @@ def decoder_of(column: ColumnEncoding, tensors: Mapping[str, Tensor], within: Bo
 
 def _category(column: CategoryColumn) -> Decoder:
     labels: list[str | None] = [None] * column.nulls + [column.replacement] * column.rare + [*column.labels]
-    values = [pa.array(labels, pa.string()).cast(arrow_type(kind)) for kind in column.types]
+    values = [of_texts(pa.array(labels, pa.string()), arrow_type(kind)) for kind in column.types]
 
     def decode(codes: Sequence[Codes], noise: Noise) -> list[pa.Array]:
         indexes = pa.array(codes[0])
@@ -94,7 +94,9 @@ def _list(column: ListColumn) -> Decoder:
 
 def _together(column: TogetherColumn) -> Decoder:
     values = [
-        pa.array([None] * column.rare + [label[place] for label in column.labels], pa.string()).cast(arrow_type(kind))
+        of_texts(
+            pa.array([None] * column.rare + [label[place] for label in column.labels], pa.string()), arrow_type(kind)
+        )
         for place, kind in enumerate(column.types)
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import time
 from decimal import Context, Decimal
 
 import numpy as np
@@ -42,6 +43,13 @@ def wire_array(values: Values, nulls: Nulls | None, column: ColumnType, step: fl
     if family == "number":
         return _decimals(values, nulls, column, step)
     return pa.array(values.astype(wire.to_pandas_dtype()), wire, mask=nulls)
+
+
+def of_texts(texts: pa.Array, wire: pa.DataType) -> pa.Array:
+    """Values of a wire type from their texts. Raises ValueError (ArrowInvalid is one) for a text that is none."""
+    if pa.types.is_time(wire):  # Arrow reads no times
+        return pa.array([None if text is None else time.fromisoformat(text) for text in texts.to_pylist()], wire)
+    return texts.cast(wire)
 
 
 def _decimals(values: Values, nulls: Nulls | None, column: ColumnType, step: float) -> pa.Array:
