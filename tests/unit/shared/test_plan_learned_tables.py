@@ -9,7 +9,7 @@ import pytest
 from support.catalogues import catalogue, table
 from support.catalogues import plan as plan_of
 from tailrace_shared.catalogue.model import CheckConstraint, Partition, Table, TableName
-from tailrace_shared.generators import Ai
+from tailrace_shared.generators import Ai, Key
 from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.learning_facts import LearningFacts, fewest
 from tailrace_shared.plan.model import PlanResult
@@ -153,3 +153,10 @@ def test_too_few_rows_and_values_that_nobody_shares_are_refused_before_anything_
     assert "jsonb" in alone
     other = planned(thing("doc jsonb"), "{mode: synthesize, columns: {doc: null}}", facts=facts)
     assert not said(other, "learn-alone")
+
+
+def test_a_uuid_that_may_be_null_is_so_as_often_as_it_was() -> None:
+    result = planned(thing("may uuid", "must uuid!"))
+    assert result.plan is not None
+    rules = {column.name: type(column.rule) for column in result.plan.tables[0].columns}
+    assert rules == {"id": Key, "may": Ai, "must": Key}

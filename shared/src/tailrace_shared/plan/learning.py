@@ -33,9 +33,10 @@ DRAW_ROWS: Final = 2_048
 def default_learned(table: Table, column: Column) -> GeneratorSpec:
     """What makes a column of a synthetic table for which the job has no rule: a key where rows must differ, else the model."""
     family = column.type.family
-    if family in Key.families and (family == "uuid" or in_unique_index(column.name, table, alone=True)):
+    unique = in_unique_index(column.name, table, alone=True)
+    if family in Key.families and (unique or (family == "uuid" and not column.nullable)):
         return Key()
-    return Ai()
+    return Ai()  # of a uuid that may be NULL how often it is; its values are fresh either way
 
 
 def needs_value(rule: GeneratorSpec) -> tuple[str, str]:
