@@ -9,10 +9,7 @@ import typer
 
 from tailrace.commands.options import AsJson
 from tailrace.console import Output, duration, number
-from tailrace.sample_options import Asked, asked_of
 from tailrace_shared.errors import UsageError
-from tailrace_shared.synthesis import Artefact
-from tailrace_shared.synthesis.conditions import exact
 
 
 def sample(
@@ -57,6 +54,9 @@ def sample(
     import time
 
     from tailrace.model_store import headers_of, read_model
+    from tailrace.sample_options import Asked, asked_of
+    from tailrace_shared.synthesis import Artefact
+    from tailrace_shared.synthesis.conditions import exact
 
     try:
         from tailrace.sampling import write_pair, write_rows

@@ -144,7 +144,7 @@ def _check_seeds(
         if reason:
             problems.error(
                 "draw-seeds", ref, f"draw.seeds gives it, and {reason}",
-                "Give ai columns that are numbers or categories (a date with form: category), and all of a group of train.together.",
+                "Give ai columns that are numbers or categories (a date: form: category), and all of a group of train.together.",
             )  # fmt: skip
 
 
