@@ -25,6 +25,10 @@ class Held:
 
     def __init__(self, tail: int, began: float) -> None:
         self._records: deque[Kept] = deque()
+        self._of: dict[int, deque[Kept]] = {}
+        """By table: with thousands of records in hand, nobody looks through all of them."""
+        self._strange: deque[Kept] = deque()
+        """Of which tables nobody knows."""
         self._before = tail
         self._began = began
         self.bytes = 0
@@ -33,11 +37,18 @@ class Held:
         """A record that Kafka has acknowledged."""
         self._records.append(record)
         self.bytes += record.bytes
+        if record.tables is None:
+            self._strange.append(record)
+        for table in record.tables or ():
+            self._of.setdefault(table, deque()).append(record)
 
     def applied(self, position: int) -> None:
         """The destination holds everything up to there."""
         while self._records and self._records[0].last <= position:
             self.bytes -= self._records.popleft().bytes
+        for waiting in (self._strange, *self._of.values()):
+            while waiting and waiting[0].last <= position:
+                waiting.popleft()
 
     def lag_s(self, position: int, now: float) -> float:
         """Since the oldest change that the destination lacks was committed."""
@@ -48,20 +59,17 @@ class Held:
 
     def waits(self, position: int) -> dict[int, Waits]:
         """By table (plan numbers), as far as that is known."""
-        found: dict[int, Waits] = {}
-        for record in self._records:
-            if record.last <= position or record.tables is None:
-                continue
-            here = Waits(record.committed_us / 1e6, max(record.previous, position), record.last)
-            for table in record.tables:
-                first = found.get(table, here)
-                found[table] = first._replace(until=max(first.until, record.last))
-        return found
+        self.applied(position)
+        return {
+            table: Waits(records[0].committed_us / 1e6, max(records[0].previous, position), records[-1].last)
+            for table, records in self._of.items()
+            if records
+        }
 
     def unknown_since(self, position: int) -> float | None:
         """Since when changes of any table may wait; None where it is known of all of them."""
-        strange = any(record.tables is None and record.last > position for record in self._records)
-        return self._began if strange else None
+        self.applied(position)
+        return self._began if self._strange else None
 
 
 class Backlog:
