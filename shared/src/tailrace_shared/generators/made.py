@@ -178,7 +178,7 @@ PATTERN_ALPHABETS = {"9": "0123456789", "A": _UPPER, "a": _UPPER.lower(), "X": "
 
 
 class MakeReference(Made):
-    """A key of a generated table: of a row that is drawn. All columns of one foreign key refer to the same row."""
+    """A key of a generated or carried table: of a row that is drawn. All columns of one foreign key refer to the same row."""
 
     generator: Literal["make.reference"] = "make.reference"
     skew: int = Field(
