@@ -45,6 +45,17 @@ def replicas(values: str) -> dict[str, str]:
     return series("tailrace_run_replicas", values, stage="generator", instance="w1")
 
 
+def ended_pod(reason: str, restarts: str, teller: str = "kube-state-metrics") -> dict[str, str]:
+    """What Kubernetes' own exporter says of a replica's container, and what the replica says of itself."""
+    pod = 'namespace="prod",pod="tailrace-generator-1",container="generator"'
+    told = f'{pod},instance="{teller}"'
+    return (
+        series("kube_pod_container_status_last_terminated_reason", "1x60", told, reason=reason)
+        | series("kube_pod_container_status_restarts_total", restarts, told)
+        | series("tailrace_memory_limit_bytes", "4e8x60", pod, tailrace_namespace="t", stage="generator", instance="g1")
+    )
+
+
 def lag(values: str) -> dict[str, str]:
     """A reader tells the lag; a writer that does not lead tells 0."""
     return series("tailrace_lane_lag_seconds", values, LANE, stage="reader") | series(
@@ -144,6 +155,13 @@ CASES: Sequence[Case] = (
          series("tailrace_oom_kills_total", "0 0 1x60", GENERATOR), 10, True),
     Case("TailraceReplicaKilledForMemory", "half an hour later",
          series(LOST, "0 0 120x60", stage="generator", cause="memory"), 40, False),
+    Case("TailraceReplicaKilledForMemory", "Kubernetes says so, within a heartbeat", ended_pod("OOMKilled", "0 0 1x60"), 10, True),
+    Case("TailraceReplicaKilledForMemory", "two who tell of Kubernetes", ended_pod("OOMKilled", "0 0 1x60")
+         | ended_pod("OOMKilled", "0 0 1x60", teller="other"), 10, True),
+    Case("TailraceReplicaKilledForMemory", "Kubernetes said so yesterday", ended_pod("OOMKilled", "1x60"), 10, False),
+    Case("TailraceReplicaKilledForMemory", "a pod that has ended otherwise", ended_pod("Error", "0 0 1x60"), 10, False),
+    Case("TailraceReplicaKilledForMemory", "a pod of somebody else", {
+        name: values for name, values in ended_pod("OOMKilled", "0 0 1x60").items() if not name.startswith("tailrace")}, 10, False),
     Case("TailraceReplicaKilledForMemory", "lost for another reason",
          series(LOST, "0 0 120x60", stage="generator", cause="unknown") | series(LOST, "0x60", stage="generator", cause="memory"),
          31, False),
