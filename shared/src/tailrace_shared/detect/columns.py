@@ -175,6 +175,8 @@ def detect(column: Named, table: str, beside: Iterable[str] = ()) -> Finding | N
     found = _by_rules(RULES, words, family, role, column.type)
     if found:
         return Finding(found.entity, found.confidence, _reason(found, column, role, table))
+    if family in TEXT and words and words[-1] & {"email"} and not concepts_of(column.name)[0] & {"is"}:
+        return Finding("email", "low", f'named "{column.name}"')  # whatever stands before: notified_event_emails
     return _by_table(column, family, table) or _by_neighbours(column, family, role, beside) or _by_type(column.type)
 
 

@@ -17,7 +17,7 @@ Mark = Literal["person", "address"]
 
 GENERAL: Final = frozenset(
     {"number", "nummer", "numero", "num", "nr", "no", "value", "values", "wert", "valeur", "valor", "waarde", "val",
-     "content", "text", "body", "data", "raw", "html", "plain", "e164", "formatted", "normalized"}
+     "content", "text", "body", "data", "raw", "html", "plain", "identifier", "e164", "formatted", "normalized"}
 )  # fmt: skip
 """Words that say nothing without their table's name."""
 _PEOPLE: Final = frozenset({"first", "last", "email", "birth"})

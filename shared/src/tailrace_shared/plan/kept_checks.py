@@ -19,6 +19,7 @@ from tailrace_shared.generators import (
     MaskNumber,
     MaskText,
     Mock,
+    MockEmail,
     Null,
 )
 from tailrace_shared.plan.check_limits import limits_of
@@ -46,7 +47,7 @@ def keeps_check(check: CheckConstraint, column: str, rule: GeneratorSpec, mask: 
     rest = check.definition
     for comparison in _unchanged(spelled, rule, mask):
         rest = re.sub(comparison, "true", rest)
-    if isinstance(rule, (Key, MaskText)) and mask is not None and mask.type.family == "text":
+    if isinstance(rule, (Key, MaskText)) and mask is not None and mask.type.family == "text" and not mask.folded:
         for told in list(re.finditer(rf"\(*{spelled}\)*{_CAST}\)* {_MATCHES}", rest)):
             if _of_shapes(told["pattern"], like="~~" in told["how"]):
                 rest = rest.replace(told[0], "true")
@@ -79,7 +80,8 @@ def _unchanged(spelled: str, rule: GeneratorSpec, mask: MaskColumn | None) -> li
     if isinstance(rule, (Key, MaskText)) and mask.type.family == "text":
         found += [
             rf"(?:char_length|character_length|length)\({subject} (?:>=|>|<=|<|=|<>) \d+",
-            rf"{subject} <> ''{_CAST}",
+            rf"{subject} (?:<>|=) ''{_CAST}",
+            rf"{subject} = (?:{'lower' if mask.folded else 'lower|upper'})\({subject}\)",
         ]
     return found
 
@@ -92,7 +94,9 @@ def _met(spelled: str, rule: GeneratorSpec, mask: MaskColumn | None) -> list[tup
     if mask is None or mask.type.family != "text" or not isinstance(rule, (Mock, MaskHash)):
         return []
     most = rule.max_output_chars(mask)
+    lower = [(rf"{subject} = lower\({subject}\)", None)] if isinstance(rule, (MockEmail, MaskHash)) else []
     return [
+        *lower,
         (rf"(?:char_length|character_length|length)\({subject} <= (?P<n>\d+)", NO_LIMIT if most is None else most),
         (rf"(?:char_length|character_length|length)\({subject} > (?P<n>0)", None),
         (rf"{subject} <> ''{_CAST}", None),
