@@ -162,6 +162,23 @@ def test_the_worst_gate_is_what_is_said_first(report: QualityReport) -> None:
     )
 
 
+def test_a_run_that_failed_says_so_first_and_then_what_did_not_hold() -> None:
+    wrong = Check(name="leak public.customer.name", passed=False, detail="3 of 1,000 <values>")
+    run = RunFacts(
+        run="R1", state="failed", finished_at="", same_job=True, checks=(wrong,), why="it <gave> up (stage.failed)"
+    )
+    failed = QualityReport(
+        made_at="2026-11-24T16:00:00+00:00", job="j", source="a", destination="b", seed=1, k=10, verdict="unmeasured",
+        run=run, tables=(), left_out={"all tables": "nothing that it loaded is there"},
+    )  # fmt: skip
+    text = page(failed)
+    assert 'class="sheet verdict fail"><div><strong>The run failed</strong><p>it &lt;gave&gt; up' in text
+    assert text.index("it &lt;gave&gt; up") < text.index("3 of 1,000 &lt;values&gt;") < text.index("Not compared")
+    parser = Balanced()
+    parser.feed(text)
+    assert parser.open == []
+
+
 def test_detection_and_usefulness_are_measured_where_scikit_learn_is(report: QualityReport) -> None:
     if not learners.available():
         assert "pip install 'tailrace[report]'" in " ".join(report.tables[0].notes)

@@ -22,7 +22,9 @@ FAR_BEYOND = 0.01
 def page(report: QualityReport) -> str:
     """The whole file."""
     style = files("tailrace.quality").joinpath("page.css").read_text("utf-8")
-    body = [_top(report), _key()]
+    body = [_top(report)]
+    if report.tables:
+        body.append(_key())
     if len(report.tables) > 1:
         body.append(_overview(report))
     body += [_table(table, place, report) for place, table in enumerate(report.tables)]
@@ -58,7 +60,7 @@ def _top(report: QualityReport) -> str:
     return (
         f'<header><h1>Quality and privacy</h1><p class="soft">Job <b>{escape(report.job)}</b>: {ends}, {tables}; {run}. '
         f"Made {made} UTC.</p>"
-        f'<div class="sheet verdict {report.verdict}"><div><strong>{strong}</strong><p>{said}</p></div></div></header>'
+        f'<div class="sheet verdict {"fail" if report.run is not None and report.run.why else report.verdict}"><div><strong>{strong}</strong><p>{said}</p></div></div></header>'
     )
 
 
