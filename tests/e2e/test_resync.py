@@ -137,6 +137,71 @@ def test_tables_whose_definition_changes_under_traffic_come_back_and_new_ones_ar
     assert fresh_digest(installation, pair, again) == followed
 
 
+GROWN = """
+BEGIN;
+UPDATE product SET price = price + 1 WHERE sku = (SELECT min(sku) FROM product);
+ALTER TABLE product ADD COLUMN nickname text;
+UPDATE product SET nickname = 'Nick ' || sku, price = price + 1 WHERE sku = (SELECT min(sku) FROM product);
+ALTER TABLE product ADD COLUMN shade text, ADD COLUMN weight integer;
+INSERT INTO product (sku, title, price, shade, weight) VALUES ('N-1', 'A new one', 5, 'Nick grey', 12);
+COMMIT;
+"""
+
+
+@pytest.mark.parametrize(
+    ("victim", "point"),
+    [
+        ("", ""),
+        *(
+            pytest.param(victim, point, marks=pytest.mark.long)
+            for victim, point in [
+                ("reader", "reader.after-columns-appeared"),
+                ("reader", "reader.before-columns-offer"),
+                ("reader", "reader.after-columns-offer:2"),
+                ("writer", "leader.mid-growth"),
+                ("writer", "writer.mid-growth"),
+            ]
+        ),
+    ],
+)
+def test_columns_that_are_added_arrive_in_place_whoever_dies_meanwhile(
+    install: Callable[..., Installation],
+    new_shop: Callable[..., Pair],
+    shop_job: str,
+    tmp_path: Path,
+    victim: str,
+    point: str,
+) -> None:
+    pair = new_shop("grown" + point.replace(".", "").replace("-", "").replace(":", ""), 200)
+    own(pair)
+    let_follow(pair)
+    extra = {"TAILRACE_CRASH_AT": point, "TAILRACE_CRASH_ONCE": str(tmp_path / "one has died")} if point else {}
+    installation = install(pair, mask_secret=SECRET, extra=extra)
+    job = continuous(shop_job).replace("policy: halt", "policy: halt\ncontinuous: {columns: mask, heartbeat_s: 1}")
+    run = installation.submit(job)
+    streaming(installation, run)
+    with traffic(pair):
+        pair.source.run_sql(GROWN, pair.name)
+        pair.source.run_sql("ALTER TABLE shipment ADD COLUMN remark text", pair.name)
+        pair.source.run_sql("UPDATE shipment SET remark = 'Nick of time'", pair.name)
+        if victim:
+            eventually(installation.group.ended, 60, f"the {victim} has not come to {point}")
+            installation.scale(victim, 1)
+    caught_up(pair)
+    record = installation.wait(run, lambda r: any("nickname" in t.why for t in r.tables), 30)
+    said = {t.name: t.why for t in record.tables}
+    assert "is followed as mask.text" in said["public.product"], said
+    assert {t.load for t in record.tables} == {0}, "nothing was loaded anew"
+    assert not pair.contains("Nick ")
+    assert pair.value("destination", "SELECT count(remark) = count(*) FROM shipment")
+    followed = pair.digest()
+    installation.tell(StopRequested(run=run))
+    record = installation.wait(run, seconds=60)
+    assert record.state == "done", record.failure or record.checks
+    again = shop_job.replace("policy: halt", "policy: mask")
+    assert fresh_digest(installation, pair, again) == followed
+
+
 @pytest.mark.parametrize(
     ("victim", "point"), [("writer", "leader.mid-resync"), ("reader", "reader.after-resync-offer")]
 )

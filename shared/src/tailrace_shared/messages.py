@@ -352,6 +352,19 @@ class TableAppeared(Frozen):
     plan: str
 
 
+class ColumnsAppeared(Frozen):
+    """A carried table has columns that its plan does not know, and is otherwise as it was. The reader that captures stands at the
+    first row that has them, and asks to go on with a plan that has them too."""
+
+    fact: Literal["columns-appeared"] = "columns-appeared"
+    run: str
+    attempt: int
+    table: int
+    plan: str
+    """Digest of the plan that is to have them."""
+    columns: tuple[str, ...]
+
+
 class ResyncPlanned(Frozen):
     """The reader that captures has stopped between two transactions, made a snapshot there, and planned tables anew in it.
 
@@ -366,6 +379,7 @@ class ResyncPlanned(Frozen):
     digest: str
     """Of the plan, published: the one before with these tables as they are now."""
     snapshot: str
+    """Empty where nothing is to be loaded: columns that have appeared are followed in place."""
     tables: tuple[int, ...]
     """Those that are to be loaded: the ordered ones, and others whose values would not fit theirs any more."""
     refused: dict[int, str] = Field(default_factory=dict)
@@ -497,6 +511,7 @@ Fact = Annotated[
     | LaneEnded
     | TableChanged
     | TableAppeared
+    | ColumnsAppeared
     | ResyncPlanned
     | ResyncFailed
     | SampleRead
@@ -640,7 +655,7 @@ class TableProgress(Frozen):
     state: Literal["waiting", "loading", "loaded", "quarantined", "resync"] = "waiting"
     """resync: it is loaded again while the run streams."""
     why: str = ""
-    """What keeps a quarantined table from following its source."""
+    """What keeps a quarantined table from following its source; of one that follows, what is new about it."""
     estimated_rows: float = -1
     rows_read: int = 0
     rows_loaded: int = 0

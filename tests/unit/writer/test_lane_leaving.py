@@ -13,7 +13,7 @@ from tailrace_shared.changes.controls import (
     RelationChange,
     RelationChanged,
 )
-from tailrace_writer.lane.follower import _leaving, _passed
+from tailrace_writer.lane.leaving import leaving, passed
 from tailrace_writer.lane.rows import Mark
 
 FAILED = Quarantined(seq=0, lsn=50, table=1, code="generator.kernel", why="generator key failed on public.t.a")
@@ -28,30 +28,30 @@ ADDED = ColumnAdded(column="b", type_oid=25, typmod=-1)
 
 def test_a_kernel_failure_and_a_changed_definition_take_a_table_out() -> None:
     gone = altered(ColumnDropped(column="a"), broken=True)
-    assert dict(_leaving([FAILED], {1: None}, {})) == {1: FAILED.why}
-    assert dict(_leaving([gone], {1: None}, {})) == {1: "its definition has changed in the source: column a dropped"}
-    assert not dict(_leaving([FAILED, gone], {2: None}, {})), "it does not follow anyway"
+    assert dict(leaving([FAILED], {1: None}, {})) == {1: FAILED.why}
+    assert dict(leaving([gone], {1: None}, {})) == {1: "its definition has changed in the source: column a dropped"}
+    assert not dict(leaving([FAILED, gone], {2: None}, {})), "it does not follow anyway"
 
 
 def test_an_added_column_takes_its_table_out_though_the_planned_ones_are_as_they_were() -> None:
-    assert dict(_leaving([altered(ADDED)], {1: None}, {})) == {
+    assert dict(leaving([altered(ADDED)], {1: None}, {})) == {
         1: "its definition has changed in the source: column b added"
     }
-    assert not dict(_leaving([altered(ColumnDropped(column="never carried"))], {1: None}, {}))
+    assert not dict(leaving([altered(ColumnDropped(column="never carried"))], {1: None}, {}))
 
 
 def test_what_was_so_before_a_table_was_loaded_anew_is_past() -> None:
     both: list[Control] = [FAILED, altered(ADDED)]
-    assert not dict(_leaving(both, {1: None}, {1: Mark(1, since=50)}))
-    assert dict(_leaving(both, {1: None}, {1: Mark(1, since=49)}))
+    assert not dict(leaving(both, {1: None}, {1: Mark(1, since=50)}))
+    assert dict(leaving(both, {1: None}, {1: Mark(1, since=49)}))
 
 
 def test_a_record_of_an_older_plan_behind_the_new_one_takes_its_tables_out() -> None:
     def record(revision: int, last: int) -> Any:
-        return SimpleNamespace(plan=SimpleNamespace(revision=revision), head=SimpleNamespace(last=last))
+        return SimpleNamespace(revision=revision), SimpleNamespace(last=last)
 
     marks = {1: Mark(2, since=50)}
-    assert dict(_passed(record(1, 60), marks)).keys() == {1}
-    assert not dict(_passed(record(1, 50), marks))
-    assert not dict(_passed(record(2, 60), marks))
-    assert not dict(_passed(record(3, 60), marks))
+    assert dict(passed(*record(1, 60), marks)).keys() == {1}
+    assert not dict(passed(*record(1, 50), marks))
+    assert not dict(passed(*record(2, 60), marks))
+    assert not dict(passed(*record(3, 60), marks))

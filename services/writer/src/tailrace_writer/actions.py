@@ -18,6 +18,7 @@ from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.job.spec import Job
 from tailrace_shared.messages import Check, Failure, PlanTask, ReadPool, State
+from tailrace_shared.plan.growth import growth_of
 from tailrace_shared.plan.model import Fingerprints, Plan
 from tailrace_shared.plan.resync import OrderedTable, ResyncOrder
 from tailrace_shared.postgres import translated
@@ -160,8 +161,8 @@ class Actions:
                 await self._lock.use(
                     lambda c: moves.move(c, seat, source, "stopping", "outcome = 'stopped', failure = NULL")
                 )
-            case do.OrderResync(numbers):
-                await self._order_resync(seat, picture, numbers)
+            case do.OrderResync(numbers, in_place):
+                await self._order_resync(seat, picture, numbers, in_place=in_place)
             case do.BeginResync(number):
                 await self._begin_resync(seat, picture, number)
             case do.EndResync(number):
@@ -170,7 +171,10 @@ class Actions:
             case do.AbandonResync(number, why):
                 self._context.log.warning("resync.abandoned", run=seat.run, number=number, why=why)
                 async with self._session() as connection:
-                    await resync.abandon(connection, seat, number, why, patience)
+                    if picture.row["resync_in_place"]:
+                        await resync.let_go(connection, seat)
+                    else:
+                        await resync.abandon(connection, seat, number, why, patience)
             case do.Settle():
                 await self._settle(seat, await self._plans.fetch(seat.run, picture.plan))
             case do.Finish():
@@ -284,7 +288,7 @@ class Actions:
 
     # --- tables that are loaded anew ---------------------------------------------------------------------------------
 
-    async def _order_resync(self, seat: Seat, picture: Picture, numbers: tuple[int, ...]) -> None:
+    async def _order_resync(self, seat: Seat, picture: Picture, numbers: tuple[int, ...], *, in_place: bool) -> None:
         """The reader that captures reads the order from the plan topic; the record tells it that there is one."""
         async with self._session() as connection:
             tables = await resync.ordered(connection, seat, numbers)
@@ -299,13 +303,18 @@ class Actions:
             ),
             job=picture.job,
             destination=await self._catalogue(picture.job),
+            in_place=in_place,
         )
         namespace = self._settings.namespace
         await resync.publish_order(self._context.kafka, namespace, order, picture.job.limits.message_bytes)
         async with self._session() as connection:
             await resync.note_order(connection, seat, order)
         self._context.log.info(
-            "resync.ordered", run=seat.run, number=order.number, tables=[str(t.name) for t in order.tables]
+            "resync.ordered",
+            run=seat.run,
+            number=order.number,
+            tables=[str(t.name) for t in order.tables],
+            in_place=in_place,
         )
 
     async def _begin_resync(self, seat: Seat, picture: Picture, number: int) -> None:
@@ -314,10 +323,15 @@ class Actions:
         plan = await self._plans.fetch(seat.run, digest)
         try:
             async with self._session() as connection:
-                await resync.begin(connection, seat, plan, digest, self._settings.lock_timeout_s)
+                if (growth := growth_of(plan)) is not None:
+                    await resync.grow(connection, seat, plan, digest, *growth)
+                else:
+                    await resync.begin(connection, seat, plan, digest, self._settings.lock_timeout_s)
         except TerminalError as error:
             why, late = f"{error.message.rstrip('.')}. {error.remedy}".strip(), error.code == "resync.late"
             async with self._session() as connection:
+                if picture.row["resync_in_place"]:
+                    return await resync.let_go(connection, seat)
                 patience = self._settings.lock_timeout_s
                 await resync.abandon(connection, seat, number, why, patience, refused_it=not late)
 

@@ -17,7 +17,8 @@ from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.kafka import Kafka
-from tailrace_shared.plan.model import Plan, PlannedTable
+from tailrace_shared.plan.growth import rules_told
+from tailrace_shared.plan.model import Growth, Plan, PlannedTable
 from tailrace_shared.plan.resync import ResyncOrder
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
@@ -54,14 +55,15 @@ async def note_order(connection: asyncpg.Connection, seat: Seat, order: ResyncOr
         async with connection.transaction():
             status = await connection.execute(
                 "UPDATE tailrace.run SET resync_no = $4, resync_state = 'asked', resync_order = $5, resync_tables = $6, "
-                "resync_plan = '', resync_why = '', resync_refused = '{}', resync_passing = false, resync_at = clock_timestamp() "
-                f"WHERE {_STREAMS} AND resync_state = '' AND resync_no = $4 - 1",
-                seat.run, seat.epoch, seat.attempt, order.number, order.digest, numbers,
+                "resync_plan = '', resync_why = '', resync_refused = '{}', resync_passing = false, resync_at = clock_timestamp(), "
+                f"resync_in_place = $7 WHERE {_STREAMS} AND resync_state = '' AND resync_no = $4 - 1",
+                seat.run, seat.epoch, seat.attempt, order.number, order.digest, numbers, order.in_place,
             )  # fmt: skip
             if status != "UPDATE 1":
                 raise Deposed(seat.run)
+            answered = "grows" if order.in_place else "resync_requested"
             await connection.execute(
-                'UPDATE tailrace."table" SET resync_requested = false WHERE run = $1 AND attempt = $2 AND table_no = ANY($3)',
+                f'UPDATE tailrace."table" SET {answered} = false WHERE run = $1 AND attempt = $2 AND table_no = ANY($3)',
                 seat.run, seat.attempt, numbers,
             )  # fmt: skip
 
@@ -103,6 +105,31 @@ async def begin(connection: asyncpg.Connection, seat: Seat, plan: Plan, digest: 
             await _set(connection, seat, "revision = $4, resync_state = 'loading'", digest)
 
 
+async def grow(
+    connection: asyncpg.Connection, seat: Seat, plan: Plan, digest: str, table: PlannedTable, growth: Growth
+) -> None:
+    """Accept a plan that adds columns to a table in place. Who follows the lane adds them in the destination, before the first row
+    that has them. Raises Deposed where it is not the offer at hand any more."""
+    with translated():
+        async with connection.transaction():
+            status = await connection.execute(
+                "UPDATE tailrace.\"table\" SET why = $4 WHERE run = $1 AND attempt = $2 AND table_no = $3 AND state = 'loaded'",
+                seat.run, seat.attempt, table.number, rules_told(table, growth),
+            )  # fmt: skip
+            if status != "UPDATE 1":
+                raise TerminalError(
+                    "resync.late", "the table does not follow its source any more", "It is loaded anew."
+                )
+            status = await connection.execute(
+                "UPDATE tailrace.run SET revision = $4, resync_state = '', resync_plan = '', resync_why = '' "
+                f"WHERE {_STREAMS} AND resync_state = 'asked' AND resync_in_place AND resync_plan = $4 AND resync_no = $5",
+                seat.run, seat.epoch, seat.attempt, digest, plan.revision,
+            )  # fmt: skip
+            if status != "UPDATE 1":
+                raise Deposed(seat.run)
+            crash_point("leader.mid-growth")
+
+
 async def end(connection: asyncpg.Connection, seat: Seat, number: int, lock_timeout_s: float) -> None:
     """All that could be loaded is: the lane goes on."""
     with translated():
@@ -139,6 +166,14 @@ async def abandon(
             for table, reason in refused.items():
                 await _refuse(connection, seat, int(table), reason)
             await _release(connection, seat)
+
+
+async def let_go(connection: asyncpg.Connection, seat: Seat) -> None:
+    """Columns are not followed in place: the capture hears it, goes on without them, and says so in the lane; then the table is
+    loaded anew. It takes no lock that the lane holds: that may be inside a transaction whose next piece the capture has."""
+    with translated():
+        async with connection.transaction():
+            await _set(connection, seat, "resync_state = '', resync_plan = '', resync_why = ''")
 
 
 async def following(connection: asyncpg.Connection, seat: Seat, plan: Plan) -> Plan:
@@ -264,7 +299,7 @@ async def _lay_out(connection: asyncpg.Connection, seat: Seat, tables: Sequence[
         load = await connection.fetchval(
             "UPDATE tailrace.\"table\" SET state = 'resync', why = '', load = load + 1, plan = $4, revision = $5, since = $6, "
             "snapshot = $7, filter_until = $8, planned_ranges = $9, estimated_rows = $10, rows_loaded = 0, rows_read = 0, "
-            "after_tables = '{}' WHERE run = $1 AND attempt = $2 AND table_no = $3 RETURNING load",
+            "after_tables = '{}', grown = $5, grows = false WHERE run = $1 AND attempt = $2 AND table_no = $3 RETURNING load",
             seat.run, seat.attempt, table.number, digest, cut.revision, lsn_of(cut.since), cut.snapshot,
             lsn_of(cut.filter_until), len(table.ranges), float(table.estimated_rows),
         )  # fmt: skip

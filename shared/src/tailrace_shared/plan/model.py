@@ -150,6 +150,18 @@ class TableCut(Frozen):
     """From this commit on no transaction can be in the snapshot."""
 
 
+class Growth(Frozen):
+    """Columns that a table got while the run streamed, and that are followed in place. They were NULL in all rows at first."""
+
+    revision: int
+    """Of the plan that it was planned in."""
+    at: str
+    """Commit LSN of the last source transaction in which rows may come without them."""
+    columns: tuple[str, ...]
+    statements: tuple[str, ...]
+    """What the destination's table needs before the first such row. Applied once."""
+
+
 class Alteration(Frozen):
     """What a destination table needs before it is loaded anew, once it is empty."""
 
@@ -200,6 +212,8 @@ class PlannedTable(Frozen):
     """Continuous: where it was loaded anew; None: by the attempt's own snapshot."""
     appeared: tuple[str, ...] = ()
     """Continuous: columns that have come while the run streamed."""
+    grown: tuple[Growth, ...] = ()
+    """…and are followed in place since the table was loaded, in their order."""
     identity: tuple[str, ...] = ()
     """Continuous: the columns by which a change finds its row; empty: all of them (REPLICA IDENTITY FULL, no key)."""
     filtered: bool = False

@@ -53,6 +53,8 @@ class ResyncOrder(Frozen):
     job: Job
     """The run's, with the rules that were given since it was submitted."""
     destination: Catalogue
+    in_place: bool = False
+    """Nothing is loaded: columns that have appeared are to be followed from their first row on."""
 
     @field_serializer("destination")
     def _without_defaults(self, destination: Catalogue) -> dict[str, Any]:
@@ -237,11 +239,15 @@ def unlike(plan: Plan, fresh: Plan, ordered: Collection[TableName]) -> list[Plan
         if table.name in ordered or now is None or table.mode == "truncate":
             continue
         shared = {c.name for c in now.columns}
-        if [_made(c) for c in table.columns if c.name in shared] != [
-            _made(c) for c in now.columns if c.name in {k.name for k in table.columns}
-        ]:
+        known = {k.name for k in table.columns}
+        if not alike([c for c in table.columns if c.name in shared], [c for c in now.columns if c.name in known]):
             found.append(table)
     return found
+
+
+def alike(some: Sequence[PlannedColumn], others: Sequence[PlannedColumn]) -> bool:
+    """Whether these are the same columns and made in the same way."""
+    return [_made(c) for c in some] == [_made(c) for c in others]
 
 
 def _made(column: PlannedColumn) -> tuple[object, ...]:

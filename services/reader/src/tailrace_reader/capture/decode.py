@@ -51,6 +51,7 @@ class Decoder:
       table, or without, and then a broken table is left out until it is carried anew.
     - While a table's snapshot filter is active, the stream is behind the table's plan: its shape counts from the first change
       that is carried.
+    - A description that lacks columns which have come while the run streamed counts as the planned one up to where they came.
     - Transactions up to ``tail``, the commit LSN that the lane holds already, are left out.
     """
 
@@ -124,7 +125,7 @@ class Decoder:
         self, frames: Frames, stream: Stream, every: Transactions, held: Masks
     ) -> tuple[int, _Shape | None]:
         """Frames before a table's shape changes, cut back to whole transactions where there are some before it; and the change."""
-        found = self._described(frames, every.tags)
+        found = self._described(frames, every)
         row = self._row_in_other_shape(stream, frames.starts, every, held)
         if row is not None and (found is None or row.frame < found.frame):
             found = row
@@ -135,8 +136,13 @@ class Decoder:
             return int(whole[-1]) + 1, None
         return found.frame + (found.relation is not None), found
 
-    def _described(self, frames: Frames, tags: npt.NDArray[np.uint8]) -> _Shape | None:
+    def described(self, number: int) -> Relation | None:
+        """How the session describes a table of the plan; None before it has."""
+        return next((self._known.get(oid) for oid, t in self._tables.items() if t.number == number), None)
+
+    def _described(self, frames: Frames, every: Transactions) -> _Shape | None:
         """Take in descriptions up to the first that changes what is known of a carried table."""
+        tags = every.tags
         for frame in np.flatnonzero((tags == _RELATION) | (tags == _TYPE)).tolist():
             at = int(frames.starts[frame]) + _BODY
             if tags[frame] == _TYPE:
@@ -148,13 +154,13 @@ class Decoder:
             known = self._known.get(relation.oid)
             if relation == known:
                 continue
-            shape = self._shape(frame, known, relation)
+            shape = self._shape(frame, known, relation, int(every.lsn[every.of[frame]]))
             if shape is not None:
                 return shape
             self._known[relation.oid] = relation
         return None
 
-    def _shape(self, frame: int, known: Relation | None, now: Relation) -> _Shape | None:
+    def _shape(self, frame: int, known: Relation | None, now: Relation, lsn: int) -> _Shape | None:
         table = self._tables.get(now.oid)
         if table is None:
             same = [t for t in self._tables.values() if _name(t.relation) == _name(now)]
@@ -165,6 +171,8 @@ class Decoder:
             return None
         active = table.filter is not None and not table.filter.retired
         before = table.relation if known is None or active or now.oid in self._differs else known
+        if table.lacks(now, lsn) or (known is not None and table.lacks(known, lsn) and now == table.relation):
+            return None if known is None else _Shape(frame, table, now, (), False, False)
         changes = differences(before, now, self._types)
         if not changes and known is None:
             return None

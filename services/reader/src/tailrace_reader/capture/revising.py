@@ -92,7 +92,7 @@ class Reviser:
         """Plan the ordered tables. ``since``: the commit up to which the lane goes; the capture stands there until it is known
         what becomes of the offer. Raises NothingPlanned, and as its parts do."""
         refused: dict[TableName, str] = {}
-        connection = await self._plain()
+        connection = await self.plain()
         try:
             await self._publish_tables(connection, order, plan, refused)
             turned()
@@ -110,7 +110,7 @@ class Reviser:
         try:
             made = await self._plan(order, plan, holder, cut, refused)
             turned()
-            digest = await self._publish(made.plan)
+            digest = await self.publish(made.plan)
         except BaseException:
             holder.release()
             raise
@@ -168,17 +168,17 @@ class Reviser:
         cut: TableCut,
         refused: dict[TableName, str],
     ) -> Offered:
-        connection = await self._plain()
+        connection = await self.plain()
         try:
             with translated():
                 await begin_in(connection, holder)
                 source = await read_catalogue(connection, order.job.schemas)
                 relations = await _relations(connection, [t.name for t in source.tables if t.kind in ("r", "p")])
-                fresh, ground = await _fresh(connection, order, plan, source, refused)
+                fresh, ground = await fresh_plan(connection, order, plan, source, refused)
                 while others := unlike(plan, fresh, [t.name for t in order.tables]):
                     more = tuple(OrderedTable(number=t.number, name=t.name) for t in others)
                     order = order.model_copy(update={"tables": (*order.tables, *more)})
-                    fresh, ground = await _fresh(connection, order, plan, source, refused)
+                    fresh, ground = await fresh_plan(connection, order, plan, source, refused)
         finally:
             connection.terminate()
         ordered = {t.name: t.number for t in order.tables}
@@ -198,7 +198,8 @@ class Reviser:
         )
         return Offered(made, tuple(sorted(taken.values())), _numbered(order, refused))
 
-    async def _publish(self, plan: Plan) -> str:
+    async def publish(self, plan: Plan) -> str:
+        """The plan on the run's topic; its digest."""
         data = await asyncio.to_thread(plan.encode)
         sender = Sender(self.context.kafka, plan.message_bytes)
         await sender.start()
@@ -208,7 +209,8 @@ class Reviser:
             await sender.stop(Deadline.after(_STOP_S))
         return Plan.digest_of(data)
 
-    async def _plain(self) -> asyncpg.Connection:
+    async def plain(self) -> asyncpg.Connection:
+        """A session of its own."""
         return await connect(
             self.source.url,
             self.source.application_name,
@@ -218,7 +220,7 @@ class Reviser:
         )
 
 
-async def _fresh(
+async def fresh_plan(
     connection: asyncpg.Connection, order: ResyncOrder, plan: Plan, source: Catalogue, refused: dict[TableName, str]
 ) -> tuple[Plan, Ground]:
     """A plan of everything, as if the run began now; what keeps ordered tables from being planned is noted."""

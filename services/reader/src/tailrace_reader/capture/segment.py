@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,10 @@ class Segment:
     def empty(self) -> bool:
         """Nothing to send: everything in it is in the lane already."""
         return self.last == 0
+
+    def going_on(self) -> Segment:
+        """The same where what follows has its plan: nothing has to be said of the shape."""
+        return replace(self, controls=tuple(c for c in self.controls if c is not self.halt), halt=None)
 
     @property
     def changes(self) -> int:

@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING, TypeVar
 from tailrace_reader.capture.cutover import SnapshotFilter, Visible
 from tailrace_reader.capture.decode import Decoder
 from tailrace_reader.capture.freshness import Captured, lags_of
+from tailrace_reader.capture.growing import Grown, only_added
 from tailrace_reader.capture.held import Backlog, Held
 from tailrace_reader.capture.lease import Lease
 from tailrace_reader.capture.record import Lane, Record, Recorder
-from tailrace_reader.capture.relations import Relation, RelationColumn
+from tailrace_reader.capture.relations import FULL, Relation, differences
 from tailrace_reader.capture.segment import Segment
 from tailrace_reader.capture.slots import slot_state, source_position
 from tailrace_reader.capture.stream import ChangeStream
-from tailrace_reader.capture.tables import CapturedTable
+from tailrace_reader.capture.tables import CapturedTable, described
 from tailrace_reader.capture.tail import Kept, LaneEnd
-from tailrace_reader.capture.watch import EVERY_S, added, look_at
+from tailrace_reader.capture.watch import EVERY_S, added, grown_in, look_at
 from tailrace_reader.lane_opening import lsn_of, lsn_text
-from tailrace_shared.changes import Truncated
+from tailrace_shared.changes import RelationChanged, Truncated
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.sender import Sender
-from tailrace_shared.messages import CaptureSeen, Fact, SlotState, TableAppeared, TableChanged, TableWaits
+from tailrace_shared.messages import CaptureSeen, Fact, RunRecord, SlotState, TableAppeared, TableChanged, TableWaits
 from tailrace_shared.plan.model import PlannedTable
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ class CaptureSession:
         self._ends_at: int | None = None
         self._sending: asyncio.Task[None] | None = None
         """What makes a record of the last segment and sends it."""
+        self._unwritten: dict[int, tuple[Relation, int]] = {}
+        """Tables with columns that the plan does not have, as a look has found them, and the WAL position of that look."""
+        self._refused: set[tuple[str, int]] = set()
+        """Plan and table for which this was asked in vain."""
 
     async def work(self) -> None:
         """Until the lane has ended. Raises what streaming and sending raise."""
@@ -85,6 +90,7 @@ class CaptureSession:
                     if task.done():
                         task.result()
                 await self._revise()
+                await self._grow_unwritten()
                 if self._over_budget():
                     await self._sent()
                     await asyncio.sleep(CUT_S)
@@ -101,6 +107,12 @@ class CaptureSession:
                 self._backlog.decoded(segment.last_time)
                 self._of.watch.truncated |= _emptied(segment)
                 await self._sent()
+                if segment.halt is not None and await self._grown(segment.halt):
+                    segment = segment.going_on()
+                    self._stream.drop(segment.frames)
+                    await self._pass_on(segment)  # by the plan before: what it holds came before the columns did
+                    await self._go_by(self._of.record.revision)
+                    continue
                 self._stream.drop(segment.frames)
                 self._sending = asyncio.create_task(self._pass_on(segment), name="capture record")
         finally:
@@ -120,12 +132,39 @@ class CaptureSession:
         await of.revising.answer(of, self.recorder.tail.last, self._lease.check)
         await self._go_by(of.record.revision)
 
+    async def _grown(self, halt: RelationChanged) -> bool:
+        """At a description with more columns: whether there is a plan that has them, too."""
+        now = self._decoder.described(halt.table)
+        if now is None or halt.broken or not only_added(halt.changes):
+            return False
+        return await self._of.revising.grow(self._of, Grown(halt.table, now, halt.lsn), self._lease.check)
+
+    async def _grow_unwritten(self) -> None:
+        """Between two transactions: columns that no row has come with. The stream has passed the place where they were found, so
+        that every later row of the table has them."""
+        of, last = self._of, self.recorder.tail
+        due = {} if self._decoder.inside else {n: c for n, (c, lsn) in self._unwritten.items() if last.end >= lsn}
+        if not due or of.record.resync is not None:
+            return
+        await self._sent()
+        for number, now in due.items():
+            del self._unwritten[number]
+            if not only_added(differences(described(of.plan.table(number)), now, {})):
+                continue
+            if await of.revising.grow(of, Grown(number, now, self.recorder.tail.last), self._lease.check):
+                await self._go_by(of.record.revision)
+            else:
+                self._refused.add((of.digest, number))
+
     async def _go_by(self, digest: str) -> None:
         """Carry tables as a newer plan has them, from here on."""
         of, before = self._of, self._of.plan.revision
         if digest and await of.know(digest):
             for table in of.plan.tables:
-                if table.cut is not None and table.cut.revision > before:
+                if (
+                    max([g.revision for g in table.grown] + ([table.cut.revision] if table.cut else []), default=0)
+                    > before
+                ):
                     self._decoder.carry(captured(table))
             self.recorder.change_plan(of.digest)
 
@@ -252,9 +291,14 @@ class CaptureSession:
                 continue
             async with self._lease.asking() as connection:
                 look = await look_at(connection, record.job, plan)
+            changed = watch.changed(plan, look, self.recorder.tail.end)
+            for number, now in grown_in(plan, look).items():
+                if number in changed and (digest, number) not in self._refused and _follows(record, number):
+                    del changed[number]
+                    self._unwritten.setdefault(number, (now, look.lsn))
             facts: dict[object, Fact] = {
                 number: TableChanged(run=plan.run, attempt=plan.attempt, table=number, plan=digest, why=why)
-                for number, why in watch.changed(plan, look, self.recorder.tail.end).items()
+                for number, why in changed.items()
             }
             facts |= {
                 name: TableAppeared(run=plan.run, attempt=plan.attempt, table=str(name), plan=digest)
@@ -297,18 +341,15 @@ async def _aside(changes: int, call: Callable[[Given], Made], given: Given) -> M
     return call(given) if changes < THREAD_CHANGES else await asyncio.to_thread(call, given)
 
 
+def _follows(record: RunRecord, table: int) -> bool:
+    return any(t.table == table and t.state == "loaded" for t in record.tables)
+
+
 def captured(table: PlannedTable) -> CapturedTable:
     """A planned table as capture knows it."""
-    given = table.relation
-    assert given is not None
-    relation = Relation(
-        given.oid,
-        table.name.schema_name,
-        table.name.name,
-        given.identity,
-        tuple(RelationColumn(c.name, c.type_oid, c.typmod, c.key) for c in given.columns),
-    )
-    seen = None
+    relation, seen = described(table), None
     if (cut := table.cut) is not None:
         seen = SnapshotFilter(Visible.parse(cut.snapshot), lsn_of(cut.filter_until))
-    return CapturedTable.of(table, relation, key=table.identity if given.identity == "f" else (), filter_=seen)
+    key = table.identity if relation.identity == FULL else ()
+    grown = {name: lsn_of(growth.at) for growth in table.grown for name in growth.columns}
+    return CapturedTable.of(table, relation, key=key, filter_=seen, grown=grown)

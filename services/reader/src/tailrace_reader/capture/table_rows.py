@@ -10,7 +10,7 @@ from tailrace_reader.capture.frames import MESSAGE
 from tailrace_reader.capture.relations import Relation
 from tailrace_reader.capture.tables import CapturedTable
 from tailrace_reader.capture.transactions import Transactions
-from tailrace_reader.capture.tuples import UNCHANGED, Field, Ints, Stream
+from tailrace_reader.capture.tuples import UNCHANGED, Field, Ints, Stream, absent
 from tailrace_reader.capture.values import columns_of, texts
 from tailrace_shared.changes import DELETE, INSERT, UPDATE, ChangeRows
 
@@ -48,8 +48,7 @@ def table_rows(
         new_fields = [field.spread(rows, live) for field in new_fields]
     if old_fields:
         new_fields = [new.or_else(old) for new, old in zip(new_fields, old_fields, strict=True)]
-    chosen = [_position(relation, column) for column in table.layout.names]
-    new = [new_fields[i] for i in chosen]
+    new = [_field(new_fields, relation, column, table, len(at)) for column in table.layout.names]
     tx = transactions.of[frames]
     columns = columns_of(stream.bytes, new, table.layout.wires, table.layout.types, table.layout.names)
     return ChangeRows(
@@ -66,11 +65,14 @@ def table_rows(
     )
 
 
-def _position(relation: Relation, column: str) -> int:
+def _field(fields: list[Field], relation: Relation, column: str, table: CapturedTable, rows: int) -> Field:
+    """The column's, NULL all over before it has come."""
     place = relation.position(column)
-    if place is None:
+    if place is not None:
+        return fields[place]
+    if column not in table.grown:
         raise LookupError(column)  # the caller compares descriptions before
-    return place
+    return absent(rows)
 
 
 def _numbering(mask: npt.NDArray[np.bool_]) -> Ints:
@@ -102,7 +104,7 @@ def _old(
     positions = [layout.names.index(column) for column in table.old_columns(relation)]
     if not fields:
         return {i: pa.nulls(len(columns[i]), columns[i].type) for i in positions}
-    old = [fields[_position(relation, layout.names[i])] for i in positions]
+    old = [_field(fields, relation, layout.names[i], table, len(columns[i])) for i in positions]
     arrays = columns_of(
         stream.bytes,
         old,

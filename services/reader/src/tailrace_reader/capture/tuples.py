@@ -35,9 +35,7 @@ class Field:
     def spread(self, rows: Ints, present: npt.NDArray[np.bool_]) -> Field:
         """Fields of some rows among all: row i takes ``rows[i]`` where ``present``, and is null elsewhere."""
         if not len(self.flag):
-            return Field(
-                np.full(len(rows), NULL, np.uint8), np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)
-            )
+            return absent(len(rows))
         return Field(
             np.where(present, self.flag[rows], np.uint8(NULL)),
             np.where(present, self.start[rows], 0),
@@ -54,6 +52,11 @@ class Field:
             np.where(take, other.start, self.start),
             np.where(take, other.size, self.size),
         )
+
+
+def absent(rows: int) -> Field:
+    """Of a column that no row has: NULL in all of them."""
+    return Field(np.full(rows, NULL, np.uint8), np.zeros(rows, np.int64), np.zeros(rows, np.int64))
 
 
 class Stream:

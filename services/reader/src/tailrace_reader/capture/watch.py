@@ -14,8 +14,10 @@ import asyncpg
 
 from tailrace_reader.capture.errors import PublicationMissing
 from tailrace_reader.capture.publication import Publication, heaps_of, publication_of, relations_of
-from tailrace_reader.capture.relations import Relation, RelationColumn, differences
+from tailrace_reader.capture.relations import Relation, differences
+from tailrace_reader.capture.tables import described
 from tailrace_shared.catalogue.model import TableName
+from tailrace_shared.changes import ColumnAdded
 from tailrace_shared.job.spec import Job
 from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.plan.scope import rule_for
@@ -113,14 +115,7 @@ class Watch:
             return "the source has no such table any more"
         if now.oid != given.oid:
             return "another table has taken its name in the source"
-        planned = Relation(
-            given.oid,
-            table.name.schema_name,
-            table.name.name,
-            given.identity,
-            tuple(RelationColumn(c.name, c.type_oid, c.typmod, c.key) for c in given.columns),
-        )
-        if changes := differences(planned, now, {}):
+        if changes := differences(described(table), now, {}):
             words = [f"column {c.column} {c.change}" if hasattr(c, "column") else c.change for c in changes]
             return f"its definition has changed in the source: {', '.join(words)}"
         if [leaf.oid for leaf in table.leaves] == [given.oid]:
@@ -171,6 +166,19 @@ def added(job: Job, plan: Plan, look: Look) -> list[TableName]:
             _, rule = rule_for(job, name)
             if (rule.mode if rule else job.default_mode) in ("carry", "duplicate"):
                 found.append(name)
+    return found
+
+
+def grown_in(plan: Plan, look: Look) -> dict[int, Relation]:
+    """Tables of the plan that have got columns and are otherwise as they were; nobody may have written a row with them."""
+    found = {}
+    for table in plan.tables:
+        now = look.relations.get(table.name)
+        if table.relation is None or now is None or now.oid != table.relation.oid:
+            continue
+        changes = differences(described(table), now, {})
+        if changes and all(isinstance(change, ColumnAdded) for change in changes):
+            found[table.number] = now
     return found
 
 

@@ -20,7 +20,6 @@ import structlog
 from aiokafka import TopicPartition
 
 from tailrace_shared.changes.body import Body, decode_body
-from tailrace_shared.changes.controls import Control, Quarantined, RelationChanged
 from tailrace_shared.changes.head import ChangeHead, change_head_of
 from tailrace_shared.crash import crash_point
 from tailrace_shared.errors import TailraceError
@@ -32,9 +31,12 @@ from tailrace_writer.comparison.destination import DestinationSide
 from tailrace_writer.lane import rows
 from tailrace_writer.lane.apply import LaneApplier
 from tailrace_writer.lane.comparing import Cut, Hold, Wanted, stop_in
+from tailrace_writer.lane.failing import TABLE_ERRORS, Broken, TableFailed
 from tailrace_writer.lane.fold import fold
 from tailrace_writer.lane.gather import Gathering, Pending
+from tailrace_writer.lane.growing import apply_growth, growths
 from tailrace_writer.lane.intake import Intake
+from tailrace_writer.lane.leaving import leaving, passed
 from tailrace_writer.lane.multiset import fold_rows
 from tailrace_writer.lane.position import Again, Apply, Gap, Position, Skip, judge
 from tailrace_writer.lane.seen import Seen
@@ -56,25 +58,6 @@ NOT_NOW_S = 0.2
 HOLD_S = 15.0
 """A lane waits at a comparison's marker for so long; a source with free slots and no long transaction takes tenths of a second."""
 HELD_S = 0.02
-TABLE_ERRORS = frozenset({"22", "23", "42", "0A"})
-"""Classes of SQLSTATE that say that what comes does not fit the table. Others are the server's troubles, and pass."""
-
-
-class Broken(Exception):
-    """Changes are missing; whoever hears of it loads anew."""
-
-    def __init__(self, gap: Gap) -> None:
-        super().__init__(gap.why)
-        self.gap = gap
-
-
-class TableFailed(Exception):
-    """The changes of one table cannot be applied."""
-
-    def __init__(self, table: int, error: TailraceError) -> None:
-        super().__init__(error.message)
-        self.table = table
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +129,9 @@ class Follower:
         self._version = -1
         self._follows: Mapping[int, Seen | None] = {}
         self._marks: Mapping[int, rows.Mark] = {}
+        self._grown: Mapping[int, int] = {}
+        self._grew: set[int] = set()
+        """Revisions whose new columns the destination has, as this session knows."""
         self._waiting: list[Record] = []
         self._comparing = comparing
         self._wanted: Wanted | None = None
@@ -170,6 +156,7 @@ class Follower:
             await self._poll()
             if not self._waiting:
                 return Applied()
+            await self._grow(self._waiting[0].plan)
             await self._get_ready(self._alike())
             if self._waiting[0].head.final and self._waiting[0].head.piece == 0:
                 return await self._whole()
@@ -235,7 +222,7 @@ class Follower:
             raise rows.NotNow
         if row.tables_version != self._version or any(self._follows.values()):
             found = await rows.followed(self._connection, self._plan.run, self._plan.attempt, row.position.lsn)
-            self._follows, self._marks = found.seen, found.marks
+            self._follows, self._marks, self._grown = found.seen, found.marks, found.grown
             self._version = row.tables_version
         if self._deferrable:
             await self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
@@ -252,6 +239,7 @@ class Follower:
         await self._connection.execute("ROLLBACK")
         self._appliers.clear()
         self._tables.clear()
+        self._grew.clear()
         self._version = -1
 
     async def _close(self, after: Position, last: Record | None, changes: int) -> None:
@@ -394,14 +382,14 @@ class Follower:
         below: int | None = None,
     ) -> None:
         controls = [entry for entry in body.controls if below is None or entry.lsn < below]
-        out |= dict(_leaving(controls, self._follows, self._marks))
-        out |= dict(_passed(record, self._marks))
+        out |= dict(leaving(controls, self._follows, self._marks))
+        out |= dict(passed(record.plan, record.head, self._marks))
         gathering.add(body, above, below)
 
     async def _apply(self, pending: Mapping[int, Pending], out: Mapping[int, str]) -> None:
         for number, why in out.items():
             if number in self._follows:
-                await rows.leave(self._connection, self._plan.run, self._plan.attempt, self._lane, number, why)
+                await rows.leave(self._connection, self._plan.run, self._plan.attempt, number, why)
                 self._version = -1
                 self._log.error("table.quarantined", table=number, why=why)
         for number, waiting in sorted(pending.items()):
@@ -427,6 +415,24 @@ class Follower:
             else:
                 await applier.replace(await _aside(len(changes.op), partial(fold_rows, changes)))
 
+    async def _grow(self, plan: Plan) -> None:
+        """Columns that came in place, before anything of them: they are NULL until rows bring them. In a transaction of its own."""
+        if plan.revision in self._grew or not any(table.grown for table in plan.tables):
+            return
+        await self._open()
+        await self._grow_inside(plan)
+        await self._connection.execute("COMMIT")
+
+    async def _grow_inside(self, plan: Plan) -> None:
+        if plan.revision in self._grew:
+            return
+        for table, growth in growths(plan, self._grown, self._follows):
+            await apply_growth(self._connection, self._plan.run, self._plan.attempt, table, growth)
+            self._log.info("columns.added", table=str(table.name), columns=growth.columns)
+            self._version = -1
+        crash_point("writer.mid-growth")
+        self._grew.add(plan.revision)
+
     # --- tables ------------------------------------------------------------------------------------------------------
 
     async def _get_ready(self, records: Iterable[Record]) -> None:
@@ -439,6 +445,7 @@ class Follower:
     async def _get_ready_inside(self, record: Record) -> None:
         """While a large transaction is open: what is made goes with it if it is rolled back, that is why ``_undo`` forgets it."""
         deferrable = self._deferrable
+        await self._grow_inside(record.plan)
         await self._get_ready([record])
         if self._deferrable and not deferrable:
             await self._connection.execute("SET CONSTRAINTS ALL DEFERRED")
@@ -461,7 +468,7 @@ class Follower:
         return self._appliers[number]
 
     async def _quarantine(self, number: int, why: str) -> None:
-        await rows.quarantine(self._connection, self._plan.run, self._plan.attempt, self._lane, number, why)
+        await rows.quarantine(self._connection, self._plan.run, self._plan.attempt, number, why)
         self._log.error("table.quarantined", table=number, why=why)
 
     def _told(self, done: _Done, changes: int, started: float) -> Applied:
@@ -494,33 +501,3 @@ class _Identities(Mapping[int, tuple[str, ...]]):
 
     def __len__(self) -> int:
         return len(self._tables)
-
-
-def _leaving(
-    controls: Iterable[Control], follows: Mapping[int, Seen | None], marks: Mapping[int, rows.Mark]
-) -> Iterable[tuple[int, str]]:
-    """Tables that cannot follow any more from this record on, and why. What was so before a table was loaded anew is past."""
-    for entry in controls:
-        if not isinstance(entry, Quarantined | RelationChanged) or entry.table not in follows:
-            continue
-        if entry.table in marks and entry.lsn <= marks[entry.table].since:
-            continue
-        if isinstance(entry, Quarantined):
-            yield entry.table, entry.why
-        elif entry.broken or any(change.change == "added" for change in entry.changes):
-            yield entry.table, f"its definition has changed in the source: {_told(entry)}"
-
-
-def _told(entry: RelationChanged) -> str:
-    words = []
-    for change in entry.changes:
-        column = getattr(change, "column", "")
-        words.append(f"column {column} {change.change}" if column else change.change)
-    return ", ".join(words)
-
-
-def _passed(record: Record, marks: Mapping[int, rows.Mark]) -> Iterable[tuple[int, str]]:
-    """Tables whose changes this record leaves out: a capture that had not heard of their new plan has made it."""
-    for number, mark in marks.items():
-        if record.plan.revision < mark.revision and record.head.last > mark.since:
-            yield number, "changes of it went by before the capture knew of its new plan"

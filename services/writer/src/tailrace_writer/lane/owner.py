@@ -22,7 +22,8 @@ from tailrace_shared.service.lineage import Lineage
 from tailrace_writer.comparison.destination import DestinationSide
 from tailrace_writer.destinations import Destination
 from tailrace_writer.hindrance import Hindrance
-from tailrace_writer.lane.follower import Broken, Follower
+from tailrace_writer.lane.failing import Broken
+from tailrace_writer.lane.follower import Follower
 from tailrace_writer.lane.position import Gap
 from tailrace_writer.lock_keys import lock_key
 from tailrace_writer.settings import Settings

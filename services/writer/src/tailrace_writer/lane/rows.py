@@ -18,7 +18,8 @@ from tailrace_writer.lock_keys import lock_key
 from tailrace_writer.state.moves import Deposed
 
 _ROW = """
-SELECT l.system, l.timeline, l.position, l.kafka_offset, l.tables_version, c.number, c.plan, c.tables, c.point
+SELECT l.system, l.timeline, l.position, l.kafka_offset,
+  l.tables_version + r.tables_version AS tables_version, c.number, c.plan, c.tables, c.point
 FROM tailrace.lane l JOIN tailrace.run r ON r.run = l.run AND r.attempt = l.attempt
 LEFT JOIN tailrace.comparison c ON c.run = l.run AND c.attempt = l.attempt AND c.state = 'reading' AND c.cut_at IS NULL
   AND c.trouble = ''
@@ -28,7 +29,7 @@ WHERE l.run = $1 AND l.lane = $2 AND l.attempt = $3 AND l.held = '' AND NOT EXIS
 FOR UPDATE OF l
 """
 _TABLES = """
-SELECT table_no, snapshot, filter_until, revision, since FROM tailrace."table"
+SELECT table_no, snapshot, filter_until, revision, since, grown FROM tailrace."table"
 WHERE run = $1 AND attempt = $2 AND state = 'loaded'
 """
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -63,6 +64,8 @@ class Followed:
     seen: Mapping[int, Seen | None]
     """Transactions that a table's load has seen; None: every change is new to it."""
     marks: Mapping[int, Mark]
+    grown: Mapping[int, int]
+    """Revision of the plan up to which the destination has the columns that came in place."""
 
 
 class NotNow(Exception):
@@ -99,7 +102,8 @@ async def followed(connection: asyncpg.Connection, run: str, attempt: int, posit
         else None
         for row in rows
     }
-    return Followed(seen, {row["table_no"]: Mark(row["revision"], row["since"]) for row in rows if row["revision"]})
+    marks = {row["table_no"]: Mark(row["revision"], row["since"]) for row in rows if row["revision"]}
+    return Followed(seen, marks, {row["table_no"]: row["grown"] for row in rows})
 
 
 async def close_lane(
@@ -144,19 +148,17 @@ async def has_deferrable(connection: asyncpg.Connection, name: TableName) -> boo
     return found
 
 
-async def leave(connection: asyncpg.Connection, run: str, attempt: int, lane: int, table: int, why: str) -> None:
-    """The table does not follow its lane from here on; in the lane's own transaction."""
+async def leave(connection: asyncpg.Connection, run: str, attempt: int, table: int, why: str) -> None:
+    """The table does not follow its lane from here on; in the lane's own transaction. The caller knows, and who comes
+    after it looks anyway: so no version is raised."""
     await connection.execute(
         "UPDATE tailrace.\"table\" SET state = 'quarantined', why = $4 WHERE run = $1 AND attempt = $2 AND table_no = $3 "
         "AND state = 'loaded'",
         run, attempt, table, why,
     )  # fmt: skip
-    await connection.execute(
-        "UPDATE tailrace.lane SET tables_version = tables_version + 1 WHERE run = $1 AND lane = $2", run, lane
-    )
 
 
-async def quarantine(connection: asyncpg.Connection, run: str, attempt: int, lane: int, table: int, why: str) -> None:
+async def quarantine(connection: asyncpg.Connection, run: str, attempt: int, table: int, why: str) -> None:
     """The same in a transaction of its own."""
     async with connection.transaction():
-        await leave(connection, run, attempt, lane, table, why)
+        await leave(connection, run, attempt, table, why)

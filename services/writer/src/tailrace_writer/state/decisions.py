@@ -43,9 +43,11 @@ class EndStream:
 
 @dataclass(frozen=True, slots=True)
 class OrderResync:
-    """Ask the reader that captures for a snapshot of these tables, and a plan of them in it."""
+    """Ask the reader that captures for a snapshot of these tables, and a plan of them in it; or, ``in_place``, for a plan that
+    has their new columns, which needs none."""
 
     tables: tuple[int, ...]
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,20 @@ async def _apply(connection: asyncpg.Connection, fact: m.Fact) -> None:
             await resyncs.changed(connection, fact)
         case m.TableAppeared():
             await resyncs.appeared(connection, fact)
+        case m.ColumnsAppeared():
+            await resyncs.grows(connection, fact)
         case m.ResyncPlanned():
             await resyncs.planned(connection, fact)
-            await _holds(
-                connection, fact.run, fact.attempt, fact.replica, fact.snapshot, resync=fact.number, offer=fact.digest
-            )
+            if fact.snapshot:
+                await _holds(
+                    connection,
+                    fact.run,
+                    fact.attempt,
+                    fact.replica,
+                    fact.snapshot,
+                    resync=fact.number,
+                    offer=fact.digest,
+                )
         case m.ResyncFailed():
             await resyncs.failed(connection, fact)
         case m.ComparisonRequested() | m.ComparisonPoint() | m.ComparisonRead() | m.ComparisonFailed():

@@ -145,6 +145,14 @@ CREATE TABLE tailrace.pool (
 """
 """Keys of carried tables that made rows refer to."""
 
+_GROWTHS: Final = """
+ALTER TABLE tailrace.run ADD COLUMN resync_in_place boolean NOT NULL DEFAULT false;
+ALTER TABLE tailrace.run ADD COLUMN tables_version int NOT NULL DEFAULT 0;
+ALTER TABLE tailrace."table" ADD COLUMN grows boolean NOT NULL DEFAULT false;
+ALTER TABLE tailrace."table" ADD COLUMN grown int NOT NULL DEFAULT 0;
+"""
+"""Columns that appear while a run streams, and are followed in place: asked for, and up to which plan the destination has them."""
+
 STEPS: Final[tuple[Step, ...]] = (
     Step(3, _LANES),
     Step(4, _RESYNCS),
@@ -154,6 +162,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(8, _CAPTURES),
     Step(9, _FRESHNESS),
     Step(10, _POOLS),
+    Step(11, _GROWTHS),
 )
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""

@@ -79,7 +79,8 @@ SELECT t.table_no, t.schema_name, t.name, t.after_tables, t.state, t.why, t.load
        ) AS unread,
        t.state IN ('loaded', 'quarantined') AND (t.resync_requested OR t.state = 'quarantined' AND t.tries < {TRIES}
            AND (SELECT r.job #>> '{{continuous,ddl}}' IS DISTINCT FROM 'ask' FROM tailrace.run r WHERE r.run = t.run)
-           AND coalesce(t.retry_at <= clock_timestamp(), true)) AS wants
+           AND coalesce(t.retry_at <= clock_timestamp(), true)) AS wants,
+       t.grows AND t.state = 'loaded' AS grows
 FROM tailrace."table" t WHERE t.run = $1 AND t.attempt = $2 ORDER BY t.table_no
 """
 _REPLICAS = """
@@ -157,6 +158,7 @@ async def read_picture(
                 TableView(
                     t["table_no"], tuple(t["after_tables"]), t["loaded"], t["unfinished"], made=not t["unread"],
                     resync=t["state"] == "resync", wants=t["wants"],
+                    grows=t["grows"],
                 )
                 for t in tables
             )  # fmt: skip

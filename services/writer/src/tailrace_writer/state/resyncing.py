@@ -25,6 +25,9 @@ def resyncing(view: RunView, now: float) -> list[Decision] | None:
     """What to do about tables that are to be loaded anew; None: nothing, or load on as in ``loading``."""
     resync = view.resync
     if resync is None:
+        growing = next((t.number for t in view.tables if t.grows), None)
+        if growing is not None and not view.stop_requested:
+            return [do.OrderResync((growing,), in_place=True)]  # first: the capture stands still for it
         wanted = tuple(t.number for t in view.tables if t.wants)
         return [do.OrderResync(wanted)] if wanted and not view.stop_requested else None
     if resync.why:

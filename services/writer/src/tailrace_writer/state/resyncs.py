@@ -50,6 +50,16 @@ async def appeared(connection: asyncpg.Connection, fact: m.TableAppeared) -> Non
         await _add(connection, fact.run, fact.attempt, fact.table, "it has appeared in the source")
 
 
+async def grows(connection: asyncpg.Connection, fact: m.ColumnsAppeared) -> None:
+    """The capture waits for a plan that has them. Who does not follow is loaded anew with them anyway."""
+    await connection.execute(
+        'UPDATE tailrace."table" t SET grows = true FROM tailrace.run r '
+        f"WHERE r.run = $1 AND {_FOLLOWING} AND r.attempt = $2 AND coalesce(nullif(r.revision, ''), r.digest) = $4 "
+        "AND t.run = r.run AND t.attempt = r.attempt AND t.table_no = $3 AND t.state = 'loaded'",
+        fact.run, fact.attempt, fact.table, fact.plan,
+    )  # fmt: skip
+
+
 async def planned(connection: asyncpg.Connection, fact: m.ResyncPlanned) -> None:
     """The first offer counts."""
     await connection.execute(
@@ -115,5 +125,6 @@ async def _rules(connection: asyncpg.Connection, fact: m.ResyncRequested) -> Non
 
 
 async def _turn(connection: asyncpg.Connection, run: str) -> None:
-    """Whoever follows the lane looks at its tables again."""
-    await connection.execute("UPDATE tailrace.lane SET tables_version = tables_version + 1 WHERE run = $1", run)
+    """Whoever follows the lane looks at its tables again. Not in the lane's row: who applies a large transaction has that locked
+    for minutes, and facts would wait."""
+    await connection.execute("UPDATE tailrace.run SET tables_version = tables_version + 1 WHERE run = $1", run)

@@ -30,6 +30,8 @@ class TableView:
     """It is being loaded again while the run streams."""
     wants: bool = False
     """It should be loaded again, and it is time to try."""
+    grows: bool = False
+    """Columns of it have appeared, and its capture waits for a plan that has them."""
 
 
 @dataclass(frozen=True, slots=True)
