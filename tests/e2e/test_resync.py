@@ -139,11 +139,12 @@ def test_tables_whose_definition_changes_under_traffic_come_back_and_new_ones_ar
 
 GROWN = """
 BEGIN;
-UPDATE product SET price = price + 1 WHERE sku = (SELECT min(sku) FROM product);
-ALTER TABLE product ADD COLUMN nickname text;
-UPDATE product SET nickname = 'Nick ' || sku, price = price + 1 WHERE sku = (SELECT min(sku) FROM product);
-ALTER TABLE product ADD COLUMN shade text, ADD COLUMN weight integer;
-INSERT INTO product (sku, title, price, shade, weight) VALUES ('N-1', 'A new one', 5, 'Nick grey', 12);
+UPDATE customer SET balance = balance + 1 WHERE customer_id = 1;
+ALTER TABLE customer ADD COLUMN nickname text;
+UPDATE customer SET nickname = 'Nick ' || customer_id, balance = balance + 1 WHERE customer_id < 3;
+ALTER TABLE customer ADD COLUMN shade text, ADD COLUMN weight integer;
+INSERT INTO customer (customer_id, first_name, last_name, email, shade, weight)
+VALUES (90001, 'New', 'One', 'new.one@example.test', 'Nick grey', 12);
 COMMIT;
 """
 
@@ -182,18 +183,18 @@ def test_columns_that_are_added_arrive_in_place_whoever_dies_meanwhile(
     streaming(installation, run)
     with traffic(pair):
         pair.source.run_sql(GROWN, pair.name)
-        pair.source.run_sql("ALTER TABLE shipment ADD COLUMN remark text", pair.name)
-        pair.source.run_sql("UPDATE shipment SET remark = 'Nick of time'", pair.name)
+        pair.source.run_sql("ALTER TABLE orders ADD COLUMN remark text", pair.name)
+        pair.source.run_sql("UPDATE orders SET remark = 'Nick of time'", pair.name)
         if victim:
             eventually(installation.group.ended, 60, f"the {victim} has not come to {point}")
             installation.scale(victim, 1)
     caught_up(pair)
     record = installation.wait(run, lambda r: any("nickname" in t.why for t in r.tables), 30)
     said = {t.name: t.why for t in record.tables}
-    assert "is followed as mask.text" in said["public.product"], said
+    assert "is followed as mask.text" in said["public.customer"], said
     assert {t.load for t in record.tables} == {0}, "nothing was loaded anew"
     assert not pair.contains("Nick ")
-    assert pair.value("destination", "SELECT count(remark) = count(*) FROM shipment")
+    assert pair.value("destination", "SELECT count(remark) = count(*) FROM orders")
     followed = pair.digest()
     installation.tell(StopRequested(run=run))
     record = installation.wait(run, seconds=60)

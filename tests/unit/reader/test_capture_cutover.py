@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tailrace_reader.capture.cutover import SnapshotFilter, Visible
+from tailrace_reader.capture.cutover import SnapshotFilter
+from tailrace_shared.changes.visible import Visible
 
 
 def held(filter_: SnapshotFilter, *transactions: tuple[int, int]) -> list[bool]:

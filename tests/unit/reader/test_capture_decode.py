@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from support.pgoutput import UNCHANGED, Server, relation, rest
-from tailrace_reader.capture.cutover import SnapshotFilter, Visible
+from tailrace_reader.capture.cutover import SnapshotFilter
 from tailrace_reader.capture.decode import Decoder
 from tailrace_reader.capture.frames import Frames
 from tailrace_reader.capture.relations import Relation
@@ -29,6 +29,7 @@ from tailrace_shared.changes import (
     TableReplaced,
     Truncated,
 )
+from tailrace_shared.changes.visible import Visible
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.types import ColumnType, arrow_type
 
@@ -379,3 +380,59 @@ def test_two_hundred_columns_keep_their_flags() -> None:
     changes = rows(Decoder([table(r)]).decode(s.frames()))
     assert changes.gone is not None
     assert changes.gone[0].tolist() == [False, *[i % 3 == 0 for i in range(200)]]
+
+
+def test_rows_from_before_a_column_that_is_followed_in_place_have_null_in_it_up_to_where_it_came() -> None:
+    bare, nick = relation(id="int4", note="text"), relation(id="int4", note="text", nick="text")
+    wide = relation(id="int4", note="text", nick="text", age="int4")
+    s = Server()
+    at = s.begin()
+    s.relation(bare)
+    s.insert(bare, 1, "one")
+    s.relation(nick)
+    s.update(nick, 1, "one", "Nick")
+    s.relation(wide)
+    s.insert(wide, 2, "two", "Nack", 7)
+    s.commit()
+    s.begin()
+    s.insert(wide, 3, "three", None, 8)
+    s.commit()
+    made = all_of(Decoder([table(wide, grown={"nick": at, "age": at})]), s.frames())
+    assert not any(segment.halt or segment.controls for segment in made)
+    assert [v for segment in made for _, r in segment.tables for v in values(r)] == [
+        (1, "one", None, None), (1, "one", "Nick", None), (2, "two", "Nack", 7), (3, "three", None, 8),
+    ]  # fmt: skip
+
+
+def test_a_column_that_was_followed_in_place_and_is_dropped_later_breaks_its_table() -> None:
+    bare, nick = relation(id="int4", note="text"), relation(id="int4", note="text", nick="text")
+    s = Server()
+    at = s.begin()
+    s.relation(nick)
+    s.insert(nick, 1, "one", "Nick")
+    s.commit()
+    s.begin()
+    s.relation(bare)
+    s.insert(bare, 2, "two")
+    s.commit()
+    decoder = Decoder([table(nick, grown={"nick": at})])
+    halts = [segment.halt for segment in all_of(decoder, s.frames()) if segment.halt]
+    assert [(h.broken, h.changes) for h in halts] == [(True, (ColumnDropped(column="nick"),))]
+    assert decoder.left_out == {0}
+
+
+def test_old_rows_of_a_table_without_a_key_have_null_in_a_column_that_came_later() -> None:
+    bare, nick = (
+        relation(identity="f", id="int4", note="text"),
+        relation(identity="f", id="int4", note="text", nick="text"),
+    )
+    s = Server()
+    at = s.begin()
+    s.relation(bare)
+    s.delete(bare, 1, "one")
+    s.relation(nick)
+    s.delete(nick, 2, "two", None)
+    s.commit()
+    made = all_of(Decoder([table(nick, grown={"nick": at})]), s.frames())
+    old = [tuple(c.to_pylist()) for segment in made for _, r in segment.tables for c in r.old.values()]
+    assert old == [(1,), ("one",), (None,), (2,), ("two",), (None,)]

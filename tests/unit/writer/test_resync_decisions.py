@@ -86,6 +86,13 @@ def test_a_lost_snapshot_is_given_up_only_while_something_is_unread() -> None:
     assert not isinstance(decide(replace(view, candidates=(), open=(read,)), 100)[0], do.AbandonResync)
 
 
+def test_columns_that_a_capture_waits_for_go_before_tables_that_are_to_be_loaded() -> None:
+    both = (TableView(0, loaded=True, unfinished=False, grows=True), TableView(1, unfinished=False, wants=True))
+    assert decide(replace(VIEW, tables=both), 100) == [do.OrderResync((0,), in_place=True)]
+    planned = ResyncView(3, planned=True)
+    assert decide(replace(VIEW, tables=both, resync=planned), 100) == [do.BeginResync(3)], "one at a time"
+
+
 def test_a_broken_lane_goes_before_any_resync() -> None:
     broken = replace(VIEW, resync=LOADING, tables=AGAIN, lane=LaneView(broken="slot lost"))
     assert decide(broken, 100) == [do.Restart("slot lost")]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tailrace_shared.catalogue.model import Catalogue, ForeignKey, Table, TableName
-from tailrace_shared.generators import Null
 from tailrace_shared.plan.model import CapturedRelation, Growth, Plan, PlannedColumn, PlannedTable
 from tailrace_shared.plan.resync import alike, unlike
 from tailrace_shared.types import qualified, quote_ident
@@ -83,7 +82,7 @@ def grow(
     for column in new:
         if not column.why:
             raise NotInPlace(f"column {column.name} has no rule")
-        if column.rule.nulls != "kept" and not isinstance(column.rule, Null):
+        if column.rule.nulls == "filled":
             raise NotInPlace(f"{column.rule.generator} fills column {column.name} also where it is NULL")
     names = tuple(c.name for c in relation.columns if c.name not in described)
     growth = Growth(revision=revision, at=at, columns=names, statements=_statements(table, new, destination))

@@ -175,7 +175,30 @@ def job_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> tuple[Job, dict
             tables = {str(ordered.name): base.model_copy(update={"columns": rules})} | {
                 k: v for k, v in tables.items() if k != str(ordered.name)
             }
-    return job.model_copy(update={"tables": tables}), refused
+    return job.model_copy(update={"tables": _with_appeared(tables, order, plan, source, job)}), refused
+
+
+def _with_appeared(
+    tables: Mapping[str, TableRule], order: ResyncOrder, plan: Plan, source: Catalogue, job: Job
+) -> dict[str, TableRule]:
+    """Columns that have appeared in other tables keep the rules that they have: else these would seem to be made otherwise now."""
+    made, keys = dict(tables), {(key.table, name) for key in source.foreign_keys for name in key.columns}
+    for planned in plan.tables:
+        if not planned.appeared or planned.number in {t.number for t in order.tables}:
+            continue
+        _, rule = rule_for(job, planned.name)
+        given = dict(rule.columns) if rule else {}
+        rules = {
+            c.name: c.rule
+            for c in planned.columns
+            if c.name in planned.appeared and c.name not in given and (planned.name, c.name) not in keys
+        }
+        if rules:
+            base = rule or TableRule()
+            made = {str(planned.name): base.model_copy(update={"columns": given | rules})} | {
+                name: other for name, other in made.items() if name != str(planned.name)
+            }
+    return made
 
 
 def _without_dropped(job: Job, order: ResyncOrder, source: Catalogue) -> Job:

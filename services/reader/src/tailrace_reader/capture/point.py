@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import asyncpg
 
-from tailrace_reader.capture.cutover import SnapshotFilter, Visible
+from tailrace_reader.capture.cutover import SnapshotFilter
+from tailrace_shared.changes.visible import Visible
 from tailrace_shared.errors import TransientError
 from tailrace_shared.postgres import translated
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Set
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from tailrace_reader.capture.cutover import SnapshotFilter, Visible
+from tailrace_reader.capture.cutover import SnapshotFilter
 from tailrace_reader.capture.decode import Decoder
 from tailrace_reader.capture.freshness import Captured, lags_of
 from tailrace_reader.capture.growing import Grown, only_added
@@ -29,6 +29,7 @@ from tailrace_reader.capture.tail import Kept, LaneEnd
 from tailrace_reader.capture.watch import EVERY_S, added, grown_in, look_at
 from tailrace_reader.lane_opening import lsn_of, lsn_text
 from tailrace_shared.changes import RelationChanged, Truncated
+from tailrace_shared.changes.visible import Visible
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane.sender import Sender
 from tailrace_shared.messages import CaptureSeen, Fact, RunRecord, SlotState, TableAppeared, TableChanged, TableWaits

@@ -190,21 +190,17 @@ class Follower:
     async def _poll(self) -> None:
         """Take what has arrived, within the bounds of one transaction."""
         wait_s = 0.0 if self._waiting else POLL_S
-        while not self._enough():
+        changes, size = sum(r.head.changes for r in self._waiting), sum(r.head.bytes for r in self._waiting)
+        while changes < CHANGES_AT_ONCE and size < BYTES_AT_ONCE:
             taken = await self._intake.take(RECORDS_AT_ONCE, wait_s)
             for record in taken:
                 head = change_head_of(record.headers)
                 if (plan := await self._lineage.of(head.plan)) is not None:
                     self._waiting.append(Record(record.offset, head, record.value or b"", plan))
+                    changes, size = changes + head.changes, size + head.bytes
             if not taken:
                 return
             wait_s = 0.0
-
-    def _enough(self) -> bool:
-        return (
-            sum(r.head.changes for r in self._waiting) >= CHANGES_AT_ONCE
-            or sum(r.head.bytes for r in self._waiting) >= BYTES_AT_ONCE
-        )
 
     # --- transactions ------------------------------------------------------------------------------------------------
 
@@ -429,7 +425,7 @@ class Follower:
         for table, growth in growths(plan, self._grown, self._follows):
             await apply_growth(self._connection, self._plan.run, self._plan.attempt, table, growth)
             self._log.info("columns.added", table=str(table.name), columns=growth.columns)
-            self._version = -1
+            self._grown = {**self._grown, table.number: growth.revision}
         crash_point("writer.mid-growth")
         self._grew.add(plan.revision)
 
