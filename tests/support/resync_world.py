@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tailrace_shared.changes.visible import Visible
 from tailrace_writer.lane.seen import Seen
 from tailrace_writer.state import decisions as do
 from tailrace_writer.state.machine import decide
@@ -132,7 +133,7 @@ class Capture:
         shapes = dict(world.shapes)
         for _ in range(world.random.randrange(3)):  # between the snapshot and the look at the WAL's end
             world.commit()
-        seen = Seen(min((*running, xmax)), xmax, running, world.lsn + 1)
+        seen = Seen(Visible(min((*running, xmax)), xmax, frozenset(running)), world.lsn + 1)
         again = tuple(t for t in TABLES if world.tables[t].state == "quarantined" or t in world.asked)
         tables = dict(world.plans[self.plan].tables)
         tables |= {t: Planned(shapes[t], order.number, self.tail, seen, rows[t]) for t in again}
