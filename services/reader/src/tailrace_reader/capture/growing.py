@@ -70,7 +70,7 @@ async def _planned(reviser: Reviser, order: ResyncOrder, plan: Plan, table: Plan
     try:
         with translated():
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await _require_null_at_first(connection, table, grown, new)
+                await require_null_at_first(connection, table, grown, new)
                 source = trimmed(await read_catalogue(connection, order.job.schemas), table.name, grown.columns)
                 require_plain(source, table.name, new)
                 refused: dict[TableName, str] = {}
@@ -90,7 +90,7 @@ async def _planned(reviser: Reviser, order: ResyncOrder, plan: Plan, table: Plan
     )
 
 
-async def _require_null_at_first(
+async def require_null_at_first(
     connection: asyncpg.Connection, table: PlannedTable, grown: Grown, new: Sequence[str]
 ) -> None:
     """Raises NotInPlace unless the columns are there as the stream describes them and had NULL in every row at first."""
