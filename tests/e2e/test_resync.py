@@ -139,6 +139,7 @@ def test_tables_whose_definition_changes_under_traffic_come_back_and_new_ones_ar
 
 GROWN = """
 BEGIN;
+LOCK TABLE customer;
 UPDATE customer SET balance = balance + 1 WHERE customer_id = 1;
 ALTER TABLE customer ADD COLUMN nickname text;
 UPDATE customer SET nickname = 'Nick ' || customer_id, balance = balance + 1 WHERE customer_id < 3;
