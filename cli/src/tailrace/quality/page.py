@@ -57,10 +57,11 @@ def _top(report: QualityReport) -> str:
         run = escape(report.why_no_run)
     ends = f"<code>{escape(report.source)}</code> → <code>{escape(report.destination)}</code>"
     made = escape(report.made_at.replace("T", " ")[:16])
+    looks = "fail" if report.run is not None and report.run.why else report.verdict
     return (
         f'<header><h1>Quality and privacy</h1><p class="soft">Job <b>{escape(report.job)}</b>: {ends}, {tables}; {run}. '
         f"Made {made} UTC.</p>"
-        f'<div class="sheet verdict {"fail" if report.run is not None and report.run.why else report.verdict}"><div><strong>{strong}</strong><p>{said}</p></div></div></header>'
+        f'<div class="sheet verdict {looks}"><div><strong>{strong}</strong><p>{said}</p></div></div></header>'
     )
 
 
