@@ -47,7 +47,7 @@ def test_context_is_learned_as_categories_and_goes_through_its_rule_as_in_carrie
     trip = plan.table(0) if plan.table(0).name.name == "trip" else plan.table(1)
     assert trip.learning is not None
     assert trip.learning.context == ("city", "paid")
-    assert trip.learning.columns == ("city", "fare", "tip", "begun", "paid")
+    assert {"city", "fare", "tip", "begun", "paid"} <= set(trip.learning.columns)
     city, paid = (next(c for c in trip.columns if c.name == name) for name in ("city", "paid"))
     assert (city.rule.generator, city.masked, paid.rule.generator, paid.masked) == (
         "mask.text",
