@@ -36,6 +36,7 @@ WITHOUT_DATA: Final[dict[tuple[str, str], str]] = {
     ("run", "Models by state"): NO_LEARNING,
     ("run", "Held-out loss"): NO_LEARNING,
     ("run", "Learning"): NO_LEARNING,
+    ("run", "Rows drawn again"): NO_LEARNING,
 }
 """(dashboard, panel) to why its queries may have no data here."""
 
