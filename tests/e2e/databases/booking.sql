@@ -9,7 +9,7 @@ CREATE TABLE guest (
     nationality text NOT NULL CHECK (nationality = ANY (ARRAY['de', 'fr', 'nl'])),
     passport_no text NOT NULL CHECK (passport_no ~ '^[A-Z]{2}[0-9]{6}$'),
     tax_id text CHECK (tax_id IS NOT NULL OR id > 0),
-    merged_into bigint REFERENCES guest,
+    merged_into bigint REFERENCES guest CHECK (merged_into <> id),
     device_id integer NOT NULL CHECK (device_id >= 0)
 );
 CREATE UNIQUE INDEX guest_email ON guest (lower(email)) WHERE merged_into IS NULL;

@@ -17,7 +17,7 @@ from tailrace_shared.generators import (
     MockFullName,
     Null,
 )
-from tailrace_shared.plan.kept_checks import keeps_check
+from tailrace_shared.plan.kept_checks import keeps_check, without_alike
 
 MOCK = MockFullName(generator="mock.full_name")
 
@@ -81,3 +81,22 @@ def test_the_check_of_a_domain_speaks_of_a_value() -> None:
     check = CheckConstraint(name="c", definition="CHECK ((VALUE >= 0))", columns=("a",), domain="public.positive")
     mask = MaskColumn(type=column_type("int4"), domain="d", family="integer")
     assert keeps_check(check, "a", Key(), mask)
+
+
+@pytest.mark.parametrize(
+    ("definition", "domains", "kept"),
+    [
+        ("CHECK ((a <> b))", ("d", "d"), True),
+        ("CHECK (((b IS NULL) OR (b <> a)))", ("d", "d"), True),
+        ("CHECK ((a IS DISTINCT FROM b))", ("d", "d"), True),
+        ("CHECK ((a < b))", ("d", "d"), False),
+        ("CHECK ((a <> b))", ("d", "e"), False),
+    ],
+)
+def test_columns_that_one_bijection_masks_compare_as_before(
+    definition: str, domains: tuple[str, str], kept: bool
+) -> None:
+    check = CheckConstraint(name="c", definition=definition, columns=("a", "b"))
+    rest = without_alike(check, dict(zip("ab", domains, strict=True)))
+    masks = [MaskColumn(type=column_type("int8"), domain=domain, family="integer") for domain in domains]
+    assert all(keeps_check(rest, name, Key(), mask) for name, mask in zip("ab", masks, strict=True)) is kept

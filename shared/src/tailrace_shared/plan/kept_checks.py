@@ -7,6 +7,8 @@ anywhere in it; one that every output meets may stand in a conjunction. What is 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from itertools import permutations
 from typing import Final
 
 from tailrace_shared.catalogue.model import CheckConstraint
@@ -42,8 +44,7 @@ def keeps_check(check: CheckConstraint, column: str, rule: GeneratorSpec, mask: 
     if isinstance(rule, Constant):
         limits = limits_of(check)
         return limits is not None and rule.text in limits.values
-    name = "VALUE" if check.domain else rf"(?:{re.escape(column)}|{re.escape(quote_ident(column))})"
-    spelled = rf'(?<![\w"]){name}(?![\w"])'
+    spelled = r"(?<!\w)VALUE(?!\w)" if check.domain else _spelled(column)
     rest = check.definition
     for comparison in _unchanged(spelled, rule, mask):
         rest = re.sub(comparison, "true", rest)
@@ -57,6 +58,23 @@ def keeps_check(check: CheckConstraint, column: str, rule: GeneratorSpec, mask: 
                 if longest is None or longest <= int(met["n"]):
                     rest = rest.replace(met[0], "true")
     return re.search(spelled, rest) is None
+
+
+def without_alike(check: CheckConstraint, keys: Mapping[str, str]) -> CheckConstraint:
+    """The check less its comparisons of two columns that one bijection masks: equal stays equal, different stays different.
+
+    ``keys``: columns whose generator is ``key``, and their domains.
+    """
+    rest = check.definition
+    for one, other in permutations(keys, 2):
+        if keys[one] == keys[other]:
+            a, b = (rf"\(*{_spelled(name)}\)*{_CAST}" for name in (one, other))
+            rest = re.sub(rf"{a} (?:=|<>|IS (?:NOT )?DISTINCT FROM) {b}", "true", rest)
+    return check.model_copy(update={"definition": rest})
+
+
+def _spelled(column: str) -> str:
+    return rf'(?<![\w"])(?:{re.escape(column)}|{re.escape(quote_ident(column))})(?![\w"])'
 
 
 def _of_shapes(pattern: str, *, like: bool) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Index, Table
-from tailrace_shared.generators import Constant, Duplicate, Null
+from tailrace_shared.generators import Constant, Duplicate, Key, Null
 from tailrace_shared.plan.demands import null_demand, unique_demand
 from tailrace_shared.plan.domains import indexed_columns
 from tailrace_shared.plan.facts import SourceFacts
-from tailrace_shared.plan.kept_checks import keeps_check
+from tailrace_shared.plan.kept_checks import keeps_check, without_alike
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.types import quote_ident
@@ -222,7 +222,9 @@ def _checks(table: Table, columns: Columns, problems: Problems) -> list[Proof]:
     found = []
     for check in table.checks:
         masked = [c for c in check.columns if c in columns and columns[c].masked]
-        if masked and all(keeps_check(check, c, columns[c].rule, columns[c].mask) for c in masked):
+        keys = {c: m.domain for c in masked if isinstance(columns[c].rule, Key) and (m := columns[c].mask)}
+        rest = without_alike(check, keys)
+        if masked and all(keeps_check(rest, c, columns[c].rule, columns[c].mask) for c in masked):
             reason = f"the masks of {', '.join(masked)} keep what it asks for"
             found.append(Proof(about=f"{table.name} check {check.name}", verdict="proved", reason=reason))
         elif masked:
