@@ -109,7 +109,7 @@ async def _few_keys(
 def _among(column: PlannedColumn, sizes: Mapping[int, int]) -> PlannedColumn:
     """The column as it draws among so many keys."""
     to = column.parent
-    if to is None or not to.pool or sizes[to.table] == to.rows:
+    if to is None or not to.pool or sizes.get(to.table, to.rows) == to.rows:
         return column
     return column.model_copy(update={"parent": to.model_copy(update={"rows": max(1, sizes[to.table])}), "slot": None})
 

@@ -16,6 +16,7 @@ from tailrace_shared.batch import BatchHead
 from tailrace_shared.crash import crash_point
 from tailrace_shared.dataplane import ipc
 from tailrace_shared.dataplane.sender import Sender
+from tailrace_shared.errors import TerminalError, TransientError
 from tailrace_shared.messages import PoolReady
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.service.context import ServiceContext
@@ -42,7 +43,10 @@ class PoolMasker:
 
     async def publish(self, head: BatchHead, keys: pa.RecordBatch) -> None:
         """Mask, publish, tell. Any replica may, any number of times: what is published is the same."""
-        body = masked_pool(self._plan, head.id.table, keys, self._secret, self._workshop)
+        try:
+            body = masked_pool(self._plan, head.id.table, keys, self._secret, self._workshop)
+        except TransientError as error:  # a kernel's failure: the same keys would fail again
+            raise TerminalError(error.code, error.message, error.remedy) from None
         digest = hashlib.sha256(body).hexdigest()
         sent = await self._sender.enqueue(self._topic, body, partition=0, headers=[])
         await sent
