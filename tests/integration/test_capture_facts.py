@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
 
 from support.writing import ID_NAME, RUN, Database, plan, table
 from tailrace.embedded.postgres import EmbeddedPostgres
-from tailrace_shared.messages import CaptureSeen, LaneBroken, LaneEnded, SlotState
+from tailrace_shared.messages import CaptureSeen, LaneBroken, LaneEnded, SlotState, TableWaits
 from tailrace_shared.plan.model import ContinuousPlan
 from tailrace_writer.lane import rows
 from tailrace_writer.lane.lag import Lag
 from tailrace_writer.lane.laying import lane_progress, lay_out_lane
+from tailrace_writer.lane.table_lag import TableLags
 from tailrace_writer.state.facts import apply_fact
 from tailrace_writer.state.read import read_picture
 
@@ -61,6 +63,17 @@ async def test_the_newest_word_of_a_capture_counts(connection: asyncpg.Connectio
     assert Lag().look(lane, time.time()) is None
     told = lane_progress(lane, None)
     assert (told.capture, told.slot, told.lag_bytes) == ("reader-2", SLOT, 0x99 - 0x10)
+
+
+async def test_what_waits_of_a_table_is_kept_until_the_capture_says_otherwise(connection: asyncpg.Connection) -> None:
+    waits = TableWaits(table=0, since=datetime.fromtimestamp(50, UTC), behind="0/18", until="0/20")
+    await apply_fact(connection, seen("0/20").model_copy(update={"waits": (waits,), "behind_s": 0.0}))
+    lane = await lane_of(connection)
+    assert TableLags(lane, 60.0).of(0, "loaded", None) == {"lag_s": 10.0, "lag_bytes": 0x99 - 0x18}
+    assert TableLags(lane, 60.0).of(1, "loaded", None) == {"lag_s": 0.0, "lag_bytes": 0}
+    await apply_fact(connection, seen("0/30"))
+    lane = await lane_of(connection)
+    assert TableLags(lane, 60.0).of(0, "loaded", None) == {"lag_s": 0.0, "lag_bytes": 0}
 
 
 async def test_a_lane_that_is_told_broken_is_opened_no_more_and_its_first_reason_stays(
