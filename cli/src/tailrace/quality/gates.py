@@ -28,7 +28,7 @@ GAP_WARN, GAP_FAIL = 0.06, 0.12
 and 4 %, where learning stopped in time."""
 LINKED_WARN = 0.05
 NO_HELD_OUT: Final = (
-    "needs real rows that were not learned from: learn from fewer than there are (train.rows), or name some with --held-out"
+    "needs real rows that were not learned from: learn from fewer (train.rows), or name some with --held-out"
 )
 TITLES: Final = {
     "copies": "Copied rows",
