@@ -83,7 +83,7 @@ class Drawn:
 def drawn(runtime: object, new_pair: Callable[..., Pair]) -> Drawn:
     pair = new_pair("asked", SCHEMA, ROWS)
     with Installation(runtime, pair, replicas={"trainer": 1, "generator": 2}) as installation:  # type: ignore[arg-type]
-        record = installation.run(JOB, seconds=240)
+        record = installation.run(JOB, seconds=420)
         assert record.state == "done", record.failure or record.problems
         assert [check for check in record.checks if not check.passed] == []
     return Drawn(pair, record)
