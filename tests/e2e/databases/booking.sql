@@ -26,5 +26,6 @@ CREATE TABLE invoice (
     id integer PRIMARY KEY, invoice_to_name text CHECK (invoice_to_name <> ''), invoice_to_street text, invoice_from_company text,
     total numeric(10, 2) NOT NULL CHECK (total >= 0)
 );
-CREATE TABLE survey_entry (id integer PRIMARY KEY, title text, name text, homepage text, email text, data text);
+CREATE TABLE survey_entry (id integer PRIMARY KEY, title text, name text, homepage text, email text, data text,
+    wallet_mode integer NOT NULL, wallet jsonb NOT NULL CHECK (wallet_mode <> 1 OR wallet <> '{}'));
 CREATE TABLE stay_note (id integer PRIMARY KEY, stay_id bigint REFERENCES stay, content text);

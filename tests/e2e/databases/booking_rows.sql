@@ -9,5 +9,5 @@ FROM generate_series(1, 300) i;
 INSERT INTO bank_card SELECT i, i, 'Mara Canary ' || i, '4111-' || 1000 + i FROM generate_series(1, 100) i;
 INSERT INTO invoice SELECT i, 'Mara Canary ' || i, 'Canary Lane ' || i, 'Canary GmbH ' || i, i FROM generate_series(1, 100) i;
 INSERT INTO survey_entry SELECT i, 'good', 'Mara Canary ' || i, 'https://canary-mail.test/' || i, 'm' || i || '@canary-mail.test',
-       'Mara Canary was here ' || i FROM generate_series(1, 100) i;
+       'Mara Canary was here ' || i, i % 2, '{"who": "Mara Canary"}' FROM generate_series(1, 100) i;
 INSERT INTO stay_note SELECT i, i, 'Mara Canary called ' || i FROM generate_series(1, 100) i;

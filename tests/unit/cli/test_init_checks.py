@@ -37,3 +37,17 @@ def test_the_first_that_keeps_the_check_is_proposed_and_none_is_lost(
     found = meeting([Candidate(rule, "") for rule in proposed], column("a text"), [check])
     assert found[0].rule == first
     assert {repr(c.rule) for c in found} == {repr(rule) for rule in proposed}
+
+
+@pytest.mark.parametrize(
+    ("definition", "value"),
+    [
+        ("CHECK (((mode <> 1) OR (a <> '{}'::jsonb)))", '{"masked": true}'),
+        ("CHECK ((jsonb_typeof(a) = 'array'::text))", "[]"),
+        ("CHECK ((jsonb_typeof(a) = 'object'::text))", "{}"),
+    ],
+)
+def test_a_document_that_says_nothing_is_of_the_kind_that_a_check_asks_for(definition: str, value: str) -> None:
+    check = CheckConstraint(name="c", definition=definition, columns=("a", "mode"))
+    found = meeting([Candidate(Constant(value="{}"), ""), Candidate(None, "")], column("a jsonb!"), [check])
+    assert [c.rule for c in found] == [Constant(value=value), None]

@@ -221,7 +221,7 @@ def _not_null(table: Table, source: Table, columns: Columns, facts: SourceFacts)
 def _checks(table: Table, columns: Columns, problems: Problems) -> list[Proof]:
     found = []
     for check in table.checks:
-        masked = [c for c in check.columns if c in columns and columns[c].masked]
+        masked = _changed(check.columns, columns)  # a constant may break a check as well as a mask
         keys = {c: m.domain for c in masked if isinstance(columns[c].rule, Key) and (m := columns[c].mask)}
         rest = without_alike(check, keys)
         if masked and all(keeps_check(rest, c, columns[c].rule, columns[c].mask) for c in masked):
