@@ -61,6 +61,7 @@ class Revising:
     async def grow(self, capture: Capture, grown: Grown, check: Callable[[], None]) -> bool:
         """Ask for a plan that has the table's new columns, and stand until there is one. False where the table has to be loaded
         anew instead. The capture stands between two transactions, or at the table's new description in one."""
+        await self._answered_is_over(capture, check)
         if not self._may_grow(capture, grown.table):
             return False
         self._grown = grown
@@ -80,6 +81,18 @@ class Revising:
         finally:
             self._grown = None
             self._since = 0.0
+
+    async def _answered_is_over(self, capture: Capture, check: Callable[[], None]) -> None:
+        """Wait until the record says what has become of an order that was answered: a capture that takes over refuses the one that
+        its predecessor has asked for, and then asks for its own."""
+        until = time.monotonic() + ASKED_S
+        while time.monotonic() < until:
+            order = capture.record.resync
+            if order is None or order.loading or order.number > self._answered:
+                return
+            capture.turn()
+            check()
+            await asyncio.sleep(LOOK_S)
 
     async def _stand(self, capture: Capture, grown: Grown, check: Callable[[], None]) -> bool:
         until, number = time.monotonic() + ASKED_S, 0
