@@ -178,34 +178,3 @@ def test_what_cannot_be_learned_is_refused_with_its_reason(edges: dict[str, RunR
     record = edges["refused"]
     assert record.state == "failed"
     assert code in {p.code for p in record.problems if p.severity == "error" and p.where.startswith(f"public.{name}")}
-
-
-def wide(columns: int) -> tuple[str, str]:
-    """A table of so many columns, in fives: a whole number, a decimal, a name, a truth value and one that depends on the first."""
-    kinds = ("int", "numeric(8,2)", "text", "boolean", "float8")
-    values = (
-        "(n * {c}) % 97",
-        "(n % 1000) / {c}.0",
-        "'v' || (n + {c}) % 7",
-        "(n + {c}) % 3 = 0",
-        "((n * {c}) % 97) * 1.5",
-    )
-    names = [f"c{c} {kinds[c % 5]}" for c in range(columns)]
-    drawn = [values[c % 5].format(c=c // 5 + 1) for c in range(columns)]
-    return (
-        f"CREATE TABLE wide (id int PRIMARY KEY, {', '.join(names)});",
-        f"INSERT INTO wide SELECT n, {', '.join(drawn)} FROM generate_series(1, 1200) n; ANALYZE;",
-    )
-
-
-def test_five_hundred_columns_are_learned_and_drawn(
-    install: Callable[..., Installation], new_pair: Callable[..., Pair]
-) -> None:
-    pair = new_pair("wide", *wide(500))
-    installation = install(pair, replicas={"trainer": 1})
-    record = installation.run(HEAD + "  public.wide: {mode: synthesize, rows: 3000, train: {epochs: 1}}\n", seconds=500)
-    assert record.state == "done", record.failure or record.problems
-    (advice,) = [p for p in record.problems if p.code == "plan.few-rows"]
-    assert "250,000 or more" in advice.message
-    assert pair.value("destination", "SELECT count(*) FROM wide WHERE c0 BETWEEN 0 AND 96 AND c2 LIKE 'v_'") == 3000
-    assert pair.value("destination", "SELECT count(DISTINCT c497) FROM wide") == 7
