@@ -32,7 +32,7 @@ demo-continuous: $(VENV)/.demo ## a masked destination that follows its source, 
 
 test: $(VENV)/.test ## unit, integration and end-to-end tests
 	$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile tests/unit tests/integration
-	$(BIN)/python -m pytest -m "not long" tests/e2e
+	$(BIN)/python -m pytest -m "not long" -n $(WORKERS) --dist loadfile tests/e2e
 
 test-long: $(VENV)/.test ## the full crash matrix, random kills, restarts
 	$(BIN)/python -m pytest -m "long and not compose" --timeout 1800 tests

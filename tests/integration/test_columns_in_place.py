@@ -1,5 +1,5 @@
-"""Whether every row had NULL in a column when it came, however late the catalogue is asked; and how the column comes to the plan and
-the destination while the lane is inside a transaction."""
+"""Whether every row had NULL in a column when it came, however late the catalogue is asked; and how the column comes to
+the plan and the destination while the lane is inside a transaction."""
 
 from __future__ import annotations
 
