@@ -56,6 +56,17 @@ CREATE TABLE public.event_tag (
   event bigint, day date, region text, tag text,
   CONSTRAINT event_tag_event FOREIGN KEY (event, day, region) REFERENCES public.event (id, day, region)
 );
+CREATE TABLE public.stay (
+  account int, day date, CONSTRAINT stay_account FOREIGN KEY (account) REFERENCES public.account
+) PARTITION BY RANGE (day);
+CREATE TABLE public.stay_old (
+  day date, account int, CONSTRAINT "Own" FOREIGN KEY (account) REFERENCES public.account
+) PARTITION BY LIST (account);
+CREATE TABLE public.stay_oldest PARTITION OF public.stay_old DEFAULT;
+ALTER TABLE public.stay ATTACH PARTITION public.stay_old FOR VALUES FROM (MINVALUE) TO ('2020-01-01');
+COMMENT ON CONSTRAINT "Own" ON public.stay_old IS 'its own';
+CREATE INDEX stay_oldest_day ON public.stay_oldest (day);
+ALTER INDEX public.stay_oldest_day DEPENDS ON EXTENSION citext;
 CREATE TABLE public.late (account int);
 ALTER TABLE public.late ADD CONSTRAINT late_account FOREIGN KEY (account) REFERENCES public.account NOT VALID;
 
@@ -77,5 +88,8 @@ ALTER TABLE public.account ENABLE ALWAYS TRIGGER "Account Always";
 ALTER TABLE public.account ENABLE REPLICA TRIGGER account_replica;
 ALTER TABLE public.account DISABLE TRIGGER account_off;
 CREATE TRIGGER event_touch BEFORE INSERT ON public.event FOR EACH ROW EXECUTE FUNCTION public.touch();
+CREATE TRIGGER event_off BEFORE INSERT ON public.event FOR EACH ROW EXECUTE FUNCTION public.touch();
+ALTER TABLE public.event_2025_us DISABLE TRIGGER event_touch;
+ALTER TABLE ONLY public.event DISABLE TRIGGER event_off;
 
 INSERT INTO public.account (login) VALUES ('a'), ('b');

@@ -105,6 +105,12 @@ async def test_partitions_keys_sequences_and_triggers_are_all_there(session: asy
     assert {t.name: t.enabled for t in account.triggers} == {
         "Account Always": "A", "account_off": "D", "account_replica": "R", "account_touch": "O",
     }  # fmt: skip
+    assert {(t.name, t.on and t.on.name, t.enabled) for t in event.triggers} == {
+        ("event_touch", None, "O"), ("event_off", None, "D"), ("event_touch", "event_2025_us", "D"),
+        ("event_off", "event_2025", "O"), ("event_off", "event_2026", "O"),
+    }  # fmt: skip
+    (stay,) = (k for k in found.foreign_keys if k.name == "stay_account")
+    assert ['ADD CONSTRAINT "Own" FOREIGN KEY' in part for part in stay.parts] == [True, True]
     assert ("account_id_seq", "id") in [(s.name, s.owner_column) for s in found.sequences]
     team = next(i for i in account.indexes if i.name == "account_team_nick")
     assert (team.nulls_not_distinct, team.predicate, team.unique) == (True, "(team > 0)", True)

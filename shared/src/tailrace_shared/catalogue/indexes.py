@@ -19,5 +19,7 @@ def index_extras(row: Row, table: TableName) -> Iterable[str]:
         yield f"ALTER INDEX {index} ALTER COLUMN {number} SET STATISTICS {target}"
     if row["clustered"]:
         yield f"ALTER TABLE {qualified(table.schema_name, table.name)} CLUSTER ON {quote_ident(row['name'])}"
+    for extension in row["extensions"]:
+        yield f"ALTER INDEX {index} DEPENDS ON EXTENSION {quote_ident(extension)}"
     if row["comment"]:
         yield f"COMMENT ON INDEX {index} IS {row['comment']}"

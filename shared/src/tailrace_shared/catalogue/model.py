@@ -107,7 +107,9 @@ class ForeignKey(Frozen):
     silenced: bool = False
     """Some of its own triggers are disabled, as ``DISABLE TRIGGER ALL`` of a superuser does."""
     extras: tuple[str, ...] = ()
-    """Statements that restore what the definition leaves out: its comment."""
+    """Statements that restore what the definition leaves out: comments."""
+    parts: tuple[str, ...] = ()
+    """Statements that make it first in partitions that have it under a name of their own."""
     operators: tuple[str, ...] = ()
     """Per column, the operator by which PostgreSQL compares referenced with referring value: ``OPERATOR(public.=)``."""
 
@@ -126,6 +128,8 @@ class Trigger(Frozen):
     """As pg_trigger.tgenabled."""
     on: TableName | None = None
     """The partition that it is on, when it is not on the table itself."""
+    inherited: bool = False
+    """A partition's copy of its parent's trigger, enabled otherwise than there."""
 
 
 class Rule(Frozen):

@@ -186,7 +186,8 @@ class _Reader:
             indexes=tuple(self._index(r) for r in of["indexes"] if r["parent"] is None),
             checks=(*checks, *domain_checks(of["columns"], self.types)),
             triggers=tuple(
-                Trigger(name=r["name"], enabled=r["enabled"], on=self._on(r["relation"])) for r in of["triggers"]
+                Trigger(name=r["name"], enabled=r["enabled"], on=self._on(r["relation"]), inherited=r["inherited"])
+                for r in of["triggers"]
             ),
             partitions=tuple(partition_of(r, self.names[r["oid"]], self.members) for r in leaves),
             partition_columns=tuple(sorted({r["name"] for r in of["partition_keys"]})),
@@ -249,7 +250,15 @@ class _Reader:
             enforced=row["enforced"],
             temporal=row["temporal"],
             silenced=row["silenced"],
-            extras=(f"COMMENT ON {on} IS {row['comment']}",) if row["comment"] else (),
+            extras=(
+                *([f"COMMENT ON {on} IS {row['comment']}"] if row["comment"] else []),
+                *(f"COMMENT ON CONSTRAINT {n} ON {part} IS {said}" for part, n, _, said in row["parts"] if said),
+            ),
+            parts=tuple(
+                f"ALTER TABLE {part} DROP CONSTRAINT IF EXISTS {n}, ADD CONSTRAINT {n} {definition}"
+                for part, n, definition, _ in row["parts"]
+                if definition
+            ),
             operators=tuple(row["operators"]),
         )
 

@@ -129,7 +129,10 @@ SELECT x.indexrelid::bigint AS oid, h.inhparent::bigint AS parent,
                  OR (d.classid = 'pg_constraint'::regclass AND d.objid = k.oid))
              ORDER BY 1) AS uses,
        ARRAY(SELECT format('%s %s', a.attnum, a.attstattarget) FROM pg_attribute a
-             WHERE a.attrelid = x.indexrelid AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics
+             WHERE a.attrelid = x.indexrelid AND a.attstattarget >= 0 ORDER BY a.attnum) AS statistics,
+       ARRAY(SELECT e.extname::text FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+             WHERE d.classid = 'pg_class'::regclass AND d.objid = x.indexrelid AND d.deptype = 'x'
+               AND d.refclassid = 'pg_extension'::regclass ORDER BY 1) AS extensions
 FROM pg_index x
 JOIN pg_class i ON i.oid = x.indexrelid
 LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.conrelid = x.indrelid AND k.contype IN ('p', 'u', 'x')
@@ -148,7 +151,7 @@ SELECT k.conname::text AS name, k.conrelid::bigint AS relation, k.confrelid::big
        EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled = 'D') AS silenced,
        ARRAY(SELECT format('OPERATOR(%I.%s)', n.nspname, o.oprname) FROM unnest(k.conpfeqop) WITH ORDINALITY p (number, place)
              JOIN pg_operator o ON o.oid = p.number JOIN pg_namespace n ON n.oid = o.oprnamespace ORDER BY p.place) AS operators,
-       quote_literal(obj_description(k.oid, 'pg_constraint')) AS comment,
+       quote_literal(obj_description(k.oid, 'pg_constraint')) AS comment, {parts},
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY p (number, place)
              JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = p.number ORDER BY p.place) AS columns,
        ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY p (number, place)
@@ -157,6 +160,21 @@ FROM pg_constraint k
 WHERE k.contype = 'f' AND k.conparentid = 0 AND (k.conrelid = ANY($1::oid[]) OR k.confrelid = ANY($1::oid[]))
 ORDER BY k.conrelid, k.conname
 """
+
+PARTS = """ARRAY(
+         WITH RECURSIVE part AS (
+           SELECT c.oid, c.conname, c.conrelid, 1 AS depth FROM pg_constraint c
+           WHERE c.conparentid = k.oid AND c.conrelid <> k.conrelid
+           UNION ALL
+           SELECT c.oid, c.conname, c.conrelid, depth + 1 FROM part JOIN pg_constraint c ON c.conparentid = part.oid
+           WHERE c.conrelid <> part.conrelid
+         )
+         SELECT ARRAY[conrelid::regclass::text, quote_ident(conname),
+                      CASE WHEN conname <> k.conname THEN pg_get_constraintdef(oid) END,
+                      quote_literal(obj_description(oid, 'pg_constraint'))]
+         FROM part WHERE conname <> k.conname OR obj_description(oid, 'pg_constraint') <> ''
+         ORDER BY depth DESC, conrelid::regclass::text) AS parts"""
+"""Of a partitioned table's key: partitions that have it under another name, or with a comment. The innermost come first."""
 
 CHECKS = """
 SELECT k.conrelid::bigint AS relation, k.conname::text AS name, pg_get_constraintdef(k.oid) AS definition,
@@ -168,10 +186,13 @@ ORDER BY k.conrelid, k.conname
 """
 
 TRIGGERS = """
-SELECT t.tgrelid::bigint AS relation, t.tgname::text AS name, t.tgenabled::text AS enabled
-FROM pg_trigger t WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgrelid = ANY($1::oid[])
-ORDER BY t.tgrelid, t.tgname
+SELECT t.tgrelid::bigint AS relation, t.tgname::text AS name, t.tgenabled::text AS enabled, t.tgparentid <> 0 AS inherited
+FROM pg_trigger t LEFT JOIN pg_trigger p ON p.oid = t.tgparentid
+WHERE NOT t.tgisinternal AND (t.tgparentid = 0 OR t.tgenabled <> p.tgenabled) AND t.tgrelid = ANY($1::oid[])
+ORDER BY (SELECT count(*) FROM pg_partition_ancestors(t.tgrelid)), t.tgrelid, t.tgname
 """
+"""A partition's copy of its parent's trigger only where it is enabled otherwise; before 15 it is the system's own, and only a
+superuser makes it so. Parents come first: what is said to them goes on to their partitions."""
 
 SEQUENCES = """
 WITH used AS (
@@ -253,4 +274,5 @@ def indexes(version: int) -> str:
 def foreign_keys(version: int) -> str:
     """FOREIGN_KEYS for a server; NOT ENFORCED and PERIOD are new in 18."""
     new = version >= 180000
-    return FOREIGN_KEYS.format(enforced="k.conenforced" if new else "true", temporal="k.conperiod" if new else "false")
+    enforced, temporal = ("k.conenforced", "k.conperiod") if new else ("true", "false")
+    return FOREIGN_KEYS.format(enforced=enforced, temporal=temporal, parts=PARTS)

@@ -17,7 +17,9 @@ from tailrace_shared.types import qualified, quote_ident
 NOT_VALID_PARTITIONED = 180000
 """The first version that adds a foreign key NOT VALID to a partitioned table, and that validates its parts with it where it refers
 to one: before, the parts of a validated key stay marked NOT VALID."""
-ENABLE = {"O": "ENABLE TRIGGER", "A": "ENABLE ALWAYS TRIGGER", "R": "ENABLE REPLICA TRIGGER"}
+ENABLE = {
+    "O": "ENABLE TRIGGER", "A": "ENABLE ALWAYS TRIGGER", "R": "ENABLE REPLICA TRIGGER", "D": "DISABLE TRIGGER"
+}  # fmt: skip
 
 
 def bypass_steps(
@@ -95,6 +97,8 @@ def _foreign_key(number: int, key: ForeignKey, destination: Catalogue, names: Ma
     )
     if not key.validated or not key.enforced:
         rebuild: tuple[str, ...] = (add,)  # its definition says NOT VALID or NOT ENFORCED itself
+    elif key.parts:  # the table's own takes over those that its partitions have already
+        rebuild = ("; ".join((drop, *key.parts, add)),)
     elif partitioned and destination.server_version < NOT_VALID_PARTITIONED:
         rebuild = (add,)
     else:
@@ -107,9 +111,12 @@ def _foreign_key(number: int, key: ForeignKey, destination: Catalogue, names: Ma
 def _triggers(planned: Sequence[PlannedTable], destination: Catalogue, enabled: str, first: int) -> list[DdlStep]:
     steps: list[DdlStep] = []
     for table in _targets(planned, destination):
+        disabled: set[str] = set()
         for trigger in table.triggers:
-            if trigger.enabled not in enabled:
+            # Disabling and enabling goes on to the partitions; what differs there comes back after it.
+            if trigger.enabled not in enabled and not (trigger.inherited and trigger.name in disabled):
                 continue
+            disabled.add(trigger.name)
             on = trigger.on or table.name
             relation, name = qualified(on.schema_name, on.name), quote_ident(trigger.name)
             steps.append(
