@@ -44,7 +44,7 @@ MAY: Mapping[str, str] = {
     "raw":            "w     r         -       -      -",
     "masked":         "-     w         -       r      -",
     "training":       "w     -         r       -      -",
-    "models":         "-     r         w       rw     -",
+    "models":         "-     rw        w       rw     -",
     "changes":        "rw    r         -       -      -",
     "masked-changes": "-     w         -       r      -",
 }  # fmt: skip

@@ -64,7 +64,7 @@ CREATE TABLE note (id int PRIMARY KEY, owner_type text, owner_id int);
 INSERT INTO note SELECT n, CASE n % 3 WHEN 0 THEN 'Customer' WHEN 1 THEN 'Company' ELSE 'Other' END, 1 + n % 12
   FROM generate_series(1, 120) n;
 
-CREATE TABLE animal (id int PRIMARY KEY, name text CHECK (name <> ''));
+CREATE TABLE animal (id int PRIMARY KEY, name text CHECK (name <> 'nobody'));
 CREATE TABLE dog (barks bool, PRIMARY KEY (id)) INHERITS (animal);
 INSERT INTO animal SELECT n, 'a' || n FROM generate_series(1, 5) n;
 INSERT INTO dog SELECT n, 'd' || n, true FROM generate_series(6, 9) n;
