@@ -28,14 +28,13 @@ def booking(source: EmbeddedPostgres, destination: EmbeddedPostgres, tmp_path_fa
     return drafted
 
 
-def test_every_check_and_unique_index_of_the_drafted_job_is_proved_but_one_that_only_values_decide(
-    booking: Nasty,
-) -> None:
+def test_every_check_and_unique_index_of_the_drafted_job_is_proved(booking: Nasty) -> None:
+    """By what the generators keep, or by the source's rows, with what columns become in its place."""
     plan = booking.plan()
-    assert [f"{w.code} {w.where}" for w in plan.warnings] == ["plan.check public.survey_entry check survey_entry_check"]
-    assert [p.about for p in plan.proofs if p.verdict == "verified-after"] == [
-        "public.survey_entry check survey_entry_check"
-    ]
+    assert [f"{w.code} {w.where}" for w in plan.warnings] == []
+    assert [p.about for p in plan.proofs if p.verdict == "verified-after"] == []
+    counted = {p.about for p in plan.proofs if "no row of the source breaks it with" in p.reason}
+    assert {"public.survey_entry check survey_entry_check", "public.bank_card check bank_card_check1"} <= counted
 
 
 def test_it_arrives_as_the_source_joins_and_nobody_with_it(booking: Nasty, runtime: Runtime) -> None:

@@ -12,8 +12,8 @@ from typing import Final
 
 from tailrace.init_create import as_if_empty
 from tailrace.init_draft import Draft
-from tailrace_shared.catalogue.model import ForeignKey, Index, TableName
-from tailrace_shared.generators import Constant, Duplicate, Key, MaskDate, MaskHash, MaskNumber, Mock
+from tailrace_shared.catalogue.model import CheckConstraint, ForeignKey, Index, TableName
+from tailrace_shared.generators import Constant, Duplicate, Key, MaskDate, MaskHash, MaskNumber, Mock, Null
 from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.domains import partition_owners
 from tailrace_shared.plan.facts import SourceFacts
@@ -58,6 +58,7 @@ class Places:
         self.tables: dict[str, TableName] = {str(p): t for p, t in owners.items() if t in draft.scope}
         self.indexes: dict[str, tuple[TableName, Index]] = {}
         self.keys: dict[str, tuple[TableName, ForeignKey]] = {}
+        self.checks: dict[str, tuple[TableName, CheckConstraint]] = {}
         self.domains: dict[str, ColumnRef] = {c.domain: c.root for c in draft.domains.closures.values()}
         for name in draft.scope:
             self.tables[str(name)] = name
@@ -66,6 +67,9 @@ class Places:
                 self.columns[f"{name}.{column.name}"] = ColumnRef(name, column.name)
             for index in target.indexes if target else ():
                 self.indexes[f"{name} index {index.name}"] = (name, index)
+            for check in target.checks if target else ():
+                of = f" (domain {check.domain})" if check.domain else ""
+                self.checks[f"{name} check {check.name}{of}"] = (name, check)
         for key in draft.destination.foreign_keys:
             table = owners.get(key.table, key.table)
             if table in draft.scope:
@@ -77,8 +81,8 @@ class Places:
         return column.table if column else self.tables.get(where)
 
 
-def _errors(draft: Draft, facts: SourceFacts) -> list[Problem]:
-    """What stands against the draft, whatever the destination's tables hold now."""
+def problems_of(draft: Draft, facts: SourceFacts) -> tuple[Problem, ...]:
+    """What the planner says of the draft, whatever the destination's tables hold now."""
     job = draft.job
     result = build_plan(
         job.model_copy(update={"destination": as_if_empty(job.destination)}),
@@ -90,7 +94,11 @@ def _errors(draft: Draft, facts: SourceFacts) -> list[Problem]:
         key=DataKey(id="", wrapped=""),
         facts=facts,
     )
-    return [p for p in result.problems if p.severity == "error"]
+    return result.problems
+
+
+def _errors(draft: Draft, facts: SourceFacts) -> list[Problem]:
+    return [p for p in problems_of(draft, facts) if p.severity == "error"]
 
 
 def _unasked(draft: Draft, errors: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -154,6 +162,8 @@ def _to_blame(draft: Draft, places: Places, where: str) -> list[ColumnRef]:
         refs = [places.columns[where]]
     elif where in places.indexes:
         refs = _repeating(draft, *places.indexes[where])
+    elif where in places.checks:
+        refs = _breaking(draft, *places.checks[where])
     else:
         refs = [places.domains[where]] if where in places.domains else []
     leaders = dict.fromkeys(draft.leader(r) for r in refs)
@@ -166,6 +176,14 @@ def _repeating(draft: Draft, table: TableName, index: Index) -> list[ColumnRef]:
     rules = {r: draft.choices[r].taken.rule for r in refs if r in draft.choices}
     repeat = [r for r, rule in rules.items() if isinstance(rule, MAY_REPEAT)]
     return repeat or [r for r, rule in rules.items() if rule is not None and not isinstance(rule, Duplicate)]
+
+
+def _breaking(draft: Draft, table: TableName, check: CheckConstraint) -> list[ColumnRef]:
+    """Of the columns of a check that become NULL or a constant, one: rather one that something else may be tried for."""
+    refs = [draft.leader(ColumnRef(table, name)) for name in check.columns]
+    fixed = [r for r in refs if r in draft.choices and isinstance(draft.choices[r].taken.rule, Null | Constant)]
+    left = [r for r in fixed if any(c.rule is not None for c in draft.choices[r].options[draft.choices[r].place + 1 :])]
+    return (left or fixed)[:1]
 
 
 def _unlink(draft: Draft) -> bool:

@@ -20,7 +20,9 @@ CREATE TABLE stay (
     CHECK (num_nonnulls(guest_id, room_id) = 1), CHECK ((guest_id IS NULL) = (nights > 100))
 );
 CREATE TABLE bank_card (
-    id integer PRIMARY KEY, guest_id bigint NOT NULL REFERENCES guest, name text NOT NULL, number text NOT NULL CHECK (number ~~ '%-%')
+    id integer PRIMARY KEY, guest_id bigint NOT NULL REFERENCES guest, name text NOT NULL, number text NOT NULL CHECK (number ~~ '%-%'),
+    kind text NOT NULL, api_key text, CHECK (api_key IS NOT NULL OR kind = 'gift'),
+    street text, CHECK (street ~ 'Lane' OR kind = 'gift')
 );
 CREATE TABLE invoice (
     id integer PRIMARY KEY, invoice_to_name text CHECK (invoice_to_name <> ''), invoice_to_street text, invoice_from_company text,

@@ -106,6 +106,7 @@ def _preset(given: str) -> Preset:
 async def _draft(
     source: str, destination: str | None, preset: Preset, schemas: list[str], output: Output, *, continuous: bool
 ) -> tuple[Draft, str]:
+    from tailrace.init_counted import settle_counted
     from tailrace.init_draft import begin
     from tailrace.init_read import read_ends, reference
     from tailrace.init_settle import gentler, settle
@@ -133,7 +134,8 @@ async def _draft(
             settle(draft, SourceFacts())
             with translated():
                 facts = await gather_facts(ends.source, draft.job, ends.source_catalogue)
-    draft = gentler(settle(draft, facts), facts)
+                facts = await settle_counted(draft, facts, ends.source)
+    draft = gentler(draft, facts)
     return draft, job_text(draft, _notes(draft, destination_given=destination is not None))
 
 

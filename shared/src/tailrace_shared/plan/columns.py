@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from tailrace_shared.catalogue.model import Catalogue, Column, Table
 from tailrace_shared.generators import (
@@ -17,13 +18,15 @@ from tailrace_shared.generators import (
 )
 from tailrace_shared.plan.demands import null_demand
 from tailrace_shared.plan.domains import Closure, Domains, folds, in_unique_index
-from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.fit import misfit
 from tailrace_shared.plan.model import PlannedColumn
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision
 from tailrace_shared.plan.scope import ColumnRef, ScopedTable
 from tailrace_shared.types import Family
+
+if TYPE_CHECKING:
+    from tailrace_shared.plan.facts import SourceFacts
 
 TOP_REGIONS = {"int2": 1, "int4": 1 << 30, "int8": 1 << 53}
 """Where the highest region of an integer type begins: masked keys there leave no room above for the environment's own."""

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Table
+from tailrace_shared.plan.counted_checks import changed_by
 from tailrace_shared.plan.demanded_checks import check_demand, only_there, partition_demand, placeless
 from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.plan.problems import Problems
@@ -42,10 +43,10 @@ def check_drift(
 
 
 def _checks(table: PlannedTable, ours: Table, theirs: Table, demands: Mapping[str, int], problems: Problems) -> None:
-    masked = {c.name for c in table.columns if c.masked}
+    columns = {c.name: c for c in table.columns}
     for check in only_there(ours, theirs):
-        if masked & set(check.columns):
-            continue  # one over masked columns is spoken of already
+        if changed_by(check, columns):
+            continue  # one over masked or fixed columns is spoken of already
         about = f"{theirs.name} check {check.name}" + (f" (domain {check.domain})" if check.domain else "")
         broken = demands.get(check_demand(table.name, check))
         if broken is None:

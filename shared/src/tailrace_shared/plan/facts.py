@@ -13,6 +13,8 @@ from tailrace_shared.catalogue.model import Catalogue, Column, Partition, Table
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.generators import Duplicate, Key, MaskHash, MaskText, UniqueMock
 from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.check_facts import ask_checks
+from tailrace_shared.plan.columns import plan_columns
 from tailrace_shared.plan.condition_variables import condition_lookup
 from tailrace_shared.plan.create import destination_to_be
 from tailrace_shared.plan.demands import count_demands
@@ -22,12 +24,13 @@ from tailrace_shared.plan.filters import Filters, ScopeFacts
 from tailrace_shared.plan.gaps import gaps_of
 from tailrace_shared.plan.learning_facts import LearningFacts, ask_learning
 from tailrace_shared.plan.links import doubtful_links, links_of
+from tailrace_shared.plan.model import PlannedColumn
 from tailrace_shared.plan.pool_facts import FanOutFacts, KeyFacts, ask_fan_outs, ask_keys
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.plan.rules import Decision, decide
-from tailrace_shared.plan.scope import ColumnRef, scope_of
+from tailrace_shared.plan.scope import ColumnRef, ScopedTable, scope_of
 from tailrace_shared.plan.scope_asker import ScopeAsker
-from tailrace_shared.plan.scope_facts import ask_scope
+from tailrace_shared.plan.scope_facts import ask_scope, path_of
 from tailrace_shared.plan.view_facts import ViewFacts, view_facts, views_of
 from tailrace_shared.plan.views import declared_views
 from tailrace_shared.postgres import translated
@@ -60,6 +63,8 @@ class SourceFacts(Frozen):
     """Which rows are carried. It may hold values: see ``ScopeFacts``."""
     demands: dict[str, int] = Field(default_factory=dict)
     """By ``plan.demands``, how often the source breaks what only the destination demands."""
+    checks: dict[str, int] = Field(default_factory=dict)
+    """By ``plan.counted_checks``, how many rows break a check once columns of it are NULL or a constant, to a limit."""
     learning: LearningFacts = LearningFacts()
     """Of tables that are learned."""
     seeds: dict[str, SeedRows] = Field(default_factory=dict)
@@ -143,9 +148,23 @@ async def gather_facts(
             asker.ask, scope.values(), lambda table: _readable(table, catalogue), destination,
             lambda ref: (decision := decisions.get(ref)) is not None and isinstance(decision.spec, Duplicate),
         )  # fmt: skip
+    checks = {}
+    if not rows.problems:
+        filters, counting = Filters(scope, catalogue, gaps, rows), ScopeAsker(connection)
+
+        async def broken(scoped: ScopedTable, question: str) -> Any:
+            if rows.where and filters.rows(scoped.name):  # names as the readers understand them in the conditions
+                return await counting.value(question, path=path_of(scoped.table))
+            return await asker.ask(question, foreign=True)
+
+        def planned(scoped: ScopedTable) -> tuple[PlannedColumn, ...]:
+            return plan_columns(scoped, target, decisions, domains, SourceFacts(), problems)
+
+        checks = await ask_checks(broken, filters, target, planned, lambda table: _readable(table, catalogue), {})
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
-        demands=demands, learning=learning, keys=keys, fan_outs=fan_outs, seeds=await ask_seeds(asker.ask, scope.values()),
+        demands=demands, checks=checks, learning=learning, keys=keys, fan_outs=fan_outs,
+        seeds=await ask_seeds(asker.ask, scope.values()),
     )  # fmt: skip
 
 
@@ -266,6 +285,8 @@ class _Asker:
             except asyncpg.SyntaxOrAccessError:
                 if not foreign:
                     raise
+                return None
+            except asyncpg.IntegrityConstraintViolationError:  # a domain's check, of a value that is not in a row
                 return None
             finally:
                 if not self._connection.is_closed():

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Index, Table
-from tailrace_shared.generators import Constant, Duplicate, Key, Null
+from tailrace_shared.generators import Constant, Duplicate, Null
+from tailrace_shared.plan.counted_checks import COUNTED_MAX, changed_by, counted_check, holds_by_rules
+from tailrace_shared.plan.demanded_checks import enforced
 from tailrace_shared.plan.demands import null_demand, unique_demand
 from tailrace_shared.plan.domains import indexed_columns
 from tailrace_shared.plan.facts import SourceFacts
-from tailrace_shared.plan.kept_checks import keeps_check, without_alike
 from tailrace_shared.plan.model import PlannedColumn, PlannedTable, Proof
 from tailrace_shared.plan.problems import Problems
 from tailrace_shared.types import quote_ident
@@ -39,7 +40,7 @@ def prove(
             elif _changed(index.uses, columns):
                 found += _other(theirs, index, problems)
         found += _not_null(theirs, ours, columns, facts)
-        found += _checks(theirs, columns, problems)
+        found += _checks(theirs, ours, columns, facts, problems)
         _partition_key(theirs, columns, problems)
     return found
 
@@ -218,26 +219,38 @@ def _not_null(table: Table, source: Table, columns: Columns, facts: SourceFacts)
     return found
 
 
-def _checks(table: Table, columns: Columns, problems: Problems) -> list[Proof]:
+def _checks(table: Table, source: Table, columns: Columns, facts: SourceFacts, problems: Problems) -> list[Proof]:
     found = []
     for check in table.checks:
-        masked = _changed(check.columns, columns)  # a constant may break a check as well as a mask
-        keys = {c: m.domain for c in masked if isinstance(columns[c].rule, Key) and (m := columns[c].mask)}
-        rest = without_alike(check, keys)
-        if masked and all(keeps_check(rest, c, columns[c].rule, columns[c].mask) for c in masked):
-            reason = f"the masks of {', '.join(masked)} keep what it asks for"
-            found.append(Proof(about=f"{table.name} check {check.name}", verdict="proved", reason=reason))
-        elif masked:
-            of = f" (domain {check.domain})" if check.domain else ""
+        changed = changed_by(check, columns)  # a constant may break a check as well as a mask
+        if not changed or not enforced(check):
+            continue
+        names = ", ".join(changed)
+        about = f"{table.name} check {check.name}"
+        if holds_by_rules(check, source, table, columns):
+            reason = f"the masks of {names} keep what it asks for"
+            found.append(Proof(about=about, verdict="proved", reason=reason))
+            continue
+        asked = counted_check(check, source, table, columns)
+        broken = facts.checks.get(asked.name) if asked else None
+        if broken == 0:
+            reason = f"no row of the source breaks it with what {names} becomes: counted"
+            found.append(Proof(about=about, verdict="proved", reason=reason))
+            continue
+        where = about + (f" (domain {check.domain})" if check.domain else "")
+        if asked and broken and asked.sure:
+            rules = " and ".join(f"{columns[name].rule.generator} in {name}" for name in changed)
+            count = f"{broken:,}{' and more' if broken == COUNTED_MAX else ''}"
+            problems.error(
+                "check-broken", where, f"with {rules} it is broken by {count} rows of the source",
+                f"Give {names} a value that it allows or another generator, or leave these rows out with `where`.",
+            )  # fmt: skip
+        else:
             problems.warning(
-                "check", f"{table.name} check {check.name}{of}", f"it constrains masked columns: {', '.join(masked)}",
+                "check", where, f"it constrains masked columns: {names}",
                 "A masked value that breaks it fails the load; duplicate the column, or give it a rule that stays inside.",
             )  # fmt: skip
-            found.append(
-                Proof(
-                    about=f"{table.name} check {check.name}", verdict="verified-after", reason="decided by the values"
-                )
-            )
+        found.append(Proof(about=about, verdict="verified-after", reason="decided by the values"))
     return found
 
 

@@ -118,8 +118,7 @@ async def _conditions(
                 "Compare a hash of the key instead of a random number; declare functions of your own STABLE or IMMUTABLE.",
             )  # fmt: skip
             continue
-        path = "pg_catalog" if any(_names_objects(c.type.base) for c in scoped.table.columns) else None
-        plan = await _explain(asker, name, filters.relation(name), resolved, path, problems)
+        plan = await _explain(asker, name, filters.relation(name), resolved, path_of(scoped.table), problems)
         if plan is not None:
             where[str(name)] = resolved.sql
             if resolved.looks_up:
@@ -147,6 +146,11 @@ async def _explain(
             else "Write a condition over this table's columns, as after WHERE; qualify what is in other schemas.",
         )  # fmt: skip
         return None
+
+
+def path_of(table: Table) -> str | None:
+    """The search path under which a table's condition is read; None is the session's own."""
+    return "pg_catalog" if any(_names_objects(column.type.base) for column in table.columns) else None
 
 
 def _names_objects(base: str) -> bool:
