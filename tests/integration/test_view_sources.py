@@ -36,6 +36,8 @@ CREATE VIEW s.sums AS SELECT c.id, c.name, c.city, i.total, i.times FROM s.custo
 CREATE VIEW s.notes AS SELECT note, city FROM s.buy b JOIN s.customer c ON c.id = b.customer;
 CREATE MATERIALIZED VIEW s.cities AS SELECT city, count(*) AS people FROM s.customer GROUP BY city;
 CREATE UNIQUE INDEX ON s.cities (city);
+CREATE MATERIALIZED VIEW s.unfilled AS SELECT city FROM s.customer WITH NO DATA;
+CREATE VIEW s.over_unfilled AS SELECT city FROM s.unfilled;
 CREATE VIEW s.recent AS SELECT id FROM s.buy WHERE now() > '2020-01-01';
 CREATE VIEW s.daily AS SELECT id, 'CURRENT_DATE' AS "now(" FROM s.buy;
 CREATE VIEW s.today AS SELECT id FROM s.buy WHERE CURRENT_DATE > '2020-01-01'::date;
@@ -170,6 +172,8 @@ async def test_the_source_says_what_a_type_means(
         ("  s.today: {}", [("plan.view-moves", "s.today")]),
         ("  s.below: {}", [("plan.view-moves", "s.below")]),
         ("  s.daily: {}", []),
+        ("  s.unfilled: {}", [("plan.view-unfilled", "s.unfilled")]),
+        ("  s.over_unfilled: {}", [("plan.view-unfilled", "s.over_unfilled")]),
         ("  s.called: {}", [("plan.view-volatile", "s.called")]),
         ("  s.customer: {key: [id]}", [("plan.not-a-view", "s.customer")]),
         ("  's.*': {key: [id]}", [("plan.not-a-view", "s.*")]),

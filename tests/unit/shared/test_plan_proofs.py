@@ -192,6 +192,10 @@ def bits(name: str, base: str, length: int | None) -> ColumnType:
     return ColumnType(name=name, base=base, family="other", length=length)
 
 
+def vector(name: str) -> ColumnType:
+    return ColumnType(name=name, base="vector", family="other")
+
+
 def interval(name: str) -> ColumnType:
     return ColumnType(name=name, base="interval", family="interval")
 
@@ -208,6 +212,8 @@ def interval(name: str) -> ColumnType:
         (bits("v", "varbit", None), bits("v", "varbit", 4), False), (bits("v", "varbit", 4), bits("v", "varbit", None), True),
         (interval("interval"), interval("interval year to month"), False), (interval("interval day"), interval("interval"), True),
         (interval("interval day"), interval("interval day"), True), (interval("interval"), interval("public.span"), True),
+        (vector("public.vector(3)"), vector("public.vector(4)"), False), (vector("e.vector(3)"), vector("public.vector(3)"), True),
+        (vector("public.vector(3)"), vector("public.vector"), True), (vector("public.vector"), vector("public.vector(3)"), False),
     ],
 )  # fmt: skip
 def test_arrays_composites_bits_and_intervals_are_looked_into(ours: ColumnType, theirs: ColumnType, fits: bool) -> None:

@@ -354,6 +354,27 @@ def test_a_sequence_whose_numbers_a_default_makes_text_of_is_told_and_left_alone
     assert warnings(result) == [("plan.sequence-in-text", "public.bill.code")]
 
 
+@pytest.mark.parametrize(
+    ("rule", "kind", "maximum", "largest", "warned"),
+    [
+        ("key", "integer", 150, 100, True), ("duplicate", "integer", 150, 100, False), ("key", "integer", 2**31 - 1, 100, False),
+        ("key", "integer", 40_000, 100, False), ("key", "integer", 40_000, 35_000, True),
+        ("key", "smallint", 2**15 - 1, 100, False), ("key", "bigint", 2**63 - 1, 2**53, False),
+    ],
+)  # fmt: skip
+def test_a_sequence_that_ends_among_the_masked_keys_is_warned_of(
+    rule: str, kind: str, maximum: int, largest: int, warned: bool
+) -> None:
+    fed = Sequence(
+        schema_name="public", name="id_seq", owner=name("bill"), owner_column="id", data_type=kind, maximum=maximum
+    )
+    there = catalogue(table("bill", "id int8!", primary=["id"]), sequences=(fed,))
+    there.privileges["public.id_seq"] = ALL
+    facts = SourceFacts(largest={"public.bill.id": largest})
+    result = plan(f"policy: pass\ntables: {{public.bill: {{columns: {{id: {rule}}}}}}}", there, facts=facts)
+    assert (("plan.sequence-maximum", "public.bill.id") in warnings(result)) == warned
+
+
 def test_a_rule_that_empties_a_part_of_a_match_full_key_is_refused() -> None:
     parent = table("parent", "a int4!", "b int4!", primary=["a", "b"])
     child = table("child", "id int4!", "a int4", "b int4", primary=["id"], oid=2)

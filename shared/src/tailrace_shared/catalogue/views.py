@@ -21,7 +21,7 @@ WITH RECURSIVE below(oid) AS (
     UNION ALL SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = b.oid
   ) n(oid)
 ), member AS (
-  SELECT c.oid, c.relkind, c.reloptions,
+  SELECT c.oid, c.relkind, c.reloptions, c.relispopulated,
          CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END AS definition,
          pg_catalog.pg_relation_filenode(c.oid) AS file
   FROM below b JOIN pg_catalog.pg_class c ON c.oid = b.oid
@@ -32,7 +32,8 @@ SELECT pg_catalog.md5(
           FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped)
          || pg_catalog.string_agg(pg_catalog.concat_ws(' ', m.oid, m.relkind, m.reloptions, m.definition, m.file), E'\\n'
                                   ORDER BY m.oid)) AS shape,
-       COALESCE(pg_catalog.bool_or(m.definition ~ $2), false) AS moving
+       COALESCE(pg_catalog.bool_or(m.definition ~ $2), false) AS moving,
+       pg_catalog.array_agg(m.oid::pg_catalog.regclass::text) FILTER (WHERE NOT m.relispopulated) AS unfilled
 FROM member m
 """
 """$1 the view, $2 MOVING. Definitions print alike only under the same search path: run it with ``search_path = pg_catalog``.

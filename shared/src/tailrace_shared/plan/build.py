@@ -142,7 +142,7 @@ def build_plan(
         tell_silenced(sides, ddl, problems)
     tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
     check_drift(tables, source, destination, problems, append=append, demands=facts.demands)
-    sequences = sequence_steps(tables, destination, problems)
+    sequences = sequence_steps(tables, destination, problems, facts.largest)
     check_source(tables, source, problems)
     check_destination(
         tables, ddl, sequences, destination, names, problems, append=append, locks=append and replica_role,

@@ -73,7 +73,16 @@ def _narrower(source: ColumnType, destination: ColumnType) -> str | None:
         and (source.scale is None or source.scale > destination.scale)
     ):
         return f"{destination.name} keeps fewer fractional digits than {source.name}"
+    if source.family == "other" and destination.scale is None and _modifier(destination) not in ("", _modifier(source)):
+        return f"{destination.name} is not {source.name}"
     return None
+
+
+def _modifier(kind: ColumnType) -> str:
+    """The size of an extension's type, such as ``vector(3)``."""
+    known = kind.base in ("bit", "varbit") or kind.element is not None
+    size = None if known else re.search(r"\(\d+\)$", kind.name)
+    return size[0] if size else ""
 
 
 def _fields(interval: ColumnType) -> str:

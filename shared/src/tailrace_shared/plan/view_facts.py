@@ -33,6 +33,8 @@ class ViewFacts(Frozen):
     """Digest of what it is made of; empty of a materialised view, which has a heap."""
     moving: bool = False
     """Its definition depends on the moment or the session of reading."""
+    unfilled: tuple[str, ...] = ()
+    """Materialised views, this one or below it, that were made WITH NO DATA: reading them fails."""
     volatile: tuple[str, ...] = ()
     """Functions below it that are volatile, or lack a better label."""
     types: dict[str, ColumnType] = Field(default_factory=dict)
@@ -59,8 +61,10 @@ async def view_facts(ask: Ask, rule: TableRule, table: Table) -> ViewFacts:
     """All that planning wants to know of one view."""
     name = qualified(table.name.schema_name, table.name.name)
     found: dict[str, Any] = {}
+    shape = await ask(SHAPE, table.oid, MOVING, row=True)
+    if shape is not None:
+        found["unfilled"] = tuple(shape["unfilled"] or ())
     if table.kind == "v":
-        shape = await ask(SHAPE, table.oid, MOVING, row=True)
         if shape is not None:
             found |= {"shape": shape["shape"], "moving": shape["moving"]}
         found["volatile"] = tuple(await ask(VOLATILE, table.oid) or ())

@@ -77,7 +77,12 @@ def _check(table: Table, rule: TableRule, facts: ViewFacts, problems: Problems) 
             "view-type", f"{table.name}.{column}", f"the source has no type {rule.types[column]}",
             "Write the type as in CREATE TABLE: numeric(10,2), text, other_schema.kind.",
         )  # fmt: skip
-    if facts.unreadable:
+    if facts.unfilled:
+        problems.error(
+            "view-unfilled", table.name, f"made WITH NO DATA, and not filled yet: {', '.join(facts.unfilled[:3])}",
+            "REFRESH MATERIALIZED VIEW in the source, or exclude it.",
+        )  # fmt: skip
+    elif facts.unreadable:
         problems.error(
             "view-unreadable", table.name, f"the source's role cannot read the view: {facts.unreadable}",
             "Let the role select from the view, and the view's owner from everything under it.",
