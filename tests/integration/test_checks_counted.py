@@ -86,6 +86,7 @@ def judged(pair: Pair, columns: str, more: str = "") -> PlanResult:
         ("label: {generator: constant, value: none}, email: null", ["code_check"], "id < 41"),
         ("label: {generator: constant, value: z}, email: null", [], "id < 41"),
         ("email: null", [], "id < 41 AND lower(email) ~ '^mara'"),
+        ("", [], "kind = 'call'"),
     ],
 )  # fmt: skip
 def test_a_check_that_rows_break_with_what_columns_become_is_refused_and_one_that_none_breaks_is_proved(
@@ -100,6 +101,15 @@ def test_a_check_that_rows_break_with_what_columns_become_is_refused_and_one_tha
     if result.plan is not None:
         doubtful = [p.about for p in result.plan.proofs if " check " in p.about and p.verdict != "proved"]
         assert doubtful == []
+
+
+@pytest.mark.parametrize(("where", "refused"), [("kind = 'call'", False), ("id < 20", True), ("", True)])
+def test_a_check_of_the_destination_alone_is_counted_in_the_rows_that_are_carried(
+    visits: Pair, where: str, refused: bool
+) -> None:
+    result = judged(visits, "", f'where: "{where}", ' if where else "")
+    assert errors(result) == ([("plan.check-broken-in-source", "public.visit check late")] if refused else [])
+    assert not [code for code, _ in warnings(result) if "check" in code]
 
 
 def test_a_draft_takes_what_the_rows_allow(visits: Pair) -> None:

@@ -141,7 +141,7 @@ def build_plan(
         ddl = bypass_steps(tables, sides, destination, names)
         tell_silenced(sides, ddl, problems)
     tables, follow = plan_following(job, tables, source, destination, replica_role, problems)
-    check_drift(tables, source, destination, problems, append=append, demands=facts.demands)
+    check_drift(tables, source, destination, problems, append=append, demands={**facts.demands, **facts.checks})
     sequences = sequence_steps(tables, destination, problems, facts.largest)
     check_source(tables, source, problems)
     check_destination(

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from tailrace_shared.catalogue.model import Catalogue, Table
-from tailrace_shared.generators import Duplicate
 from tailrace_shared.plan.counted_checks import counted_check
 from tailrace_shared.plan.filters import Filters
 from tailrace_shared.plan.model import PlannedColumn
@@ -30,8 +29,6 @@ async def ask_checks(
         if theirs is None or not scoped.loaded or not readable(scoped.table) or not _sayable(scoped, filters):
             continue
         columns = {column.name: column for column in planned(scoped)} if theirs.checks else {}
-        if all(isinstance(column.rule, Duplicate) for column in columns.values()):
-            continue
         nulled = {column for gap in filters.gaps.of(name, "nullify") for column in gap.nulled}
         rows = filters.rows(name)
         for check in theirs.checks:

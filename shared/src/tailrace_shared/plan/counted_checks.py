@@ -1,4 +1,4 @@
-"""Checks over changed columns that the source's rows decide, as questions to it.
+"""Checks over changed columns, and those of the destination alone, that the source's rows decide: as questions to it.
 
 A column that becomes NULL or a constant is known beforehand. Where the others of a check arrive as they are, or under masks that
 keep what it asks for, a row of the source with the known values put in their place meets the check, or the load fails at it.
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from tailrace_shared.catalogue.model import CheckConstraint, Table
 from tailrace_shared.generators import Constant, Duplicate, Key, Null
 from tailrace_shared.plan.conditions import quote_literal
-from tailrace_shared.plan.demanded_checks import askable, enforced, only_there
+from tailrace_shared.plan.demanded_checks import askable, check_demand, enforced, only_there
 from tailrace_shared.plan.kept_checks import keeps_check, without_alike
 from tailrace_shared.plan.model import PlannedColumn
 from tailrace_shared.types import ColumnType, quote_ident
@@ -43,6 +43,11 @@ class CountedCheck(NamedTuple):
         )
 
 
+def told_count(rows: int) -> str:
+    """The number of rows, as far as they were counted."""
+    return f"{rows:,}{' and more' if rows == COUNTED_MAX else ''}"
+
+
 def changed_by(check: CheckConstraint, columns: Columns) -> list[str]:
     """The check's columns that do not arrive as they are."""
     return [name for name in check.columns if name in columns and not isinstance(columns[name].rule, Duplicate)]
@@ -57,9 +62,12 @@ def holds_by_rules(check: CheckConstraint, source: Table, destination: Table, co
 
 
 def counted_check(check: CheckConstraint, source: Table, destination: Table, columns: Columns) -> CountedCheck | None:
-    """None where nothing is to be asked: no column is changed, it is proved, not to be asked, or decided by masked values."""
+    """None where nothing is to be asked: it is the source's and no column is changed, it is proved, it may not be asked, or masked
+    values decide."""
     names = changed_by(check, columns)
-    if not names or not enforced(check) or holds_by_rules(check, source, destination, columns):
+    if not enforced(check) or (names and holds_by_rules(check, source, destination, columns)):
+        return None
+    if not names and check not in only_there(source, destination):
         return None
     definition = askable(check, source, destination)
     if definition is None or any(name not in columns for name in check.columns):
@@ -76,7 +84,9 @@ def counted_check(check: CheckConstraint, source: Table, destination: Table, col
         selected.append(f"{value} AS {'value' if check.domain else quote_ident(name)}")
     rules = ", ".join(f"{name}: {columns[name].rule.model_dump_json()}" for name in names)
     return CountedCheck(
-        name=f"{destination.name} check {check.name} {definition} with {rules}",
+        name=f"{destination.name} check {check.name} {definition} with {rules}"
+        if names
+        else check_demand(destination.name, check),
         columns=", ".join(selected),
         test=definition.removeprefix("CHECK "),
         sure=not masked,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Table
-from tailrace_shared.plan.counted_checks import changed_by
+from tailrace_shared.plan.counted_checks import changed_by, told_count
 from tailrace_shared.plan.demanded_checks import check_demand, only_there, partition_demand, placeless
 from tailrace_shared.plan.model import PlannedTable
 from tailrace_shared.plan.problems import Problems
@@ -56,7 +56,8 @@ def _checks(table: PlannedTable, ours: Table, theirs: Table, demands: Mapping[st
             )  # fmt: skip
         elif broken:
             problems.error(
-                "check-broken-in-source", about, f"only the destination has it, and {broken:,} rows of the source break it",
+                "check-broken-in-source", about,
+                f"only the destination has it, and {told_count(broken)} rows of the source break it",
                 "Drop it there, give the column another generator, or leave these rows out with `where`.",
             )  # fmt: skip
 

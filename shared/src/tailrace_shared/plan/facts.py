@@ -64,7 +64,7 @@ class SourceFacts(Frozen):
     demands: dict[str, int] = Field(default_factory=dict)
     """By ``plan.demands``, how often the source breaks what only the destination demands."""
     checks: dict[str, int] = Field(default_factory=dict)
-    """By ``plan.counted_checks``, how many rows break a check once columns of it are NULL or a constant, to a limit."""
+    """By ``plan.counted_checks``, how many of the carried rows break a check as they will be, to a limit; with ``demands``."""
     learning: LearningFacts = LearningFacts()
     """Of tables that are learned."""
     seeds: dict[str, SeedRows] = Field(default_factory=dict)
@@ -160,7 +160,7 @@ async def gather_facts(
         def planned(scoped: ScopedTable) -> tuple[PlannedColumn, ...]:
             return plan_columns(scoped, target, decisions, domains, SourceFacts(), problems)
 
-        checks = await ask_checks(broken, filters, target, planned, lambda table: _readable(table, catalogue), {})
+        checks = await ask_checks(broken, filters, target, planned, lambda table: _readable(table, catalogue), demands)
     return SourceFacts(
         distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
         demands=demands, checks=checks, learning=learning, keys=keys, fan_outs=fan_outs,

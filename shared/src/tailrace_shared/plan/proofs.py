@@ -8,7 +8,7 @@ from typing import Final
 
 from tailrace_shared.catalogue.model import Catalogue, Index, Table
 from tailrace_shared.generators import Constant, Duplicate, Null
-from tailrace_shared.plan.counted_checks import COUNTED_MAX, changed_by, counted_check, holds_by_rules
+from tailrace_shared.plan.counted_checks import changed_by, counted_check, holds_by_rules, told_count
 from tailrace_shared.plan.demanded_checks import enforced
 from tailrace_shared.plan.demands import null_demand, unique_demand
 from tailrace_shared.plan.domains import indexed_columns
@@ -240,9 +240,8 @@ def _checks(table: Table, source: Table, columns: Columns, facts: SourceFacts, p
         where = about + (f" (domain {check.domain})" if check.domain else "")
         if asked and broken and asked.sure:
             rules = " and ".join(f"{columns[name].rule.generator} in {name}" for name in changed)
-            count = f"{broken:,}{' and more' if broken == COUNTED_MAX else ''}"
             problems.error(
-                "check-broken", where, f"with {rules} it is broken by {count} rows of the source",
+                "check-broken", where, f"with {rules} it is broken by {told_count(broken)} rows of the source",
                 f"Give {names} a value that it allows or another generator, or leave these rows out with `where`.",
             )  # fmt: skip
         else:
