@@ -70,6 +70,7 @@ async def test_counts_largest_keys_widths_and_unchangeable_text(session: asyncpg
     assert facts.largest["public.users.id"] == 900
     assert facts.largest["public.post.id"] == 30
     assert facts.largest["public.wide_key.id"] == 77, "joined with integers: neither NaN nor what no integer reaches"
+    assert facts.no_integers == {"public.wide_key.id": 2}, "NaN, and beyond bigint"
     assert "public.post.author" not in facts.largest, "it repeats the root's values"
     assert facts.widest_bytes["public.post"] > 1_900_000
     assert facts.unchangeable == {"public.users.note", "public.parts.text"}

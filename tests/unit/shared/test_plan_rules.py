@@ -206,6 +206,8 @@ def test_keys_in_the_top_region_are_warned_of_and_a_numeric_too_short_for_them_r
     short = table("customer", "id numeric(6,0)!", primary=["id"])
     facts = SourceFacts(largest={"public.customer.id": 500_000})
     assert the_error(plan("policy: mask", catalogue(short, ORDERS, keys=KEYS), facts=facts)).code == "plan.key-digits"
+    facts = SourceFacts(no_integers={"public.customer.id": 3})
+    assert the_error(plan("policy: mask", catalogue(short, ORDERS, keys=KEYS), facts=facts)).code == "plan.key-fraction"
 
 
 def test_two_plans_of_the_same_arguments_are_the_same_bytes() -> None:

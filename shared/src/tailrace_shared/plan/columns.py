@@ -194,7 +194,14 @@ def _check_nulls(
 
 
 def _check_key(planned: PlannedColumn, ref: ColumnRef, facts: SourceFacts, problems: Problems) -> None:
-    """Large keys: no room above for the environment's own, or beyond a numeric's digits."""
+    """Large keys: no room above for the environment's own, or beyond a numeric's digits; numerics that are no integers."""
+    broken = facts.no_integers.get(str(ref))
+    if broken:
+        problems.error(
+            "key-fraction", ref,
+            f"it is joined with integers, and {broken:,} values of it are none (a fraction, NaN) or beyond bigint",
+            "Duplicate the key that the two refer to, or mend these values.",
+        )  # fmt: skip
     largest = facts.largest.get(str(ref))
     if largest is None or planned.mask is None:
         return

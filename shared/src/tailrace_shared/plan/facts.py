@@ -55,6 +55,8 @@ class SourceFacts(Frozen):
     """Exact number of distinct values per ``schema.table.column``."""
     largest: dict[str, int] = Field(default_factory=dict)
     """Largest integer per ``schema.table.column``."""
+    no_integers: dict[str, int] = Field(default_factory=dict)
+    """Of numerics that are joined with integers: how many are none, or beyond bigint."""
     widest_bytes: dict[str, int] = Field(default_factory=dict)
     """Stored bytes of the widest sampled row per ``schema.table``; at least so wide are its largest."""
     views: dict[str, ViewFacts] = Field(default_factory=dict)
@@ -118,6 +120,7 @@ async def gather_facts(
         fan_outs = await ask_fan_outs(counting, links, scope)
     distinct: dict[str, int] = {}
     largest: dict[str, int] = {}
+    no_integers: dict[str, int] = {}
     widest: dict[str, int] = {}
     unchangeable: set[str] = set()
     for scoped in scope.values():
@@ -134,6 +137,8 @@ async def gather_facts(
                 _keep(distinct, ref, await asker.ask(_distinct(ref, column)))
             elif _needs_largest(column, ref, closure, decisions):
                 _keep(largest, ref, await asker.ask(_largest(ref, column)))
+                if column.type.family == "number":
+                    _keep(no_integers, ref, await asker.ask(_no_integers(ref, column)))
             if column.type.family == "text" and isinstance(decision.spec, Key | MaskText):
                 texts.append(column.name)
         for heap in _heaps(table):
@@ -162,7 +167,8 @@ async def gather_facts(
 
         checks = await ask_checks(broken, filters, target, planned, lambda table: _readable(table, catalogue), demands)
     return SourceFacts(
-        distinct=distinct, largest=largest, widest_bytes=widest, unchangeable=frozenset(unchangeable), views=views, rows=rows,
+        distinct=distinct, largest=largest, no_integers=no_integers, widest_bytes=widest,
+        unchangeable=frozenset(unchangeable), views=views, rows=rows,
         demands=demands, checks=checks, learning=learning, keys=keys, fan_outs=fan_outs,
         seeds=await ask_seeds(asker.ask, scope.values()),
     )  # fmt: skip
@@ -211,6 +217,11 @@ def _largest(ref: ColumnRef, column: Column) -> str:
     if column.type.family == "integer":
         return f"SELECT max({name})::int8 FROM {table}"
     return f"SELECT trunc(max({name}))::int8 FROM {table} WHERE {name} < {2**63 - 1}"  # not infinity, not NaN
+
+
+def _no_integers(ref: ColumnRef, column: Column) -> str:
+    name, table = column.expression, qualified(ref.table.schema_name, ref.table.name)
+    return f"SELECT count(*) FROM {table} WHERE {name} <> trunc({name}) OR NOT abs({name}) < {2**63 - 1}"
 
 
 def _heaps(table: Table) -> Iterable[Table | Partition]:
