@@ -536,6 +536,8 @@ class PlanTask(Frozen):
     job: Job
     destination: Catalogue
     fingerprints: Fingerprints
+    before: str = ""
+    """Continuous: digest of the plan of the attempt before. Columns that it does not have have appeared while the run lasts."""
 
     @field_serializer("destination")
     def _without_defaults(self, destination: Catalogue) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from support.writing import ID_NAME, plan, table
 from tailrace_reader.capture.errors import PublicationMissing
-from tailrace_reader.capture.publication import Publication
+from tailrace_reader.capture.publication import Places, Publication
 from tailrace_reader.capture.relations import Relation, RelationColumn
 from tailrace_reader.capture.watch import Look, Watch
 from tailrace_shared.catalogue.model import TableName
@@ -99,3 +99,15 @@ def test_a_publication_that_is_gone_or_another_or_lacks_something_is_found() -> 
     assert "not in publication p" in watch.changed(followed(), look(LEAVES, publication=without), 0)[0]
     partly = Publication("p", False, False, True, frozenset({NAME}), (), 5)
     assert "does not publish all" in watch.changed(followed(), look(LEAVES, publication=partly), 0)[0]
+
+
+def test_a_column_that_was_dropped_and_added_again_is_a_finding_though_the_stream_cannot_tell_it() -> None:
+    event = followed().table(0)
+    assert event.relation is not None
+    columns = tuple(c.model_copy(update={"number": n}) for n, c in enumerate(event.relation.columns, 1))
+    relation = event.relation.model_copy(update={"columns": columns, "last": 2})
+    noted = followed().model_copy(update={"tables": (event.model_copy(update={"relation": relation}),)})
+    same, other = Places({"id": 1, "name": 2}, 2), Places({"id": 1, "name": 3}, 3)
+    assert Watch().changed(noted, look(LEAVES, places={NAME: same}), 0) == {}
+    assert "name was dropped and added again" in Watch().changed(noted, look(LEAVES, places={NAME: other}), 0)[0]
+    assert Watch().changed(followed(), look(LEAVES, places={NAME: other}), 0) == {}, "a plan of before this was noted"

@@ -117,3 +117,19 @@ def test_columns_that_have_appeared_in_other_tables_keep_their_rules() -> None:
     made, refused = job_of(order, grown(), NEW)
     assert not refused
     assert made.tables["public.person"].columns["nick"].generator == "mask.text"
+
+
+def test_a_column_that_was_there_and_not_carried_is_not_followed_in_place() -> None:
+    before = running()
+    told = before.table(0).model_copy(update={"relation": relation("id", "email", "nick")})
+    before = before.model_copy(update={"tables": (told, before.table(1))})
+    with pytest.raises(NotInPlace, match="nick was there before"):
+        grow(before, fresh(NEW, NEW), 0, relation("id", "email", "nick", "age"), BEFORE, revision=4, at="0/50")
+
+
+def test_a_table_that_was_duplicated_is_carried_once_a_column_of_it_is_masked() -> None:
+    before = running()
+    tables = (before.table(0).model_copy(update={"mode": "duplicate"}), before.table(1))
+    before = before.model_copy(update={"tables": tables})
+    made = grow(before, fresh(NEW, NEW), 0, relation("id", "email", "nick"), BEFORE, revision=4, at="0/50")
+    assert made.table(0).mode == "carry"

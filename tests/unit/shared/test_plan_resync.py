@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from support.catalogues import catalogue, foreign_key, job, name, planned, table
+from support.catalogues import catalogue, column_of, errors, foreign_key, job, name, planned, table
 from tailrace_shared.catalogue.model import Catalogue
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.build import build_plan
+from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.model import CapturedColumn, CapturedRelation, Plan, Problem, TableCut
 from tailrace_shared.plan.resync import (
+    NextAttempt,
     OrderedTable,
     ResyncOrder,
     ground_of,
@@ -169,3 +173,72 @@ def test_tables_whose_values_would_not_fit_any_more_are_loaded_anew_together() -
     untied = planned(text, catalogue(PERSON, VISIT))
     assert [t.name.name for t in unlike(before, planned(text, BEFORE), [])] == []
     assert [t.name.name for t in unlike(before, untied, [name("person")])] == ["visit"], "its keys were the other's"
+
+
+@pytest.mark.parametrize(
+    ("rules", "others"),
+    [
+        ("tables: {public.person: {mode: duplicate}}\n", "policy: mask\n"),
+        ("tables: {'public.p*': {mode: duplicate}}\n", "policy: halt\n"),
+        ("default_mode: duplicate\n", "policy: halt\n"),
+    ],
+)
+def test_a_column_that_appears_in_a_table_that_is_duplicated_has_its_policy_and_the_others_stay_as_they_are(
+    rules: str, others: str
+) -> None:
+    text = f"mode: continuous\n{others}continuous: {{columns: mask}}\n{rules}"
+    now = altered("id int4!", "email text", "nick text")
+    found, refused = job_of(order("person", text=text), running(), now)
+    assert not refused
+    made = plan_of(found, now)
+    rule = {c.name: c.rule.generator for c in made.tables[0].columns}
+    assert rule == {"id": "duplicate", "email": "duplicate", "nick": "mask.text"}
+
+
+def plan_of(found: Job, now: Catalogue) -> Plan:
+    like, there = running(), now.model_copy(update={"system_id": "2"})
+    result = build_plan(
+        found, now, there, run="R", attempt=1, fingerprints=like.fingerprints, key=like.key, facts=SourceFacts(), tolerant=True
+    )  # fmt: skip
+    assert result.plan is not None
+    assert not [p for p in errors(result) if "person" in p[1]]
+    return result.plan
+
+
+@pytest.mark.parametrize("policy", ["pass", "halt"])
+def test_the_next_attempt_knows_which_columns_have_appeared_while_the_run_lasts(policy: str) -> None:
+    head = f"mode: continuous\npolicy: {policy}\ncontinuous: {{columns: mask}}\n"
+    text = (
+        head
+        + "tables: {public.person: {columns: {id: duplicate, email: duplicate}}, public.visit: {mode: duplicate}}\n"
+    )
+    now = altered("id int4!", "email text", "nick text")
+    again = NextAttempt.of(job(text), running(), now, BEFORE)
+    assert again.job.destination == job(text).destination
+    made = again.into(plan_of(again.job, again.ground.destination.model_copy(update={"tables": now.tables})))
+    assert column_of(made, "person.nick").rule.generator == "mask.text"
+    assert column_of(made, "person.email").rule.generator == "duplicate"
+    assert (made.table(0).appeared, made.table(1).appeared) == (("nick",), ())
+    assert [(a.table, a.statements) for a in made.alterations] == [
+        (0, ('ALTER TABLE "public"."person" ADD COLUMN IF NOT EXISTS "nick" text',))
+    ]
+    third = NextAttempt.of(job(text), running_as(made), now, now)
+    assert third.job.tables["public.person"].columns["nick"].generator == "mask.text", "and so does the one after it"
+
+
+def running_as(made: Plan) -> Plan:
+    """With the columns that it has."""
+    columns = {
+        t.name: tuple(CapturedColumn(name=c.name, type_oid=1, typmod=-1) for c in t.columns) for t in made.tables
+    }
+    tables = tuple(
+        t.model_copy(update={"relation": CapturedRelation(oid=1, identity="d", columns=columns[t.name])})
+        for t in made.tables
+    )
+    return made.model_copy(update={"tables": tables})
+
+
+def test_the_next_attempt_is_refused_where_nobody_has_decided_about_a_column() -> None:
+    text = f"{JOB}continuous: {{columns: halt}}\n"
+    now = altered("id int4!", "email text", "nick text")
+    assert "nick" in NextAttempt.of(job(text), running(), now, BEFORE).refused[name("person")]

@@ -7,16 +7,18 @@ stream.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from tailrace_reader.capture.point import CutOver, export_point, settled
 from tailrace_reader.capture.publication import (
+    Places,
     check_publication,
     drop_publication,
     ensure_publication,
+    places_of,
     relations_of,
 )
 from tailrace_reader.capture.relations import Relation
@@ -94,9 +96,7 @@ async def open_lane(
             await check_publication(connection, publication, tables)
         start = await create_slot(connection, name, failover=True, timeout_s=SETTLE_S)
         await settled(connection, SETTLE_S)
-        relations = {
-            table: captured_relation(relation) for table, relation in (await relations_of(connection, tables)).items()
-        }
+        relations = await captured_relations(connection, tables)
     finally:
         connection.terminate()
     held = await source.connect()
@@ -111,14 +111,25 @@ async def open_lane(
     return OpenedLane(holder, point, name, publication or name, system, timeline, start, relations)
 
 
-def captured_relation(relation: Relation) -> CapturedRelation:
-    """How a plan remembers what the stream will say of a table."""
+async def captured_relations(
+    connection: asyncpg.Connection, tables: Sequence[TableName]
+) -> dict[TableName, CapturedRelation]:
+    """What a plan remembers of these tables, as they are now. Those that do not exist are missing from the answer."""
+    found, places = await relations_of(connection, tables), await places_of(connection, tables)
+    return {name: captured_relation(relation, places.get(name)) for name, relation in found.items()}
+
+
+def captured_relation(relation: Relation, places: Places | None = None) -> CapturedRelation:
+    """How a plan remembers what the stream will say of a table, and which numbers its columns have."""
+    numbers: Mapping[str, int] = places.numbers if places else {}
     return CapturedRelation(
         oid=relation.oid,
         identity=relation.identity,  # type: ignore[arg-type]
         columns=tuple(
-            CapturedColumn(name=c.name, type_oid=c.type_oid, typmod=c.typmod, key=c.key) for c in relation.columns
+            CapturedColumn(name=c.name, type_oid=c.type_oid, typmod=c.typmod, key=c.key, number=numbers.get(c.name, 0))
+            for c in relation.columns
         ),
+        last=places.last if places else 0,
     )
 
 

@@ -18,6 +18,7 @@ from tailrace_reader.schema_dump import schema_of
 from tailrace_reader.settings import Settings
 from tailrace_reader.snapshot import HeldSnapshot, SourceServer, begin_in, export_snapshot
 from tailrace_shared import topics
+from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.dataplane.retry import FOREVER
 from tailrace_shared.dataplane.sender import Sender
@@ -27,10 +28,12 @@ from tailrace_shared.errors import TailraceError, TerminalError, TransientError
 from tailrace_shared.messages import Failure, Planned, PlanRefused, PlanTask, RunRecord, StageFailed
 from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
-from tailrace_shared.plan.model import DataKey, Plan, PlanResult
+from tailrace_shared.plan.model import DataKey, Plan, PlanResult, Problem
+from tailrace_shared.plan.resync import NextAttempt
 from tailrace_shared.plan.sealing import seal_filters, seal_seeds
 from tailrace_shared.postgres import CONNECT_TIMEOUT_S, connect, translated
 from tailrace_shared.service.context import ServiceContext
+from tailrace_shared.service.plans import Plans
 
 _STOP_S = 5.0
 
@@ -165,6 +168,7 @@ class Planner:
     async def _build(self, task: PlanTask, source: SourceServer, holder: HeldSnapshot) -> PlanResult:
         """Plan in the snapshot, so that what was planned is what will be read."""
         key = transport_key()
+        before = await self._plan_before(task)
         # Not a session for ordered reads: those have index scans off, and the catalogue is read through its indexes.
         connection: asyncpg.Connection = await connect(
             source.url,
@@ -177,16 +181,21 @@ class Planner:
             with translated():
                 await begin_in(connection, holder)
                 catalogue = await read_catalogue(connection, task.job.schemas)
-                facts = await gather_facts(connection, task.job, catalogue, task.destination)
-                schema, unread = await schema_of(connection, task.job, catalogue, source, holder.id)
+                again = None if before is None else NextAttempt.of(task.job, before, catalogue, task.destination)
+                if again is not None and again.refused:
+                    return PlanResult(plan=None, problems=tuple(_undecided(*said) for said in again.refused.items()))
+                job = task.job if again is None else again.job
+                destination = task.destination if again is None else again.ground.destination
+                facts = await gather_facts(connection, job, catalogue, destination)
+                schema, unread = await schema_of(connection, job, catalogue, source, holder.id)
         finally:
             connection.terminate()
         wrapped = key.wrap(DataCipher.new_key(), f"{task.run}/{task.attempt}")
         result = await asyncio.to_thread(
             build_plan,
-            task.job,
+            job,
             catalogue,
-            task.destination,
+            destination,
             run=task.run,
             attempt=task.attempt,
             fingerprints=task.fingerprints,
@@ -198,7 +207,14 @@ class Planner:
             return result
         if unread is not None:  # only now: the plan's own problems say it better, and what to do
             raise unread
-        return result.model_copy(update={"plan": seal_seeds(seal_filters(result.plan, key), key)})
+        plan = result.plan if again is None else again.into(result.plan)
+        return result.model_copy(update={"plan": seal_seeds(seal_filters(plan, key), key)})
+
+    async def _plan_before(self, task: PlanTask) -> Plan | None:
+        """Of a continuous run that begins anew."""
+        if not task.before:
+            return None
+        return await Plans(self._context.kafka, self._settings.namespace).fetch(task.run, task.before)
 
     async def _publish(self, task: PlanTask, plan: Plan) -> str:
         data = await asyncio.to_thread(plan.encode)
@@ -245,3 +261,10 @@ def _failure(error: Exception) -> Failure:
         return Failure(code=error.code, message=error.message, remedy=error.remedy, where="planning")
     message = f"unexpected {type(error).__name__} while planning"
     return Failure(code="reader.unexpected", message=message, remedy="See the reader's log.", where="planning")
+
+
+def _undecided(table: TableName, why: str) -> Problem:
+    """A column has appeared, and the job halts there."""
+    return Problem(
+        severity="error", code="plan.no-rule", where=str(table), message=why, remedy="Run the job with a rule for it."
+    )

@@ -251,6 +251,7 @@ class Actions:
                 job=job,
                 destination=catalogue,
                 fingerprints=Fingerprints.model_validate_json(prints["fingerprints"]),
+                before=picture.row["plan_before"] if job.mode == "continuous" else "",
             )
         )
         await self._lock.use(lambda c: moves.amend(c, seat, "tasked_at = clock_timestamp()"))

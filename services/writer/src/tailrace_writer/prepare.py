@@ -120,6 +120,9 @@ async def prepare(connection: asyncpg.Connection, seat: Seat, plan: Plan, lock_t
             if plan.mode != "create":
                 emptied = [t for t in plan.tables if plan.truncate_first or t.mode == "truncate"]
                 await empty(connection, [_own(table) for table in emptied])
+                for alteration in plan.alterations:
+                    for statement in alteration.statements:
+                        await connection.execute(statement)
             crash_point("leader.after-truncate")
             await _lay_out(connection, seat, plan)
             await lay_out_lane(connection, seat, plan)

@@ -50,7 +50,8 @@ async def restart(
             )
             await move(
                 connection, seat, state, "submitted",
-                "attempt = attempt + 1, digest = '', catalogue_at = NULL, tasked_at = NULL, prepared = false, "
+                "attempt = attempt + 1, plan_before = coalesce(nullif(revision, ''), nullif(digest, ''), plan_before), "
+                "digest = '', catalogue_at = NULL, tasked_at = NULL, prepared = false, "
                 "revision = '', resync_state = '', resync_plan = '', resync_why = '', "
                 "restart_because = '', unavailable = '{}', verified_at = NULL, checks = '[]'",
             )  # fmt: skip

@@ -80,6 +80,8 @@ def grow(
     if others := unlike(plan, fresh, [table.name]):
         raise NotInPlace(f"{', '.join(str(t.name) for t in others)} would be made otherwise now")
     for column in new:
+        if column.name in described:
+            raise NotInPlace(f"column {column.name} was there before, and was not carried")
         if not column.why:
             raise NotInPlace(f"column {column.name} has no rule")
         if column.rule.nulls == "filled":
@@ -88,6 +90,7 @@ def grow(
     growth = Growth(revision=revision, at=at, columns=names, statements=_statements(table, new, destination))
     grown = table.model_copy(
         update={
+            "mode": now.mode,
             "columns": (*table.columns, *new),
             "relation": relation,
             "appeared": (*table.appeared, *names),

@@ -127,6 +127,8 @@ class CapturedColumn(Frozen):
     type_oid: int
     typmod: int
     key: bool = False
+    number: int = 0
+    """Of the source's table; 0: a plan of before this was noted."""
 
 
 class CapturedRelation(Frozen):
@@ -135,6 +137,8 @@ class CapturedRelation(Frozen):
     oid: int
     identity: Literal["d", "n", "f", "i"]
     columns: tuple[CapturedColumn, ...]
+    last: int = 0
+    """The highest number that a column has had when this was noted, whether it is there or not."""
 
 
 class TableCut(Frozen):

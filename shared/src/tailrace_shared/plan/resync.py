@@ -153,9 +153,75 @@ def job_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> tuple[Job, dict
     # Its tables are there, whoever has made them, and they are emptied before they are loaded.
     job = job.model_copy(update={"destination": job.destination.model_copy(update={"mode": "truncate"})})
     job = _without_dropped(job, order, source)
-    policy = job.continuous.columns
-    if policy is None:
-        return job, {}
+    policy, refused = job.continuous.columns, dict[TableName, str]()
+    if policy is not None:
+        job, refused = _by_continuous_policy(job, policy, order, plan, source)
+    return _spelled(job, source), refused
+
+
+@dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """What a run that begins anew is planned with: columns that the attempt ``before`` did not begin with have appeared while the
+    run lasts, however the next one comes to know of them."""
+
+    job: Job
+    before: Plan
+    source: Catalogue
+    ground: Ground
+    refused: Mapping[TableName, str]
+    """Tables that cannot be planned as the job wants it, and why."""
+
+    @staticmethod
+    def of(job: Job, before: Plan, source: Catalogue, destination: Catalogue) -> NextAttempt:
+        """After a look at both databases."""
+        order = ResyncOrder(
+            run=before.run,
+            attempt=before.attempt,
+            number=0,
+            plan="",
+            tables=tuple(OrderedTable(number=t.number, name=t.name) for t in before.tables if t.relation is not None),
+            job=job,
+            destination=destination,
+        )
+        made, refused = job_of(order, before, source)
+        ground = ground_of(order, before, source)
+        seen = destination.model_copy(update={"tables": ground.destination.tables})
+        made = made.model_copy(update={"destination": job.destination})
+        return NextAttempt(made, before, source, Ground(seen, ground.statements), refused)
+
+    def into(self, plan: Plan) -> Plan:
+        """The plan that knows of these columns, and what the destination needs for them."""
+        known = {t.name: t for t in self.before.tables if t.relation is not None}
+        tables = []
+        for table in plan.tables:
+            ours, was = self.source.table(table.name), known.get(table.name)
+            names = tuple(c.name for c in appeared(ours, was)) if ours is not None and was is not None else ()
+            tables.append(table.model_copy(update={"appeared": names}))
+        made = [(t.number, self.ground.statements.get(t.name, ())) for t in plan.tables]
+        alterations = tuple(Alteration(table=number, statements=needed) for number, needed in made if needed)
+        return plan.model_copy(update={"tables": tuple(tables), "alterations": alterations})
+
+
+def _spelled(job: Job, source: Catalogue) -> Job:
+    """Tables that are duplicated but for columns that have appeared, as rules that say so."""
+    tables = dict(job.tables)
+    for name, rule in job.tables.items():
+        ours = next((t for t in source.tables if str(t.name) == name), None)
+        if ours is not None and rule.mode == "duplicate" and rule.columns:
+            others: dict[str, ColumnRule] = {c.name: Duplicate() for c in ours.columns if not c.generated}
+            tables[name] = rule.model_copy(update={"mode": "carry", "columns": others | rule.columns})
+    return job.model_copy(update={"tables": tables})
+
+
+def rule_beside(job: Job, name: TableName) -> TableRule:
+    """What the job says of a table, to be given more columns."""
+    _, rule = rule_for(job, name)
+    return rule or TableRule(mode="duplicate" if job.default_mode == "duplicate" else "carry")
+
+
+def _by_continuous_policy(
+    job: Job, policy: Policy, order: ResyncOrder, plan: Plan, source: Catalogue
+) -> tuple[Job, dict[TableName, str]]:
     tables, refused = dict(job.tables), dict[TableName, str]()
     keys = {(key.table, name) for key in source.foreign_keys for name in key.columns}
     for ordered in order.tables:
@@ -170,7 +236,7 @@ def job_of(order: ResyncOrder, plan: Plan, source: Catalogue) -> tuple[Job, dict
         if policy == "halt" and new:
             refused[ordered.name] = "; ".join(_unruled(ordered.name, c) for c in new)
         elif new:
-            base = rule or TableRule()
+            base = rule_beside(job, ordered.name)
             rules = given | {c.name: _by_policy(policy, c) for c in new}
             tables = {str(ordered.name): base.model_copy(update={"columns": rules})} | {
                 k: v for k, v in tables.items() if k != str(ordered.name)
@@ -194,7 +260,7 @@ def _with_appeared(
             if c.name in planned.appeared and c.name not in given and (planned.name, c.name) not in keys
         }
         if rules:
-            base = rule or TableRule()
+            base = rule_beside(job, planned.name)
             made = {str(planned.name): base.model_copy(update={"columns": given | rules})} | {
                 name: other for name, other in made.items() if name != str(planned.name)
             }

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from tailrace_reader.capture.publication import heaps_of, relations_of
+from tailrace_reader.capture.publication import Places, heaps_of, places_of, relations_of
 from tailrace_reader.capture.relations import Relation, differences
 from tailrace_reader.capture.revising import Reviser, fresh_plan
 from tailrace_reader.capture.tables import described
+from tailrace_reader.capture.watch import replaced
 from tailrace_reader.lane_opening import captured_relation, lsn_text
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.catalogue.postgres import read_catalogue
@@ -70,7 +71,7 @@ async def _planned(reviser: Reviser, order: ResyncOrder, plan: Plan, table: Plan
     try:
         with translated():
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                await require_null_at_first(connection, table, grown, new)
+                places = await require_null_at_first(connection, table, grown, new)
                 source = trimmed(await read_catalogue(connection, order.job.schemas), table.name, grown.columns)
                 require_plain(source, table.name, new)
                 refused: dict[TableName, str] = {}
@@ -83,7 +84,7 @@ async def _planned(reviser: Reviser, order: ResyncOrder, plan: Plan, table: Plan
         plan,
         fresh,
         grown.table,
-        captured_relation(grown.relation),
+        captured_relation(grown.relation, places),
         order.destination,
         revision=order.number,
         at=lsn_text(grown.at),
@@ -92,8 +93,9 @@ async def _planned(reviser: Reviser, order: ResyncOrder, plan: Plan, table: Plan
 
 async def require_null_at_first(
     connection: asyncpg.Connection, table: PlannedTable, grown: Grown, new: Sequence[str]
-) -> None:
-    """Raises NotInPlace unless the columns are there as the stream describes them and had NULL in every row at first."""
+) -> Places:
+    """Raises NotInPlace unless the columns are there as the stream describes them and had NULL in every row at first. The numbers
+    that the columns have which the stream has described."""
     now = (await relations_of(connection, [table.name])).get(table.name)
     if now is None or now.oid != grown.relation.oid:
         raise NotInPlace("another table has its name")
@@ -104,10 +106,27 @@ async def require_null_at_first(
             raise NotInPlace(f"column {column.name} has been changed since")
     if not only_added(differences(described(table), grown.relation, {})):
         raise NotInPlace("more than columns that were added")
+    places = _places(table, grown, (await places_of(connection, [table.name]))[table.name], new)
     if _rewritten(table, heaps):
         raise NotInPlace("the table has another file than when it was planned: its rows may have been given values")
     if await connection.fetchval(_MISSING, [now.oid, *heaps], list(new)):
         raise NotInPlace("a column was added with a value for the rows that were there")
+    return places
+
+
+def _places(table: PlannedTable, grown: Grown, now: Places, new: Sequence[str]) -> Places:
+    """Raises NotInPlace where a column is not the one that the stream has described: another of its name and type has taken its
+    place since, in which all rows begin with NULL once more."""
+    given = table.relation
+    assert given is not None
+    if given.last:
+        if again := replaced(given, now):
+            raise NotInPlace(f"column {again} was dropped and added again")
+        for number, name in enumerate(new, given.last + 1):
+            if now.numbers.get(name) != number:
+                raise NotInPlace(f"column {name} was dropped and added again, or others before it")
+    numbers = {name: now.numbers[name] for name in grown.columns}
+    return Places(numbers, max(given.last, *numbers.values()) if given.last else 0)
 
 
 def _rewritten(table: PlannedTable, heaps: Mapping[int, int]) -> bool:

@@ -6,7 +6,7 @@ https://www.postgresql.org/docs/current/logical-replication-publication.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -32,6 +32,7 @@ WITH RECURSIVE tree AS (
 )
 SELECT tree.root, c.oid, n.nspname::text AS space, c.relname::text AS name, c.relkind::text AS kind, c.relpersistence::text AS kept,
   c.relreplident::text AS identity, coalesce(pg_catalog.pg_relation_filenode(c.oid), 0) AS filenode,
+  c.relnatts AS last,
   ARRAY(
     SELECT a.attname::text FROM pg_catalog.pg_index AS i JOIN pg_catalog.pg_attribute AS a
       ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey[0:i.indnkeyatts - 1])
@@ -40,7 +41,7 @@ SELECT tree.root, c.oid, n.nspname::text AS space, c.relname::text AS name, c.re
     ORDER BY a.attnum
   ) AS key,
   ARRAY(
-    SELECT ROW(a.attname::text, a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute AS a
+    SELECT ROW(a.attname::text, a.atttypid, a.atttypmod, a.attnum) FROM pg_catalog.pg_attribute AS a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum
   ) AS columns
 FROM tree JOIN pg_catalog.pg_class AS c ON c.oid = tree.member JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -61,6 +62,16 @@ FROM pg_catalog.pg_publication AS p WHERE p.pubname = $1
 
 
 @dataclass(frozen=True)
+class Places:
+    """Which numbers a table's columns have. The stream names columns and no numbers: one that was dropped and added again looks
+    the same there, and holds NULL."""
+
+    numbers: Mapping[str, int]
+    last: int
+    """The highest that a column has had: the next one gets the number behind it."""
+
+
+@dataclass(frozen=True)
 class Member:
     """A published table, or a partition of one, and what identifies its rows."""
 
@@ -68,6 +79,7 @@ class Member:
     filenode: int
     """0 for a partitioned table, which has no file."""
     persistent: bool
+    places: Places
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,11 @@ class Publication:
 async def relations_of(connection: asyncpg.Connection, tables: Sequence[TableName]) -> dict[TableName, Relation]:
     """How the stream will describe these tables, as of now. Tables that do not exist are missing from the answer."""
     return {name: members[0].relation for name, members in (await _members(connection, tables)).items()}
+
+
+async def places_of(connection: asyncpg.Connection, tables: Sequence[TableName]) -> dict[TableName, Places]:
+    """The numbers of these tables' columns, as of now."""
+    return {name: members[0].places for name, members in (await _members(connection, tables)).items()}
 
 
 async def heaps_of(
@@ -217,7 +234,8 @@ async def _members(connection: asyncpg.Connection, tables: Sequence[TableName]) 
         whole = row["identity"] == FULL
         columns = tuple(RelationColumn(c[0], c[1], c[2], whole or c[0] in row["key"]) for c in row["columns"])
         relation = Relation(row["oid"], row["space"], row["name"], row["identity"], columns)
-        member = Member(relation, row["filenode"], row["kept"] == "p")
+        places = Places({c[0]: c[3] for c in row["columns"]}, row["last"])
+        member = Member(relation, row["filenode"], row["kept"] == "p", places)
         found.setdefault(roots[row["root"]], []).append(member)
     return found
 

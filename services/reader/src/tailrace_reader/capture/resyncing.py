@@ -61,8 +61,8 @@ class Revising:
     async def grow(self, capture: Capture, grown: Grown, check: Callable[[], None]) -> bool:
         """Ask for a plan that has the table's new columns, and stand until there is one. False where the table has to be loaded
         anew instead. The capture stands between two transactions, or at the table's new description in one."""
-        await self._answered_is_over(capture, check)
-        if not self._may_grow(capture, grown.table):
+        asked = await self._asked_already(capture, grown, check)
+        if not self._may_grow(capture, grown.table, asked=asked):
             return False
         self._grown = grown
         known = {c.name for c in described(capture.plan.table(grown.table)).columns}
@@ -82,17 +82,28 @@ class Revising:
             self._grown = None
             self._since = 0.0
 
-    async def _answered_is_over(self, capture: Capture, check: Callable[[], None]) -> None:
-        """Wait until the record says what has become of an order that was answered: a capture that takes over refuses the one that
-        its predecessor has asked for, and then asks for its own."""
+    async def _asked_already(self, capture: Capture, grown: Grown, check: Callable[[], None]) -> bool:
+        """Whether an order asks for these columns, as a capture that has been taken over from may have had it. Any other that was
+        answered is waited for until the record says what has become of it, and one for columns that nobody stands at is refused."""
         until = time.monotonic() + ASKED_S
         while time.monotonic() < until:
             order = capture.record.resync
-            if order is None or order.loading or order.number > self._answered:
-                return
+            if order is None or order.loading:
+                return False
+            if order.number > self._answered:
+                asked = ResyncOrder.decode(await self._plans.document(self._run, order.order))
+                if not asked.in_place:
+                    return False
+                if asked.plan == capture.digest and [t.number for t in asked.tables] == [grown.table]:
+                    return True
+                self._answered = order.number
+                await self._refuse(
+                    order, TransientError("resync.outdated", "the capture does not stand at these columns")
+                )
             capture.turn()
             check()
             await asyncio.sleep(LOOK_S)
+        return False
 
     async def _stand(self, capture: Capture, grown: Grown, check: Callable[[], None]) -> bool:
         until, number = time.monotonic() + ASKED_S, 0

@@ -7,7 +7,7 @@ in the stream. So the tables can be loaded from the one and followed by the othe
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from tailrace_reader.capture.publication import (
     publication_of,
     relations_of,
 )
-from tailrace_reader.lane_opening import captured_relation, lsn_text
+from tailrace_reader.lane_opening import captured_relations, lsn_text
 from tailrace_reader.snapshot import HeldSnapshot, SourceServer, begin_in
 from tailrace_shared import topics
 from tailrace_shared.catalogue.model import Catalogue, TableName
@@ -31,7 +31,7 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.plan.build import build_plan
 from tailrace_shared.plan.facts import gather_facts
-from tailrace_shared.plan.model import CapturedRelation, Plan, TableCut
+from tailrace_shared.plan.model import Plan, TableCut
 from tailrace_shared.plan.resync import (
     Ground,
     OrderedTable,
@@ -173,7 +173,9 @@ class Reviser:
             with translated():
                 await begin_in(connection, holder)
                 source = await read_catalogue(connection, order.job.schemas)
-                relations = await _relations(connection, [t.name for t in source.tables if t.kind in ("r", "p")])
+                relations = await captured_relations(
+                    connection, [t.name for t in source.tables if t.kind in ("r", "p")]
+                )
                 fresh, ground = await fresh_plan(connection, order, plan, source, refused)
                 while others := unlike(plan, fresh, [t.name for t in order.tables]):
                     more = tuple(OrderedTable(number=t.number, name=t.name) for t in others)
@@ -245,10 +247,6 @@ async def fresh_plan(
     if result.plan is None:
         raise NothingPlanned(_numbered(order, refused))
     return result.plan, ground
-
-
-async def _relations(connection: asyncpg.Connection, names: Sequence[TableName]) -> dict[TableName, CapturedRelation]:
-    return {name: captured_relation(found) for name, found in (await relations_of(connection, names)).items()}
 
 
 def _refuse_unmade(fresh: Plan, taken: Mapping[TableName, int], refused: dict[TableName, str]) -> None:

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from tailrace_reader.capture.errors import PublicationMissing
-from tailrace_reader.capture.publication import Publication, heaps_of, publication_of, relations_of
+from tailrace_reader.capture.publication import Places, Publication, heaps_of, places_of, publication_of, relations_of
 from tailrace_reader.capture.relations import Relation, differences
 from tailrace_reader.capture.tables import described
 from tailrace_shared.catalogue.model import TableName
 from tailrace_shared.changes import ColumnAdded
 from tailrace_shared.job.spec import Job
-from tailrace_shared.plan.model import Plan, PlannedTable
+from tailrace_shared.plan.model import CapturedRelation, Plan, PlannedTable
 from tailrace_shared.plan.scope import rule_for
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
@@ -63,6 +63,7 @@ class Look:
     changed_by: Mapping[int, int] = field(default_factory=dict)
     """Per heap of a partitioned table the (32-bit) xid that has last changed its entry, and with it perhaps its file."""
     publication: Publication | None = None
+    places: Mapping[TableName, Places] = field(default_factory=dict)
 
 
 @dataclass
@@ -118,6 +119,8 @@ class Watch:
         if changes := differences(described(table), now, {}):
             words = [f"column {c.column} {c.change}" if hasattr(c, "column") else c.change for c in changes]
             return f"its definition has changed in the source: {', '.join(words)}"
+        if table.name in look.places and (again := replaced(given, look.places[table.name])):
+            return f"column {again} was dropped and added again in the source"
         if [leaf.oid for leaf in table.leaves] == [given.oid]:
             return ""  # a table of its own: what empties or fills it is in the stream, whatever its file is
         return self._partitions(table, look, tail)
@@ -157,6 +160,12 @@ class Watch:
         return told or (tail >= look.lsn and not whole)
 
 
+def replaced(given: CapturedRelation, now: Places) -> str:
+    """A column that is not the one that was planned, although it has its name; empty where there is none."""
+    known = {c.name: c.number for c in given.columns if c.number}
+    return next((name for name, number in known.items() if now.numbers.get(name, number) != number), "")
+
+
 def added(job: Job, plan: Plan, look: Look) -> list[TableName]:
     """Tables of the source that the job carries and the plan does not have."""
     planned = {table.name for table in plan.tables}
@@ -187,6 +196,7 @@ async def look_at(connection: asyncpg.Connection, job: Job, plan: Plan) -> Look:
     carried = [table.name for table in plan.tables if table.relation is not None]
     relations = await relations_of(connection, carried)
     heaps = await heaps_of(connection, carried)
+    places = await places_of(connection, carried)
     known = {leaf.oid for table in plan.tables for leaf in table.leaves}
     strange = [oid for found in heaps.values() for oid, _ in found if oid not in known]
     assert plan.continuous is not None
@@ -200,7 +210,7 @@ async def look_at(connection: asyncpg.Connection, job: Job, plan: Plan) -> Look:
         lsn = await connection.fetchval("SELECT (pg_catalog.pg_current_wal_insert_lsn() - '0/0')::bigint")
     names = tuple(TableName(schema_name=row["space"], name=row["name"]) for row in rows)
     changed_by = {row["oid"]: int(row["xid"]) for row in changed}
-    return Look(relations, heaps, frozenset(filled), names, int(lsn), changed_by, publication)
+    return Look(relations, heaps, frozenset(filled), names, int(lsn), changed_by, publication, places)
 
 
 async def _holds_rows(connection: asyncpg.Connection, oid: int) -> bool:

@@ -153,6 +153,11 @@ ALTER TABLE tailrace."table" ADD COLUMN grown int NOT NULL DEFAULT 0;
 """
 """Columns that appear while a run streams, and are followed in place: asked for, and up to which plan the destination has them."""
 
+_ATTEMPTS: Final = """
+ALTER TABLE tailrace.run ADD COLUMN plan_before text NOT NULL DEFAULT '';
+"""
+"""Digest of the plan that the attempt before went by at its end."""
+
 STEPS: Final[tuple[Step, ...]] = (
     Step(3, _LANES),
     Step(4, _RESYNCS),
@@ -163,6 +168,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(9, _FRESHNESS),
     Step(10, _POOLS),
     Step(11, _GROWTHS),
+    Step(12, _ATTEMPTS),
 )
 OLDEST: Final = 2
 """The version that ``schema`` makes, from which the steps go on."""

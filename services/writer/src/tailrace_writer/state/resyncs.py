@@ -8,8 +8,8 @@ import asyncpg
 
 from tailrace_shared import messages as m
 from tailrace_shared.catalogue.model import TableName
-from tailrace_shared.job.spec import Job, TableRule
-from tailrace_shared.plan.scope import rule_for
+from tailrace_shared.job.spec import Job
+from tailrace_shared.plan.resync import rule_beside
 
 _FOLLOWING = "r.state IN ('streaming', 'paused')"
 
@@ -117,7 +117,7 @@ async def _rules(connection: asyncpg.Connection, fact: m.ResyncRequested) -> Non
         return
     job = Job.model_validate_json(text)
     schema, _, name = fact.table.partition(".")
-    rule = rule_for(job, TableName(schema_name=schema, name=name))[1] or TableRule()
+    rule = rule_beside(job, TableName(schema_name=schema, name=name))
     rule = rule.model_copy(update={"columns": {**rule.columns, **fact.columns}})
     # The name first: among patterns and names an exact one wins, wherever it stands.
     job = job.model_copy(update={"tables": {**job.tables, fact.table: rule}})
