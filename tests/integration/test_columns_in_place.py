@@ -141,7 +141,7 @@ async def test_a_plan_with_a_new_column_is_accepted_while_the_lane_is_inside_a_t
     planned = ResyncPlanned(run=RUN, attempt=1, number=1, replica="r", digest="e", snapshot="", tables=(0,))
     await apply_fact(beside, planned)
     grown = PLAN.model_copy(update={"revision": 1})
-    await resync.grow(beside, seat, grown, "e", TABLE, GROWTH)
+    await resync.grow(beside, seat, grown, "e", TABLE)
     assert await beside.fetchval("SELECT revision || resync_state FROM tailrace.run") == "e"
     await apply_growth(owner, RUN, 1, TABLE, GROWTH)
     await owner.execute("UPDATE t SET x = 'there'; COMMIT")
@@ -160,7 +160,7 @@ async def test_what_is_let_go_and_what_a_look_has_found_wait_for_no_transaction_
     assert await beside.fetchval('SELECT state FROM tailrace."table"') == "quarantined"
     grown = PLAN.model_copy(update={"revision": 1})
     with pytest.raises(TerminalError, match="does not follow"):
-        await resync.grow(beside, seat, grown, "e", TABLE, GROWTH)
+        await resync.grow(beside, seat, grown, "e", TABLE)
 
 
 async def test_a_column_that_the_destination_cannot_take_takes_its_table_out_and_says_why(

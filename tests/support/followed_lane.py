@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -77,9 +77,10 @@ class _Topic:
 @dataclass
 class _Plans:
     plan: Plan
+    newer: Mapping[str, Plan]
 
-    async def of(self, _: str) -> Plan:
-        return self.plan
+    async def of(self, digest: str) -> Plan:
+        return self.newer.get(digest, self.plan)
 
 
 @dataclass
@@ -91,6 +92,8 @@ class FollowedLane:
     topic: _Topic
     lost: int = 0
     """Sessions that were cut off."""
+    newer: dict[str, Plan] = field(default_factory=dict)
+    """By digest: plans by which later records are made."""
 
     @classmethod
     async def laid_out(cls, pair: Pair, plan: Plan, start: int, dice: random.Random) -> FollowedLane:
@@ -158,6 +161,6 @@ class FollowedLane:
         context = ServiceContext(
             ServiceSettings(), "writer", "writer-test", unused, unused, Metrics("writer"), lambda _: None
         )
-        plans: Any = _Plans(self.plan)
+        plans: Any = _Plans(self.plan, self.newer)
         side = DestinationSide(self.destination, self.plan.run, "writer-test")
         return Follower(context, self.plan, plans, connection, self.topic, PLACE, LOCK_TIMEOUT_S, side, lambda: None)

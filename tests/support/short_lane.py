@@ -21,13 +21,15 @@ from tailrace_reader.capture.cutting import CutRule
 from tailrace_reader.capture.decode import Decoder
 from tailrace_reader.capture.errors import SlotActive
 from tailrace_reader.capture.publication import ensure_publication, relations_of
-from tailrace_reader.capture.record import Record, Recorder
+from tailrace_reader.capture.record import Lane, Record, Recorder
+from tailrace_reader.capture.segment import Segment
 from tailrace_reader.capture.slots import create_slot, source_position
 from tailrace_reader.capture.stream import ChangeStream, StreamOptions
 from tailrace_reader.capture.tables import CapturedTable
 from tailrace_reader.capture.tail import LaneEnd, end_of
 from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.postgres import read_catalogue
+from tailrace_shared.changes import RelationChanged
 from tailrace_shared.envelope import DataCipher
 from tailrace_shared.plan.model import Plan
 
@@ -98,7 +100,7 @@ class ShortLane:
         rule = CutRule(changes=self.dice.choice([100, 1000, 4000]), bytes=1 << 16, delay_s=0.01)
         options = StreamOptions(SLOT, SLOT, rule)
         async with await ChangeStream.open(self.server, options, tail.end) as stream:
-            decoder, recorder = Decoder(self.captured, tail.last), Recorder(LANE, DataCipher(KEY), tail)
+            decoder, recorder = Decoder(self._carried(), tail.last), Recorder(self._lane(), DataCipher(KEY), tail)
             while recorder.tail.end < until and life:
                 frames = await stream.cut(decoder.inside, 0.1)
                 if frames is None:
@@ -107,13 +109,29 @@ class ShortLane:
                         self.log.append(made)
                     continue
                 segment = decoder.decode(frames)
-                assert segment.halt is None
+                if segment.halt is not None:
+                    segment = await self._halted(segment, segment.halt, decoder)
                 stream.drop(segment.frames)
                 if made := recorder.record(segment):
                     self.log.append(made)
                     life -= 1
+                self._gone_on(decoder, recorder)
                 if self.dice.random() < 0.7:
                     stream.confirm(recorder.tail.end)
+
+    def _carried(self) -> list[CapturedTable]:
+        """As the plan has them that a capture begins with."""
+        return self.captured
+
+    def _lane(self) -> Lane:
+        return LANE
+
+    async def _halted(self, segment: Segment, halt: RelationChanged, decoder: Decoder) -> Segment:
+        """At a table's new description."""
+        raise AssertionError(f"nothing changes here: {halt} after {segment.frames} frames of {decoder}")
+
+    def _gone_on(self, decoder: Decoder, recorder: Recorder) -> None:
+        """Behind a record."""
 
 
 async def end_of_source(connection: asyncpg.Connection) -> int:

@@ -58,7 +58,11 @@ def test_the_plan_gets_the_column_and_keeps_everything_else() -> None:
     assert growth.statements == ('ALTER TABLE "public"."person" ADD COLUMN IF NOT EXISTS "nick" text',)
     assert growth_of(plan) == (after, growth)
     assert growth_of(running()) is None
-    assert "column nick has appeared and is followed as mask.text" in rules_told(after, growth)
+    assert "column nick has appeared and is followed as mask.text" in rules_told(after)
+    later = growth.model_copy(update={"revision": 5, "columns": ("id",)})
+    both = rules_told(after.model_copy(update={"grown": (growth, later)}))
+    assert "column nick has appeared" in both
+    assert "column id has appeared" in both
 
 
 def test_a_column_that_the_destination_has_already_is_emptied_once() -> None:

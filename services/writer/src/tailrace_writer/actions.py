@@ -325,7 +325,7 @@ class Actions:
         try:
             async with self._session() as connection:
                 if (growth := growth_of(plan)) is not None:
-                    await resync.grow(connection, seat, plan, digest, *growth)
+                    await resync.grow(connection, seat, plan, digest, growth[0])
                 else:
                     await resync.begin(connection, seat, plan, digest, self._settings.lock_timeout_s)
         except TerminalError as error:

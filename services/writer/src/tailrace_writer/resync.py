@@ -18,7 +18,7 @@ from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TerminalError
 from tailrace_shared.kafka import Kafka
 from tailrace_shared.plan.growth import rules_told
-from tailrace_shared.plan.model import Growth, Plan, PlannedTable
+from tailrace_shared.plan.model import Plan, PlannedTable
 from tailrace_shared.plan.resync import ResyncOrder
 from tailrace_shared.postgres import translated
 from tailrace_shared.types import qualified
@@ -105,16 +105,14 @@ async def begin(connection: asyncpg.Connection, seat: Seat, plan: Plan, digest: 
             await _set(connection, seat, "revision = $4, resync_state = 'loading'", digest)
 
 
-async def grow(
-    connection: asyncpg.Connection, seat: Seat, plan: Plan, digest: str, table: PlannedTable, growth: Growth
-) -> None:
+async def grow(connection: asyncpg.Connection, seat: Seat, plan: Plan, digest: str, table: PlannedTable) -> None:
     """Accept a plan that adds columns to a table in place. Who follows the lane adds them in the destination, before the first row
     that has them. Raises Deposed where it is not the offer at hand any more."""
     with translated():
         async with connection.transaction():
             status = await connection.execute(
                 "UPDATE tailrace.\"table\" SET why = $4 WHERE run = $1 AND attempt = $2 AND table_no = $3 AND state = 'loaded'",
-                seat.run, seat.attempt, table.number, rules_told(table, growth),
+                seat.run, seat.attempt, table.number, rules_told(table),
             )  # fmt: skip
             if status != "UPDATE 1":
                 raise TerminalError(

@@ -111,11 +111,12 @@ def growth_of(plan: Plan) -> tuple[PlannedTable, Growth] | None:
     return None
 
 
-def rules_told(table: PlannedTable, growth: Growth) -> str:
-    """What new columns are followed as, for people."""
+def rules_told(table: PlannedTable) -> str:
+    """What its new columns are followed as, for people."""
     rules = {c.name: c for c in table.columns}
     said = [
         f"column {name} has appeared and is followed as {rules[name].rule.generator} ({rules[name].why})"
+        for growth in table.grown
         for name in growth.columns
         if name in rules
     ]
