@@ -19,9 +19,10 @@ from tailrace_reader.settings import Settings
 from tailrace_shared.catalogue.model import Catalogue
 from tailrace_shared.deadline import Deadline
 from tailrace_shared.errors import TerminalError, TransientError
-from tailrace_shared.job.spec import Job
+from tailrace_shared.job.spec import Continuous, Job, Policy
 from tailrace_shared.messages import Fact, PlanTask, RunRecord, StageFailed
 from tailrace_shared.plan.model import Fingerprints
+from tailrace_shared.service.plans import Plans
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 JOB = Job.model_validate({"name": "j", "source": {"url": "${S}"}, "destination": {"url": "${D}"}})
@@ -165,3 +166,27 @@ async def test_a_reader_that_stops_takes_nothing_new(bench: Bench) -> None:
     await bench.planner.stop(Deadline.after(1))
     bench.planner.take(task("r"))
     assert bench.planner._turns == {}
+
+
+@pytest.mark.parametrize(("columns", "lost"), [("mask", True), (None, False)])
+async def test_a_plan_before_that_is_lost_ends_the_run_only_where_it_decides_about_columns(
+    monkeypatch: pytest.MonkeyPatch, columns: Policy | None, lost: bool
+) -> None:
+    tries = []
+
+    async def absent(_: Plans, run: str, digest: str) -> None:
+        tries.append((run, digest))
+        raise TransientError("plan.absent", "it is not there")
+
+    monkeypatch.setattr(Plans, "fetch", absent)
+    context: Any = SimpleNamespace(kafka=None)
+    planner = Planner(context, Settings(), PlannedAttempts())
+    following = JOB.model_copy(update={"mode": "continuous", "continuous": Continuous(columns=columns)})
+    asked = task("R", 2).model_copy(update={"before": "d", "job": following})
+    if lost:
+        with pytest.raises(TerminalError, match="lost the plan"):
+            await planner._plan_before(asked)
+    else:
+        assert await planner._plan_before(asked) is None
+    assert tries == [("R", "d")] * 3
+    assert await planner._plan_before(task("R")) is None

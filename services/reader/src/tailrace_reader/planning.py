@@ -36,6 +36,8 @@ from tailrace_shared.service.context import ServiceContext
 from tailrace_shared.service.plans import Plans
 
 _STOP_S = 5.0
+_PLAN_TRIES = 3
+"""For a plan that is known to have been published; each takes its time."""
 
 
 class _Turn(NamedTuple):
@@ -211,10 +213,23 @@ class Planner:
         return result.model_copy(update={"plan": seal_seeds(seal_filters(plan, key), key)})
 
     async def _plan_before(self, task: PlanTask) -> Plan | None:
-        """Of a continuous run that begins anew."""
+        """Of a continuous run that begins anew. Raises TerminalError where it is lost and was to decide about columns."""
         if not task.before:
             return None
-        return await Plans(self._context.kafka, self._settings.namespace).fetch(task.run, task.before)
+        plans = Plans(self._context.kafka, self._settings.namespace)
+        for _ in range(_PLAN_TRIES):
+            try:
+                return await plans.fetch(task.run, task.before)
+            except TransientError as error:
+                if error.code != "plan.absent":
+                    raise
+        if task.job.continuous.columns is None:
+            return None  # the job's policy decides about all columns alike
+        raise TerminalError(
+            "plan.lost",
+            f"Kafka has lost the plan of run {task.run}: nobody knows which columns have appeared while it lasted",
+            "Run the job again.",
+        )
 
     async def _publish(self, task: PlanTask, plan: Plan) -> str:
         data = await asyncio.to_thread(plan.encode)
