@@ -21,7 +21,7 @@ from tailrace_shared.plan.model import ContinuousPlan, Growth, Leaf
 from tailrace_writer import resync
 from tailrace_writer.lane import rows
 from tailrace_writer.lane.failing import TableFailed
-from tailrace_writer.lane.growing import apply_growth
+from tailrace_writer.lane.growing import apply_growth, apply_rest
 from tailrace_writer.lane.laying import lay_out_lane
 from tailrace_writer.state.facts import apply_fact
 from tailrace_writer.state.moves import Seat
@@ -171,3 +171,20 @@ async def test_a_column_that_the_destination_cannot_take_takes_its_table_out_and
     with pytest.raises(TableFailed, match="column x has appeared and cannot be added") as failed:
         await apply_growth(owner, RUN, 1, TABLE, unknown)
     assert failed.value.table == 0
+
+
+async def test_columns_that_no_row_has_come_with_are_there_when_the_run_is_stopped(
+    lane: tuple[asyncpg.Connection, Seat, asyncpg.Connection],
+) -> None:
+    beside, _, owner = lane
+    await owner.execute("ROLLBACK")
+    for growth, state in [
+        (GROWTH, "loaded"),
+        (GROWTH.model_copy(update={"revision": 2, "statements": ("ALTER TABLE t ADD y mood",)}), "quarantined"),
+    ]:
+        plan_now = PLAN.model_copy(update={"tables": (TABLE.model_copy(update={"grown": (growth,)}),)})
+        async with beside.transaction():
+            await apply_rest(beside, RUN, 1, plan_now)
+        assert await beside.fetchval('SELECT state FROM tailrace."table"') == state
+        assert await beside.fetchval("SELECT count(x) FROM t") == 0
+        assert (await rows.followed(beside, RUN, 1, 0)).grown == ({0: 1} if state == "loaded" else {})

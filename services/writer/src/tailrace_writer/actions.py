@@ -31,6 +31,7 @@ from tailrace_writer import verify as verification
 from tailrace_writer.cleanup import delete_topics
 from tailrace_writer.comparison.lead import Comparing
 from tailrace_writer.destinations import Destination
+from tailrace_writer.lane.growing import apply_rest
 from tailrace_writer.lane.laying import ABSENT
 from tailrace_writer.leader_lock import LeaderLock
 from tailrace_writer.rebuild import rebuild
@@ -357,6 +358,7 @@ class Actions:
         source's keys have grown past them."""
         async with self._session() as connection:
             async with self._still(connection, seat, "stopping"):
+                await apply_rest(connection, seat.run, seat.attempt, plan)
                 await set_sequences(connection, plan, behind=True)
             await self._analyze(connection, seat, plan, "stopping")
         await self._lock.use(lambda c: moves.move(c, seat, "stopping", "verifying"))

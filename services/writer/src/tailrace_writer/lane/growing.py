@@ -15,6 +15,7 @@ from tailrace_shared.errors import TailraceError
 from tailrace_shared.plan.model import Growth, Plan, PlannedTable
 from tailrace_shared.postgres import DRIVER_ERRORS, map_error
 from tailrace_writer.lane.failing import TABLE_ERRORS, TableFailed
+from tailrace_writer.lane.rows import leave
 
 _PENDING = "55006"
 """Checks of this transaction wait for its end, and the table cannot be altered before."""
@@ -49,3 +50,19 @@ async def apply_growth(
         'UPDATE tailrace."table" SET grown = $4 WHERE run = $1 AND attempt = $2 AND table_no = $3',
         run, attempt, table.number, growth.revision,
     )  # fmt: skip
+
+
+async def apply_rest(connection: asyncpg.Connection[Any], run: str, attempt: int, plan: Plan) -> None:
+    """Columns that no record has come with, once the lane has ended. In a transaction; a table that does not take them leaves."""
+    rows = await connection.fetch(
+        "SELECT table_no, grown FROM tailrace.\"table\" WHERE run = $1 AND attempt = $2 AND state = 'loaded'",
+        run,
+        attempt,
+    )
+    grown = {row["table_no"]: row["grown"] for row in rows}
+    for table, growth in growths(plan, grown, grown.keys()):
+        try:
+            async with connection.transaction():
+                await apply_growth(connection, run, attempt, table, growth)
+        except TableFailed as failed:
+            await leave(connection, run, attempt, table.number, failed.error.message)
