@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from support.capturing import LANE
-from support.catalogues import job, planned
+from support.catalogues import job
 from support.databases import Pair
 from support.followed_lane import FollowedLane
 from support.short_lane import SLOT, ShortLane, end_of_source
@@ -28,6 +28,8 @@ from tailrace_reader.lane_opening import captured_relation, captured_relations, 
 from tailrace_reader.snapshot import SourceServer
 from tailrace_shared.catalogue.postgres import read_catalogue
 from tailrace_shared.changes import RelationChanged
+from tailrace_shared.plan.build import build_plan
+from tailrace_shared.plan.facts import SourceFacts
 from tailrace_shared.plan.growth import grow, require_plain, trimmed
 from tailrace_shared.plan.model import Plan
 from tailrace_shared.plan.resync import OrderedTable, ResyncOrder, ground_of
@@ -176,7 +178,12 @@ class GrowingLane(ShortLane):
             run="R", attempt=1, number=number, plan="", tables=(OrderedTable(number=table.number, name=table.name),),
             job=job(JOB), destination=there, in_place=True,
         )  # fmt: skip
-        fresh = planned(JOB, catalogue, ground_of(order, plan, catalogue).destination)
+        ground = ground_of(order, plan, catalogue).destination
+        fresh = build_plan(
+            job(JOB), catalogue, ground, run="R", attempt=1, fingerprints=plan.fingerprints, key=plan.key, facts=SourceFacts(),
+            tolerant=True,
+        ).plan  # fmt: skip
+        assert fresh is not None
         made = grow(
             plan, fresh, table.number, captured_relation(grown.relation, places), there, revision=number, at=lsn_text(grown.at)
         )  # fmt: skip
