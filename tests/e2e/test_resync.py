@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from support.databases import Pair
@@ -202,6 +203,47 @@ def test_columns_that_are_added_arrive_in_place_whoever_dies_meanwhile(
     assert record.state == "done", record.failure or record.checks
     again = shop_job.replace("policy: halt", "policy: mask")
     assert fresh_digest(installation, pair, again) == followed
+
+
+@pytest.mark.long
+def test_a_column_that_appears_while_nobody_looks_and_the_slot_is_lost_is_masked_and_not_passed(
+    install: Callable[..., Installation], new_shop: Callable[..., Pair], shop_job: str
+) -> None:
+    """The next attempt begins with the column in its snapshot, as if it had always been there."""
+    pair = new_shop("growngone", 200)
+    own(pair)
+    let_follow(pair)
+    installation = install(pair, mask_secret=SECRET)
+    job = continuous(shop_job).replace("policy: halt", "policy: pass\ncontinuous: {columns: mask}")
+    run = installation.submit(job)
+    streaming(installation, run)
+    installation.scale("reader", 0)
+    pair.source.run_sql("ALTER TABLE customer ADD COLUMN nickname text", pair.name)
+    pair.source.run_sql("UPDATE customer SET nickname = 'Nick ' || customer_id", pair.name)
+
+    def dropped() -> bool:
+        try:
+            return bool(
+                pair.fetch(
+                    "source",
+                    "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()",
+                )
+            )
+        except asyncpg.ObjectInUseError:
+            return False
+
+    eventually(dropped, 30, "the slot is gone")
+    installation.scale("reader", 1)
+    record = installation.wait(run, lambda r: (r.state == "streaming" and r.attempt == 2) or r.terminal, 120)
+    assert record.state == "streaming", record.failure or record.problems
+    assert pair.value("destination", "SELECT count(nickname) = count(*) FROM customer")
+    assert not pair.contains("Nick ")
+    pair.source.run_sql("UPDATE customer SET nickname = 'Nick again ' || customer_id", pair.name)
+    caught_up(pair)
+    assert not pair.contains("Nick ")
+    installation.tell(StopRequested(run=run))
+    record = installation.wait(run, seconds=60)
+    assert record.state == "done", record.failure or record.checks
 
 
 @pytest.mark.parametrize(
