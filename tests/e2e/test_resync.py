@@ -175,7 +175,7 @@ def test_columns_that_are_added_arrive_in_place_whoever_dies_meanwhile(
     victim: str,
     point: str,
 ) -> None:
-    pair = new_shop("grown" + point.replace(".", "").replace("-", "").replace(":", ""), 200)
+    pair = new_shop("columns" + point.replace(".", "").replace("-", "").replace(":", ""), 200)
     own(pair)
     let_follow(pair)
     extra = {"TAILRACE_CRASH_AT": point, "TAILRACE_CRASH_ONCE": str(tmp_path / "one has died")} if point else {}
