@@ -56,8 +56,8 @@ or `duplicate`.
 Columns that a foreign key ties together share one rule and one value domain: give it to the referenced column, and the others
 follow. Two different rules in one domain are refused. A foreign key column alone may have the rule `null`.
 
-Generated columns of the destination are never written and take no rule. A column that the destination is partitioned by, in ranges or
-lists without a DEFAULT partition, must be `duplicate`: a mask may leave the partitions that there are.
+Generated columns of the destination are never written and take no rule. A column that the destination is partitioned by, in ranges
+or lists without a DEFAULT partition, must be `duplicate`: a mask may leave the partitions that there are.
 """
 
 PATTERNS: Final = """\
