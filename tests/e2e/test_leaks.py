@@ -22,11 +22,12 @@ import zstandard
 
 from support.canaries import JOB, LOAD, PLANTED, ROWS, SCHEMA, VISIBLE, Search
 from support.databases import Pair
+from support.following import let_follow, streaming
 from support.installation import Installation, eventually
 from support.wiretap import Heard, Wiretap
 from tailrace_shared.batch import head_of
 from tailrace_shared.dataplane import ipc
-from tailrace_shared.messages import RunRecord, StageFailed
+from tailrace_shared.messages import RunRecord, StageFailed, StopRequested
 
 SAYING = ("jobs", "facts", "tasks", "plan", "work")
 """Topics that say something of a run and carry no rows."""
@@ -328,18 +329,38 @@ REFUSALS = {
 """What the destination alone demands, and the COPY error that comes of it. PostgreSQL's own texts hold the value or the row."""
 
 
-def test_what_the_destination_refuses_or_a_generator_cannot_mask_is_told_without_the_value(
-    watch: Watch, small: Pair
-) -> None:
-    """Unmaskable: a numeric key whose domain is one of integers, which refer to it, has a fraction that nothing refers to."""
+FRACTION = "INSERT INTO item VALUES (1555500900, '', '', NULL, 8088808888880.25)"
+"""Of a numeric key whose domain is one of integers, which refer to it: nothing refers to this one, and it cannot be masked."""
+
+
+def test_what_the_destination_or_the_plan_refuses_is_told_without_the_value(watch: Watch, small: Pair) -> None:
     with watch(small) as watched:
         for code, (change, undo) in REFUSALS.items():
             small.destination.run_sql(f'SET ROLE "{small.name}_loader"; {change}', small.name)
             catalogue = small.catalogue()
             failed_and_undone(watched, watched.installation.run(SMALL_JOB), code, catalogue)
             small.destination.run_sql(f'SET ROLE "{small.name}_loader"; {undo}', small.name)
-        small.source.run_sql("INSERT INTO item VALUES (1555500900, '', '', NULL, 8088808888880.25)", small.name)
-        failed_and_undone(watched, watched.installation.run(SMALL_JOB), "generator.unmaskable", small.catalogue())
+        small.source.run_sql(FRACTION, small.name)
+        failed_and_undone(watched, watched.installation.run(SMALL_JOB), "plan.refused", small.catalogue())
+        for search in (watched.search(), Search(texts=(("the fraction", b"8088808888880"),))):
+            watched.listen(search)
+            search.nothing()
+
+
+def test_a_change_that_a_generator_cannot_mask_is_told_without_the_value(watch: Watch, small: Pair) -> None:
+    """No plan has seen it."""
+    let_follow(small)
+    with watch(small) as watched:
+        job = SMALL_JOB.replace("version: 1\n", "version: 1\nmode: continuous\ncontinuous: {ddl: ask}\n")
+        run = watched.installation.submit(job)
+        streaming(watched.installation, run)
+        small.source.run_sql(FRACTION, small.name)
+        record = watched.installation.wait(run, lambda r: any(t.state == "quarantined" for t in r.tables), 60)
+        said = {t.name: t.why for t in record.tables if t.state == "quarantined"}
+        assert said.keys() == {"public.item"}
+        assert "cannot be masked" in said["public.item"], said
+        watched.installation.tell(StopRequested(run=run))
+        assert watched.installation.wait(run, seconds=60).state == "failed", "a table is in quarantine"
         for search in (watched.search(), Search(texts=(("the fraction", b"8088808888880"),))):
             watched.listen(search)
             search.nothing()
