@@ -54,7 +54,7 @@ destination: {{url: "${{DESTINATION_URL}}", mode: truncate}}
 tables:
   public.bench: {rules}
 verify: {{leak_sample: 0}}
-limits: {{partitions: 4}}
+limits: {{partitions: {partitions}}}
 """
 MASKED = """{columns: {id: duplicate, grp: key, amount: duplicate, name: mock.full_name, email: mock.email,
     created: duplicate, birth: {generator: mask.date, days: 30}, active: duplicate, uid: key, doc: duplicate,
@@ -111,7 +111,7 @@ def copy(installation: Installation, rules: str, rows: int) -> Copy:
         "destination": pair.destination.pid or 0,
     }
     started = time.perf_counter()
-    run = installation.submit(JOB.format(rules=rules))
+    run = installation.submit(JOB.format(rules=rules, partitions=4))
     installation.wait(run, lambda r: r.state not in BEFORE)
     with metered(parts) as reading:
         loading = time.perf_counter()

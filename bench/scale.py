@@ -21,7 +21,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from bench.copy import BEFORE, LOAD_LIMIT_S, MASKED, QUIET, ROWS, SCHEMA, SERVICES, SETTINGS
+from bench.copy import BEFORE, JOB, LOAD_LIMIT_S, MASKED, QUIET, ROWS, SCHEMA, SERVICES, SETTINGS
 from bench.meter import Reading, metered
 from bench.scale_model import BUSY, Stage, growth, predict
 from bench.steps import steps_of
@@ -29,16 +29,6 @@ from support.databases import make_pair
 from support.installation import Installation
 from tailrace.embedded.runtime import Runtime
 
-JOB = """
-version: 1
-name: bench
-source: {{url: "${{SOURCE_URL}}"}}
-destination: {{url: "${{DESTINATION_URL}}", mode: truncate}}
-tables:
-  public.bench: {rules}
-verify: {{leak_sample: 0}}
-limits: {{partitions: {partitions}}}
-"""
 PARTITIONS = 12
 """The default of a job."""
 IDLE_S = 5.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import subprocess
@@ -12,7 +11,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-import asyncpg
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -20,12 +18,11 @@ import pytest
 from support.browser import Browser
 from support.databases import Pair
 from support.installation import Installation, eventually
-from support.untrained import make_artefact, make_subject
+from support.untrained import keep_model, make_artefact, make_subject
 from tailrace.quality.model import QualityReport
 from tailrace_shared.messages import RunRecord
 from tailrace_shared.synthesis import Privacy
 from tailrace_trainer.learning.table import learn_table
-from tailrace_writer.state.schema import ensure_schema
 
 TORCH = importlib.util.find_spec("torch") is not None
 needs_torch = pytest.mark.skipif(not TORCH, reason="torch is not in this environment: make test-synthesis has one")
@@ -273,18 +270,7 @@ def saved_model(pair: Pair) -> str:
     table = pa.table({name: array for name, (_, array) in values.items()})
     artefact = make_artefact(learn_table(table, subjects, Privacy(), rng), Privacy())
 
-    async def save() -> None:
-        connection = await asyncpg.connect(pair.destination_url)
-        await ensure_schema(connection)
-        await connection.execute(
-            "INSERT INTO tailrace.saved_model (digest, table_name, job, run, data) VALUES ($1, 'public.person', 'x', 'x', $2) "
-            "ON CONFLICT DO NOTHING",
-            artefact.digest, artefact.data,
-        )  # fmt: skip
-        await connection.close()
-
-    asyncio.run(save())
-    return artefact.digest
+    return keep_model(pair, "public.person", artefact)
 
 
 def test_a_saved_model_is_drawn_from_without_torch_the_same_by_any_number_of_generators(

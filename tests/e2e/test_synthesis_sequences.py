@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
 
-import asyncpg
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from support.databases import Pair
 from support.installation import Installation, eventually
-from support.untrained import make_pair, make_subject
+from support.untrained import keep_model, make_pair, make_subject
 from tailrace_shared.synthesis import Privacy
 from tailrace_trainer.learning.sequence import Ties, learn_sequence
-from tailrace_writer.state.schema import ensure_schema
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None,
@@ -115,18 +112,7 @@ def saved_model(pair: Pair) -> str:
     )  # fmt: skip
     artefact = make_pair(coded, Privacy())
 
-    async def save() -> None:
-        connection = await asyncpg.connect(pair.destination_url)
-        await ensure_schema(connection)
-        await connection.execute(
-            "INSERT INTO tailrace.saved_model (digest, table_name, job, run, data) VALUES ($1, 'public.player', 'x', 'x', $2) "
-            "ON CONFLICT DO NOTHING",
-            artefact.digest, artefact.data,
-        )  # fmt: skip
-        await connection.close()
-
-    asyncio.run(save())
-    return artefact.digest
+    return keep_model(pair, "public.player", artefact)
 
 
 def test_a_saved_model_is_drawn_from_without_torch_the_same_by_any_number_of_generators(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import asyncpg
 import numpy as np
 
+from support.databases import Pair
 from tailrace_shared.synthesis import Artefact, Header, Privacy, SequenceArtefact, SequenceHeader, Training
 from tailrace_shared.types import ColumnType
 from tailrace_trainer.learning.calibrate import calibrate
@@ -13,6 +16,7 @@ from tailrace_trainer.learning.columns import Subject
 from tailrace_trainer.learning.sequence import CodedSequence
 from tailrace_trainer.learning.sizes import shape_of
 from tailrace_trainer.learning.table import CodedTable
+from tailrace_writer.state.schema import ensure_schema
 
 FAMILIES = {
     "int2": "integer", "int4": "integer", "int8": "integer", "numeric": "number", "float4": "float", "float8": "float",
@@ -65,3 +69,20 @@ def make_pair(coded: CodedSequence, privacy: Privacy, *, key: str = "", foreign_
         lags=coded.lags, key=key, foreign_key=foreign_key,
     )  # fmt: skip
     return SequenceArtefact(header, entity, events, coded.edges)
+
+
+def keep_model(pair: Pair, table: str, model: Artefact | SequenceArtefact) -> str:
+    """Into the destination's schema, as a run would have left it; its digest."""
+
+    async def keep() -> None:
+        connection = await asyncpg.connect(pair.destination_url)
+        await ensure_schema(connection)
+        await connection.execute(
+            "INSERT INTO tailrace.saved_model (digest, table_name, job, run, data) VALUES ($1, $2, 'x', 'x', $3) "
+            "ON CONFLICT DO NOTHING",
+            model.digest, table, model.data,
+        )  # fmt: skip
+        await connection.close()
+
+    asyncio.run(keep())
+    return model.digest
